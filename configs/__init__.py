@@ -1,0 +1,1 @@
+"""One experiment a file; default.py documents every key."""

@@ -1,0 +1,89 @@
+"""Every key a config can have, with its unit and meaning; the other configs override what differs.
+
+A config file defines `get_config(variant="")`: `--config=configs/x.py` and `--config=configs/x.py:smoke`.
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config(variant: str = "") -> ConfigDict:
+    """The default experiment: a small affine flow on the 2-D Gaussian mixture."""
+    config = ConfigDict()
+    config.seed = 0  # governs everything random: data made or split, initialisation, batches, noise
+
+    config.data = data = ConfigDict()
+    data.name = "mixture"  # mixture | moons | digits | arrays | image_folder | tfds:NAME
+    data.path = ""  # arrays: the .npz or .npy file
+    data.dir = ""  # image_folder: the folder; tfds: where prepared data lies ("" = its default)
+    data.n_rows = 10_000  # toy data: rows made, all splits together
+    data.image_size = 32  # image_folder: side in pixels after resizing
+    data.validation_fraction = 0.1  # of the training rows, where the data brings no validation split
+    data.test_fraction = 0.2  # of all rows, where the data brings no test split
+    data.device_bytes = 2 * 2**30  # data up to this size lives on the device; larger data streams
+
+    config.flow = flow = ConfigDict()
+    # One entry per stage: a reshaping, then blocks of (actnorm, coupling, mixing).
+    flow.reshape = ("none",)  # none | squeeze (i-RevNet pixel shuffle) | haar | flatten
+    flow.n_blocks = (8,)
+    flow.width = (64,)  # hidden features (or channels) of each subnet
+    flow.depth = (2,)  # hidden layers of each subnet
+    flow.kernel_sizes = ((3,),)  # of image stages: cycled through from block to block
+    flow.split_off = (0.0,)  # share of the channels split off to noise after the stage
+    flow.law = "affine"  # additive | affine | volume_preserving | spline
+    flow.two_sided = True  # both halves change in one block (Glow-style), else one, in turn
+    flow.split = "halves"  # halves | checkerboard (image stages)
+    flow.mixing = "permutation"  # none | permutation | orthogonal | invertible_linear
+    flow.actnorm = False
+    flow.clamp = 1.5  # alpha of the soft clamp of log-scales, (2 alpha / pi) atan(s / alpha)
+    flow.spline_bins = 8
+    flow.spline_bound = 4.0  # the spline is the identity outside [-bound, bound]
+    flow.split_off_conditional = True  # noise split off is normalised given what stays
+    flow.dropout = 0.0  # of the subnets' hidden features, in training only
+    flow.conditional = False  # condition every subnet on the class label
+    flow.base = "normal"  # normal | class_mixture (learned means and scales, one Gaussian a class)
+
+    config.likelihood = likelihood = ConfigDict()
+    likelihood.logit_alpha = 0.0  # discrete data: > 0 maps x to logit(alpha + (1 - 2 alpha) x)
+    likelihood.evaluation_samples = 1  # K > 1: also report the K-sample importance bound
+
+    config.optimizer = optimizer = ConfigDict()
+    optimizer.name = "adamw"  # adam | adamw
+    optimizer.learning_rate = 1e-3  # the peak, after warm-up
+    optimizer.schedule = "cosine"  # constant | cosine, over training.steps
+    optimizer.warmup_steps = 100
+    optimizer.final_learning_rate_fraction = 0.0
+    optimizer.weight_decay = 0.0
+    optimizer.clip_norm = 100.0  # of the global gradient; 0 = off
+    optimizer.ema_decay = 0.0  # of the averaged parameters used in evaluation; 0 = off
+
+    config.training = training = ConfigDict()
+    training.batch_size = 256  # over all devices
+    training.steps = 2_000
+    training.steps_per_call = 1  # steps compiled into one device call
+    training.log_every_steps = 100
+    training.evaluate_every_steps = 500  # on the validation split; also saves a checkpoint
+    training.checkpoint_every_steps = 500
+    training.keep_checkpoints = 2  # the newest ones; the best on validation is always kept
+    training.n_devices = 0  # 0 = all local devices
+    training.compilation_cache = "~/.cache/flowaa"  # "" = off
+
+    config.figures = figures = ConfigDict()
+    figures.n_samples = 64
+    figures.temperature = 1.0
+
+    if variant not in ("", "smoke"):
+        raise ValueError(f"variant {variant!r}: configs have '' and 'smoke'")
+    if variant == "smoke":
+        smoke(config)
+    return config
+
+
+def smoke(config: ConfigDict) -> None:
+    """Shrinks an experiment to seconds on a CPU: the same code on all paths, few steps."""
+    config.training.steps = 4
+    config.training.batch_size = 16
+    config.training.log_every_steps = 2
+    config.training.evaluate_every_steps = 2
+    config.training.checkpoint_every_steps = 2
+    config.figures.n_samples = 16
+    config.data.n_rows = 300

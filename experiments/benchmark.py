@@ -1,0 +1,46 @@
+"""`python -m experiments.benchmark NAME --out=FILE.json`: a figure that a program can read.
+
+Each benchmark is a module of `experiments/benchmarks/` with a function `run()` that prints a table
+and returns a flat mapping from a figure's name to its value.
+"""
+
+import importlib
+import json
+import pkgutil
+import sys
+from pathlib import Path
+
+from absl import flags
+
+from experiments import benchmarks, command
+from flowaa.errors import UserError
+
+_OUT = flags.DEFINE_string("out", None, "File the figures are written to, as a flat JSON object.")
+
+
+def names() -> list[str]:
+    """The benchmarks there are."""
+    return sorted(module.name for module in pkgutil.iter_modules(benchmarks.__path__)
+                  if not module.name.startswith("_"))
+
+
+def main(name: str) -> None:
+    """Runs one benchmark, prints its figures and writes them where `--out` says."""
+    if name not in names():
+        raise UserError(f"there is no benchmark {name!r}; there are {', '.join(names())}")
+    out = Path(_OUT.value) if _OUT.value else None
+    if out is not None and not out.parent.is_dir():
+        raise UserError(f"--out: the folder {out.parent} does not exist; make it first")
+    figures = importlib.import_module(f"experiments.benchmarks.{name}").run()
+    for key, value in figures.items():
+        print(f"{key:48} {value}")
+    if out is not None:
+        out.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    # The benchmark's name stands before the flags, as a subcommand.
+    given = next((word for word in sys.argv[1:] if not word.startswith("-")), None)
+    if given is not None:
+        sys.argv.remove(given)
+    command.run(lambda: main(given or ""))

@@ -1,0 +1,1 @@
+"""One benchmark a module: `run()` prints a table and returns named scalars."""

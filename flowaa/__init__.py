@@ -1,0 +1,3 @@
+"""flowaa: learn what is extreme in a data set."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""Archetypal analysis: a data set as mixtures of a few extreme points."""

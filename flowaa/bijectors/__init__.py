@@ -1,0 +1,1 @@
+"""Bijectors: the invertible blocks a flow is built of."""

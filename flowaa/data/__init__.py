@@ -1,0 +1,1 @@
+"""Data sets: loading, splits, and the batches drawn from them."""

@@ -1,0 +1,52 @@
+"""What a data set is to the rest of the library: three splits and a description."""
+
+import dataclasses
+from typing import Protocol
+
+import numpy as np
+
+
+class Rows(Protocol):
+    """Rows that can be asked for by index: a NumPy array, or a reader of a larger store."""
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        ...
+
+    def __getitem__(self, indices: np.ndarray) -> np.ndarray:
+        """Rows at `indices` [N], as [N, ...]."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Rows and their labels."""
+
+    x: Rows  # [N, H, W, C] uint8 levels or [N, D] float32
+    y: np.ndarray | None = None  # [N] int32 class indices, where the data is labelled
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+@dataclasses.dataclass(frozen=True)
+class DataSpec:
+    """What a model must know of its data, and all it must know: it is saved with every run."""
+
+    shape: tuple[int, ...]  # of one row: (H, W, C) or (D,)
+    n_levels: int = 0  # discrete data takes the values 0 … n_levels − 1; 0 = continuous
+    n_classes: int = 0  # labels are 0 … n_classes − 1; 0 = unlabelled
+    mean: tuple[float, ...] = ()  # per channel or feature, of the training split, in data units
+    std: tuple[float, ...] = ()  # likewise; 1 where the data is constant
+    class_names: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """A data set with its splits; choices are made on validation, figures reported on test."""
+
+    name: str
+    spec: DataSpec
+    train: Split
+    validation: Split
+    test: Split

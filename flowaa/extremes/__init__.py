@@ -1,0 +1,1 @@
+"""Extreme-value laws and the samplers built on them."""
