@@ -1,6 +1,6 @@
-"""Every key a config can have, with its unit and meaning; the other configs override what differs.
+"""Every key a config can have, with its unit and meaning; other configs override what differs.
 
-A config file defines `get_config(variant="")`: `--config=configs/x.py` and `--config=configs/x.py:smoke`.
+A config file defines `get_config(variant)`: `--config=configs/x.py`, `--config=configs/x.py:smoke`.
 """
 
 from ml_collections import ConfigDict
@@ -17,9 +17,9 @@ def get_config(variant: str = "") -> ConfigDict:
     data.dir = ""  # image_folder: the folder; tfds: where prepared data lies ("" = its default)
     data.n_rows = 10_000  # toy data: rows made, all splits together
     data.image_size = 32  # image_folder: side in pixels after resizing
-    data.validation_fraction = 0.1  # of the training rows, where the data brings no validation split
-    data.test_fraction = 0.2  # of all rows, where the data brings no test split
-    data.device_bytes = 2 * 2**30  # data up to this size lives on the device; larger data streams
+    data.validation_fraction = 0.1  # of the training rows, where data has no such split
+    data.test_fraction = 0.2  # of all rows, where the data has no test split
+    data.device_bytes = 2 * 2**30  # data up to this size lives on the device; more streams
 
     config.flow = flow = ConfigDict()
     # One entry per stage: a reshaping, then blocks of (actnorm, coupling, mixing).
