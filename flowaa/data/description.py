@@ -4,9 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from flowaa.data.chunks import chunks
 from flowaa.data.dataset import DataSpec, Rows, Split
-
-_CHUNK_ROWS = 4096
 
 
 def describe(train: Split, *, n_levels: int, n_classes: int = 0,
@@ -39,8 +38,7 @@ def moments(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
         mean [C] and population standard deviation [C], float64; the latter 1 where C is constant.
     """
     count = 0
-    for start in range(0, len(rows), _CHUNK_ROWS):
-        chunk = np.asarray(rows[np.arange(start, min(start + _CHUNK_ROWS, len(rows)))])
+    for _, chunk in chunks(rows):
         values = chunk.reshape(-1, chunk.shape[-1]).astype(np.float64)
         chunk_mean = values.mean(0)
         chunk_squares = np.square(values - chunk_mean).sum(0)

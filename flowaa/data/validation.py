@@ -4,16 +4,14 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from flowaa.data.chunks import chunks
 from flowaa.data.dataset import Rows
 from flowaa.errors import UserError
-
-_CHUNK_ROWS = 4096
 
 
 def check_finite(rows: Rows, where: str) -> None:
     """Raises a `UserError` that names the first row with a NaN or an infinite value."""
-    for start in range(0, len(rows), _CHUNK_ROWS):
-        chunk = np.asarray(rows[np.arange(start, min(start + _CHUNK_ROWS, len(rows)))])
+    for start, chunk in chunks(rows):
         finite = np.isfinite(chunk).reshape(len(chunk), -1).all(1)
         if not finite.all():
             row = start + int(np.argmin(finite))
