@@ -90,9 +90,12 @@ def _prepared(tfds: Any, name: str, data_dir: str) -> Any:
         builder = tfds.builder(name, data_dir=data_dir or None)
     except tfds.core.DatasetNotFoundError as error:
         raise UserError(_no_such_set(tfds, name)) from error
+    except ImportError as error:  # some sets need TensorFlow for their description already
+        raise UserError(f"tfds:{name} cannot be opened without TensorFlow: "
+                        'pip install -e ".[tfds]"') from error
     except (ValueError, TypeError) as error:  # a malformed name; no such config or version
-        raise UserError(f"tfds:{name} cannot be opened ({str(error).splitlines()[0]}); see the "
-                        "names at www.tensorflow.org/datasets/catalog") from error
+        raise UserError(f"tfds:{name} cannot be opened ({_first_line(error.__cause__ or error)}); "
+                        "see the names at www.tensorflow.org/datasets/catalog") from error
     if not builder.info.splits:
         _prepare(tfds, name, builder)
     suitable = tfds.core.FileFormat.with_random_access()
@@ -117,9 +120,8 @@ def _prepare(tfds: Any, name: str, builder: Any) -> None:
         builder.download_and_prepare(file_format=tfds.core.FileFormat.ARRAY_RECORD)
     # Each source fails in its own way: a moved file, a login, a full disk, a wrong checksum.
     except Exception as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{missing}, and to download and prepare it failed ({reason}); try again, "
-                        f"{elsewhere}") from error
+        raise UserError(f"{missing}, and to download and prepare it failed ({_first_line(error)}); "
+                        f"try again, {elsewhere}") from error
 
 
 def _has_network() -> bool:
@@ -131,6 +133,10 @@ def _has_network() -> bool:
     except OSError:
         return False
     return True
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _no_such_set(tfds: Any, name: str) -> str:
