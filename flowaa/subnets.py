@@ -1,6 +1,6 @@
 """Subnets, the coupling functions m (thesis Def. 2.2.1): networks that need not be invertible.
 
-A condition enters at the first hidden layer: a vector [B, E] through a dense layer of its own, added
+A condition enters at the first hidden layer: a vector [B, E] by a dense layer of its own, added
 at every pixel; a map [B, H', W', E] as further channels, shuffled down to the input's resolution.
 The output layer starts at zero, so that a fresh coupling is the identity. Dropout is on exactly
 when the caller gives a key named "dropout".

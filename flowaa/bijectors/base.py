@@ -57,7 +57,7 @@ class Bijector(nn.Module):
             The parameters to start from, and the block's output under them.
         """
         del axis_name
-        z, _ = call(self, "encode", params, x, cond, None)
+        z, _ = call(self, "encode", params, x, cond)
         return params, z
 
     def pull_back(
@@ -82,19 +82,19 @@ class Bijector(nn.Module):
         Returns:
             x, and the cotangents of x, of the parameters and of the condition.
         """
-        x, _ = call(self, "decode", params, z, cond, key)
+        x, _ = call(self, "decode", params, z, cond, key=key)
         x = jax.lax.stop_gradient(x)
-        _, vjp = jax.vjp(lambda p, x, c: call(self, "encode", p, x, c, key), params, x, cond)
+        _, vjp = jax.vjp(lambda p, x, c: call(self, "encode", p, x, c, key=key), params, x, cond)
         d_params, d_x, d_cond = vjp(cotangents)
         return x, d_x, d_params, d_cond
 
 
 def call(
-    block: Bijector, method: str, params: Params, x: Array, cond: Array | None, key: Array | None
-) -> tuple[Array, Array]:
-    """Applies a method of an unbound block as a pure function; `key` turns dropout on."""
+    module: nn.Module, method: str, params: Params, *args: Any, key: Array | None = None
+) -> Any:
+    """A method of an unbound module as a pure function of its parameters; a key means dropout."""
     rngs = {} if key is None else {"dropout": key}
-    return block.apply({"params": params}, x, cond, method=method, rngs=rngs)
+    return module.apply({"params": params}, *args, method=method, rngs=rngs)
 
 
 def zero_log_det(x: Array) -> Array:

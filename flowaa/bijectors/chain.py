@@ -70,7 +70,7 @@ class Chain(Bijector):
     ) -> tuple[Array, Array, Params, Array | None]:
         """See `Bijector.pull_back`: the blocks' own, last to first."""
         if key is not None:
-            key = self.apply({}, method="dropout_key", rngs={"dropout": key})
+            key = call(self, "dropout_key", {}, key=key)
         return _pull_back(self, params, z, cond, cotangents, key)
 
     def _run(
@@ -90,7 +90,7 @@ def _encode(
     log_det = zero_log_det(x)
     for index, block in enumerate(chain.blocks):
         x, block_log_det = call(
-            block, "encode", _params_of(params, index), x, cond, _key_of(key, index)
+            block, "encode", _params_of(params, index), x, cond, key=_key_of(key, index)
         )
         log_det = log_det + block_log_det
     return x, log_det
@@ -103,7 +103,7 @@ def _encode_remat(
     log_det = zero_log_det(x)
     for index, block in enumerate(chain.blocks):
         encode = jax.checkpoint(functools.partial(call, block, "encode"))
-        x, block_log_det = encode(_params_of(params, index), x, cond, _key_of(key, index))
+        x, block_log_det = encode(_params_of(params, index), x, cond, key=_key_of(key, index))
         log_det = log_det + block_log_det
     return x, log_det
 

@@ -1,7 +1,5 @@
 """Coupling layers (thesis Def. 2.2.1): split, condition, apply a law, merge."""
 
-import functools
-
 import jax
 
 from flowaa.bijectors.base import (
@@ -10,6 +8,7 @@ from flowaa.bijectors.base import (
     Params,
     SubnetFactory,
     add_cotangents,
+    call,
     zero_log_det,
 )
 from flowaa.bijectors.laws import Law
@@ -77,10 +76,18 @@ class Coupling(Bijector):
         d_params, d_cond = {}, None
         for index, side in reversed(list(enumerate(self.sides))):
             name = f"subnets_{index}"
-            subnet = functools.partial(
-                self._apply_subnet, index=index, n_channels=parts[side].shape[-1], key=key
+            n_channels = parts[side].shape[-1]
+
+            def law_parameters(
+                params: Params, context: Array, cond: Array | None,
+                index: int = index, n_channels: int = n_channels,
+            ) -> Array:
+                return call(self, "parameters_of_law", params, context, cond, index, n_channels,
+                            key=key)
+
+            theta, subnet_vjp = jax.vjp(
+                law_parameters, {name: params[name]}, parts[1 - side], cond
             )
-            theta, subnet_vjp = jax.vjp(subnet, {name: params[name]}, parts[1 - side], cond)
             parts[side], _ = self.law.inverse(parts[side], theta)
             _, law_vjp = jax.vjp(self.law.forward, parts[side], theta)
             d_parts[side], d_theta = law_vjp((d_parts[side], d_log_det))
@@ -89,12 +96,3 @@ class Coupling(Bijector):
             d_parts[1 - side] = d_parts[1 - side] + d_context
             d_cond = add_cotangents(d_cond, d_side_cond)
         return self.split.merge(*parts), self.split.merge(*d_parts), d_params, d_cond
-
-    def _apply_subnet(
-        self, params: Params, context: Array, cond: Array | None,
-        index: int, n_channels: int, key: Array | None,
-    ) -> Array:
-        """`parameters_of_law` as a pure function, with the dropout mask that `encode` had."""
-        rngs = {} if key is None else {"dropout": key}
-        return self.apply({"params": params}, context, cond, index, n_channels,
-                          method="parameters_of_law", rngs=rngs)

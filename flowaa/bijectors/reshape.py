@@ -31,7 +31,7 @@ _HAAR = 0.5 * np.array([[1, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1
 
 
 class Haar(Bijector):
-    """The orthonormal 2 x 2 Haar wavelet, averages first: [B, H, W, C] to [B, H / 2, W / 2, 4 C]."""
+    """The orthonormal 2 x 2 Haar wavelet, averages first: [B, H, W, C] to [B, H/2, W/2, 4C]."""
 
     def encode(self, x: Array, cond: Array | None = None) -> tuple[Array, Array]:
         """Squeeze, then the wavelet along the patch."""

@@ -1,5 +1,7 @@
 """Split-off (thesis 2.2.2): part of the channels becomes noise, the rest goes on in the flow."""
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -28,7 +30,7 @@ class SplitOff(Bijector):
 
     rest: Bijector  # maps what stays to an image or a vector; a `Chain`
     n_off: int  # channels split off: the last ones
-    stay_shape: tuple[int, ...]  # of one example's part that stays: (H, W, C - n_off) or (D - n_off,)
+    stay_shape: tuple[int, ...]  # of one example of what stays: (H, W, C - n_off) or (D - n_off,)
     rest_shape: tuple[int, ...]  # of one example's output of `rest`
     subnet: SubnetFactory | None = None
     clamp: float = 1.5
@@ -54,7 +56,7 @@ class SplitOff(Bijector):
         else:
             key = self.dropout_key() if self.has_rng("dropout") else None
             rest, variables = self.rest.unbind()
-            z, log_det = call(rest, "encode", variables.get("params", {}), stay, cond, key)
+            z, log_det = call(rest, "encode", variables.get("params", {}), stay, cond, key=key)
         return _concatenate(z, noise), log_det + noise_log_det
 
     def decode(self, z: Array, cond: Array | None = None) -> tuple[Array, Array]:
@@ -87,17 +89,12 @@ class SplitOff(Bijector):
         d_kept, d_noise = self._parts(d_z)
         params, rest = dict(params), params.get("rest", {})
         params.pop("rest", None)
-        rest_key = None if key is None else self.apply(
-            {}, method="dropout_key", rngs={"dropout": key}
-        )
+        rest_key = None if key is None else call(self, "dropout_key", {}, key=key)
         stay, d_stay, d_rest, d_cond = self.rest.pull_back(
             rest, kept, cond, (d_kept, d_log_det), rest_key
         )
 
-        def theta_of(params: Params, stay: Array, cond: Array | None) -> Array:
-            rngs = {} if key is None else {"dropout": key}
-            return self.apply({"params": params}, stay, cond, method="_theta", rngs=rngs)
-
+        theta_of = functools.partial(call, self, "_theta", key=key)
         theta, theta_vjp = jax.vjp(theta_of, params, stay, cond)
         law = Affine(self.clamp)
         off, _ = law.inverse(noise, theta)
