@@ -97,7 +97,7 @@ def _damaged(where: str, error: Exception) -> UserError:
     if isinstance(error, PermissionError):
         return UserError(f"{where}: not readable; change its permissions")
     reason = " ".join(str(error).split()) or type(error).__name__
-    if "bject arrays" in reason:
+    if "Object arrays" in reason or "Python objects" in reason:  # NumPy's words
         return UserError(f"{where} holds pickled Python objects, which are never loaded: they "
                          "could run any code; write plain arrays, e.g. "
                          "numpy.asarray(x, numpy.float32)")
