@@ -1,0 +1,172 @@
+"""Bijectors one after another, and what backpropagation keeps of them (thesis eq. 2.1, 2.2, 2.9).
+
+Memory modes of a chain, all of which give the same values:
+
+    stored       autodiff as usual: every block's activations are kept
+    remat        every block's activations are computed again from its kept input
+    reversible   only the output is kept; going back, each block recovers its input from its output
+                 (Gomez et al. 2017), so that memory does not grow with the number of blocks
+"""
+
+import functools
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+
+from flowaa.bijectors.base import (
+    Array,
+    Bijector,
+    Params,
+    add_cotangents,
+    call,
+    zero_log_det,
+)
+
+Memory = Literal["stored", "remat", "reversible"]
+
+
+class Chain(Bijector):
+    """encode applies its blocks first to last, decode last to first; log-determinants add up."""
+
+    blocks: tuple[Bijector, ...]
+    memory: Memory = "stored"  # of `encode`; the outermost chain's decides for those within
+
+    def encode(self, x: Array, cond: Array | None = None) -> tuple[Array, Array]:
+        """z = f_L(... f_1(x)); log_det = sum of the blocks'."""
+        if self.is_initializing():
+            return self._run("encode", self.blocks, x, cond)
+        key = self.dropout_key() if self.has_rng("dropout") else None
+        chain, variables = self.unbind()
+        encode = {"stored": _encode, "remat": _encode_remat, "reversible": _encode_reversible}
+        return encode[self.memory](chain, variables.get("params", {}), x, cond, key)
+
+    def decode(self, z: Array, cond: Array | None = None) -> tuple[Array, Array]:
+        """x = f_1^-1(... f_L^-1(z)); log_det = sum of the inverses'."""
+        return self._run("decode", self.blocks[::-1], z, cond)
+
+    def dropout_key(self) -> Array:
+        """The key this chain draws once in `encode` and hands down, a fold for each block."""
+        return self.make_rng("dropout")
+
+    def initialise(
+        self, params: Params, x: Array, cond: Array | None, axis_name: str | None
+    ) -> tuple[Params, Array]:
+        """See `Bijector.initialise`: each block starts from the output of those before it."""
+        new = {}
+        for index, block in enumerate(self.blocks):
+            own, x = block.initialise(_params_of(params, index), x, cond, axis_name)
+            if own:
+                new[_name(index)] = own
+        return new, x
+
+    def pull_back(
+        self,
+        params: Params,
+        z: Array,
+        cond: Array | None,
+        cotangents: tuple[Array, Array],
+        key: Array | None,
+    ) -> tuple[Array, Array, Params, Array | None]:
+        """See `Bijector.pull_back`: the blocks' own, last to first."""
+        if key is not None:
+            key = call(self, "dropout_key", {}, key=key)
+        return _pull_back(self, params, z, cond, cotangents, key)
+
+    def _run(
+        self, method: str, blocks: tuple[Bijector, ...], x: Array, cond: Array | None
+    ) -> tuple[Array, Array]:
+        log_det = zero_log_det(x)
+        for block in blocks:
+            x, block_log_det = getattr(block, method)(x, cond)
+            log_det = log_det + block_log_det
+        return x, log_det
+
+
+def _encode(
+    chain: Chain, params: Params, x: Array, cond: Array | None, key: Array | None
+) -> tuple[Array, Array]:
+    """`Chain.encode` as a pure function of the parameters."""
+    log_det = zero_log_det(x)
+    for index, block in enumerate(chain.blocks):
+        x, block_log_det = call(
+            block, "encode", _params_of(params, index), x, cond, key=_key_of(key, index)
+        )
+        log_det = log_det + block_log_det
+    return x, log_det
+
+
+def _encode_remat(
+    chain: Chain, params: Params, x: Array, cond: Array | None, key: Array | None
+) -> tuple[Array, Array]:
+    """`_encode` with each block under `jax.checkpoint`."""
+    log_det = zero_log_det(x)
+    for index, block in enumerate(chain.blocks):
+        encode = jax.checkpoint(functools.partial(call, block, "encode"))
+        x, block_log_det = encode(_params_of(params, index), x, cond, key=_key_of(key, index))
+        log_det = log_det + block_log_det
+    return x, log_det
+
+
+def _encode_reversible(
+    chain: Chain, params: Params, x: Array, cond: Array | None, key: Array | None
+) -> tuple[Array, Array]:
+    """`_encode` whose backward pass needs only the output."""
+
+    @jax.custom_vjp
+    def encode(
+        params: Params, x: Array, cond: Array | None, key: Array | None
+    ) -> tuple[Array, Array]:
+        return _encode(chain, params, x, cond, key)
+
+    def forward(params: Params, x: Array, cond: Array | None, key: Array | None) -> tuple:
+        z, log_det = _encode(chain, params, x, cond, key)
+        return (z, log_det), (params, z, cond, key)
+
+    def backward(kept: tuple, cotangents: tuple[Array, Array]) -> tuple:
+        params, z, cond, key = kept
+        _, d_x, d_params, d_cond = _pull_back(chain, params, z, cond, cotangents, key)
+        return d_params, d_x, d_cond, None
+
+    encode.defvjp(forward, backward)
+    return encode(params, x, cond, key)
+
+
+def _pull_back(
+    chain: Chain,
+    params: Params,
+    z: Array,
+    cond: Array | None,
+    cotangents: tuple[Array, Array],
+    key: Array | None,
+) -> tuple[Array, Array, Params, Array | None]:
+    """The blocks' `pull_back`, last to first."""
+    d_x, d_log_det = cotangents
+    d_params, d_cond = {}, None
+    for index in reversed(range(len(chain.blocks))):
+        z, d_x, d_own, d_block_cond = chain.blocks[index].pull_back(
+            _params_of(params, index), z, cond, (d_x, d_log_det), _key_of(key, index)
+        )
+        # Without the barrier XLA may run all the inverses first and keep their results after all.
+        z, d_x, d_own = jax.lax.optimization_barrier((z, d_x, d_own))
+        d_cond = add_cotangents(d_cond, d_block_cond)
+        if d_own:
+            d_params[_name(index)] = d_own
+    if cond is not None and d_cond is None:
+        d_cond = jnp.zeros_like(cond)
+    return z, d_x, d_params, d_cond
+
+
+def _name(index: int) -> str:
+    """The name linen gives the parameters of `blocks[index]`."""
+    return f"blocks_{index}"
+
+
+def _params_of(params: Params, index: int) -> Params:
+    """A block's parameters; blocks without any have no entry."""
+    return params.get(_name(index), {})
+
+
+def _key_of(key: Array | None, index: int) -> Array | None:
+    """A block's dropout key."""
+    return None if key is None else jax.random.fold_in(key, index)
