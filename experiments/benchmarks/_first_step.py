@@ -28,8 +28,11 @@ def main(cache: str) -> None:
     devices = jax.local_devices()[:1]
     batches = open_batches(Split(images), batch_size=64, seed=0, device_bytes=2**30,
                            devices=devices)
-    params = jax.jit(density.init)(jax.random.key(0), images[:64], None)
-    state = parallel.replicate(create_state(params, problem.optimizer, with_ema=False), devices)
+    create = parallel.compile_once(
+        lambda key: create_state(density.init(key, images[:64], None), problem.optimizer,
+                                 with_ema=False)
+    )
+    state = parallel.replicate(create(jax.random.key(0)), devices)
     call = parallel.compile_training(
         lambda state, batch, key: train_step(state, batch, key, loss=problem.loss,
                                              optimizer=problem.optimizer, ema_decay=0.0),

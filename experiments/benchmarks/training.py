@@ -53,9 +53,10 @@ def _toy() -> dict[str, float]:
     except ImportError as error:
         print(f"FrEIA is not measured: {error}; pip install -e '.[bench]'")
         return {"toy/ours_steps_per_s": n_steps / _median_s([ours])[0]}
-    ours_s, freia_s = _median_s(
-        [lambda: [ours() for _ in range(_OUR_CALLS)], lambda: [freia() for _ in range(_FREIA_STEPS)]]
-    )
+    ours_s, freia_s = _median_s([
+        lambda: [ours() for _ in range(_OUR_CALLS)],
+        lambda: [freia() for _ in range(_FREIA_STEPS)],
+    ])
     ours_rate, freia_rate = _OUR_CALLS * n_steps / ours_s, _FREIA_STEPS / freia_s
     return {
         "toy/ours_steps_per_s": ours_rate,

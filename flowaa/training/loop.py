@@ -178,8 +178,12 @@ def _first_state(
     x = np.asarray(split.x[indices])
     y = None if split.y is None else split.y[indices]
     init_key = jax.random.fold_in(key, 2**31 - 2)
-    params = jax.jit(problem.init)(init_key, x, y)
-    return create_state(params, problem.optimizer, with_ema=options.ema_decay > 0)
+
+    def create(key: jax.Array, x: Any, y: Any) -> TrainState:
+        params = problem.init(key, x, y)
+        return create_state(params, problem.optimizer, with_ema=options.ema_decay > 0)
+
+    return parallel.compile_once(create)(init_key, x, y)
 
 
 def _finish(
