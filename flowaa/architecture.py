@@ -140,6 +140,8 @@ def _reshape(kind: str, shape: Shape, stage: int) -> tuple[list[Bijector], Shape
     """The reshaping that begins a stage, and the shape after it."""
     if kind == "none":
         return [], shape
+    if kind == "flatten" and len(shape) == 1:
+        return [], shape
     if len(shape) != 3:
         raise UserError(
             f"flow.reshape: stage {stage} cannot {kind} rows of {shape[0]} numbers, only images; "

@@ -1,10 +1,10 @@
 """The training loop: calls of compiled steps, and between them metrics, checkpoints, evaluation."""
 
+import contextlib
 import dataclasses
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import jax
@@ -112,7 +112,11 @@ def train(
     device_state = parallel.replicate(state, options.devices)
     start = time.perf_counter() - log.wall_s
     pending: list[Metrics] = []
-    with _progress(step, options.steps) as bar, _stop_signals() as stop:
+    with (
+        contextlib.closing(batches),
+        _progress(step, options.steps) as bar,
+        _stop_signals() as stop,
+    ):
         while step < options.steps:
             device_state, metrics = call(
                 device_state, batches.constant, batches.at(step, options.steps_per_call), key
@@ -140,7 +144,6 @@ def train(
                 on_evaluation(log.rows)
             if stop and step < options.steps:
                 raise TrainingInterrupted(step)
-    batches.close()
     log.close()
     return _finish(checkpoints, state, evaluate, dataset, key, log.wall_s, options)
 
@@ -228,7 +231,7 @@ def _progress(step: int, steps: int) -> tqdm:
     return tqdm(total=steps, initial=step, unit="step", dynamic_ncols=True, smoothing=0.05)
 
 
-@contextmanager
+@contextlib.contextmanager
 def _stop_signals() -> Iterator[list[int]]:
     """A list that holds the signal that asked to stop; a second one ends at once."""
     received: list[int] = []
