@@ -3,8 +3,8 @@
 python -m experiments.train --config=configs/arrays.py --config.data.path=FILE --workdir=runs/mine
 
 FILE holds x_train, y_train, x_test and y_test, or x (and y) to be split: float rows [N, D], or
-uint8 images [N, H, W, C]. The network is for vectors (images are flattened) and small data; for images,
-take a convolutional one, e.g. --config=configs/mnist.py --config.data.name=arrays.
+uint8 images [N, H, W, C]. The network is for small vectors, images are flattened; for a
+convolutional one take e.g. --config=configs/mnist.py --config.data.name=arrays.
 """
 
 from ml_collections import ConfigDict
