@@ -50,6 +50,11 @@ class Chain(Bijector):
         """x = f_1^-1(... f_L^-1(z)); log_det = sum of the inverses'."""
         return self._run("decode", self.blocks[::-1], z, cond)
 
+    @property
+    def depends_on_data(self) -> bool:
+        """Whether a block does."""
+        return any(block.depends_on_data for block in self.blocks)
+
     def dropout_key(self) -> Array:
         """The key this chain draws once in `encode` and hands down, a fold for each block."""
         return self.make_rng("dropout")

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from flowaa.data import pipeline
 from flowaa.data.pipeline import Batches, Labelled
 from flowaa.training.state import TrainState
 from flowaa.training.step import AXIS, Metrics
@@ -82,9 +83,9 @@ def compile_once(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def replicate(tree: Any, devices: Sequence[jax.Device]) -> Any:
     """A copy of every array on each device, with a leading device axis."""
-    copy = jax.pmap(lambda leaf: leaf, axis_name=AXIS, devices=devices)
+    sharding = pipeline.device_axis(devices)
     return jax.tree.map(
-        lambda leaf: copy(np.broadcast_to(np.asarray(leaf), (len(devices), *np.shape(leaf)))), tree
+        lambda leaf: pipeline.replicate(np.asarray(leaf), devices, sharding), tree
     )
 
 
