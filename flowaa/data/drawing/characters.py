@@ -26,7 +26,7 @@ class Character:
     has_glasses: bool = False
 
 
-CHARACTERS = (
+CHARACTERS = (  # in the order of their labels
     Character(
         "aia", ground=(205, 230, 224), shirt=(225, 92, 84), skin=(241, 196, 158),
         hair=(44, 38, 52), iris=(92, 58, 38), lips=(190, 78, 84), style="bob", head_width=0.60,
@@ -61,4 +61,3 @@ CHARACTERS = (
         brow_thickness=0.052, has_glasses=True,
     ),
 )
-CHARACTER_NAMES = tuple(character.name for character in CHARACTERS)  # FERG's

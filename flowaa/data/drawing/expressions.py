@@ -4,10 +4,11 @@ import dataclasses
 
 import numpy as np
 
-EXPRESSIONS = ("anger", "disgust", "fear", "joy", "neutral", "sadness", "surprise")  # FERG's
+from flowaa.data.face_labels import EXPRESSION_NAMES
+
 # All faces are mixtures of these. The neutral face is not: it is the even mixture of them all, the
 # one place that is equally far from every extreme.
-EXTREMES = tuple(name for name in EXPRESSIONS if name != "neutral")
+EXTREMES = tuple(name for name in EXPRESSION_NAMES if name != "neutral")
 
 _ACTIONS: dict[str, tuple[float, ...]] = {
     # anger, disgust, fear, joy, sadness, surprise; a row sums to zero, as neutral is their mean
