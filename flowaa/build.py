@@ -31,7 +31,7 @@ def build_data(data: ConfigDict, *, seed: int) -> Dataset:
     Raises:
         UserError: there is no such data set, or it cannot be read.
     """
-    from flowaa.data import arrays, digits, image_folder, tfds, toy
+    from flowaa.data import arrays, digits, faces, ferg, image_folder, keller, tfds, toy
 
     splits = {"seed": seed, "validation_fraction": data.validation_fraction}
     tested = {**splits, "test_fraction": data.test_fraction}
@@ -39,6 +39,15 @@ def build_data(data: ConfigDict, *, seed: int) -> Dataset:
         "mixture": lambda: toy.mixture(n_rows=data.n_rows, **tested),
         "moons": lambda: toy.moons(n_rows=data.n_rows, **tested),
         "digits": lambda: digits.digits(**splits),
+        "keller": lambda: keller.keller(n_rows=data.n_rows, nonlinear=data.nonlinear, **tested),
+        "faces": lambda: faces.faces(
+            dir=data.dir, label=data.label, image_size=data.image_size, n_rows=data.n_rows,
+            nuisance=data.nuisance, **tested,
+        ),
+        "ferg": lambda: ferg.ferg(
+            dir=data.dir, prepared_dir=data.prepared_dir, label=data.label,
+            image_size=data.image_size, **tested,
+        ),
         "arrays": lambda: arrays.arrays(path=data.path, **tested),
         "image_folder": lambda: image_folder.image_folder(
             dir=data.dir, image_size=data.image_size, **tested

@@ -163,7 +163,9 @@ class Evaluation:
         batch_size = self._options.batch_size
         for index, batch in enumerate(sequential_batches(split, batch_size)):
             n_devices = len(self._options.devices)
-            x, y, mask = (parallel.shard(array, n_devices) for array in batch)
+            x, y, mask = (
+                parallel.shard(array, n_devices) for array in (batch.x, batch.y, batch.mask)
+            )
             sums = self._sums(params, x, y, mask, jax.random.fold_in(key, index))
             for name, value in parallel.unreplicate(sums).items():
                 totals[name] = totals.get(name, 0.0) + float(value)
