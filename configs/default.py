@@ -75,6 +75,10 @@ def get_config(variant: str = "") -> ConfigDict:
     training.log_every_steps = 100
     training.evaluate_every_steps = 500  # on the validation split; also saves a checkpoint
     training.keep_checkpoints = 2  # the newest ones; the best on validation is always kept
+    # With flow.memory=reversible: steps from one comparison with stored gradients to the next (0 =
+    # never), and the cosine below which training goes on with stored activations.
+    training.check_reversible_steps = 0
+    training.min_reversible_cosine = 0.999
     training.n_devices = 0  # 0 = all local devices
     training.compilation_cache = "~/.cache/flowaa"  # "" = off
 
