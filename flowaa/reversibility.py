@@ -88,4 +88,5 @@ def _block_errors(chain: Chain, params: Params, x: Array, cond: Array | None) ->
 
 
 def _dot(a: Any, b: Any) -> Array:
-    return sum(jax.tree.leaves(jax.tree.map(lambda x, y: (x * y).sum(), a, b)))
+    products = jax.tree.map(lambda x, y: (x * y).sum(), a, b)
+    return jnp.stack(jax.tree.leaves(products)).sum()

@@ -111,7 +111,7 @@ def train(
     # A run that gave reversible training up before it was interrupted does not take it up again.
     guard, loss = problem.guard, problem.loss
     if guard is not None and any(_GIVEN_UP in row for row in log.rows):
-        guard, loss = None, guard.stored_loss
+        loss, guard = guard.stored_loss, None
     call = _compile(loss, problem, batches, options)
     device_state = parallel.replicate(state, options.devices)
     start = time.perf_counter() - log.wall_s
