@@ -39,7 +39,9 @@ class ReversibilityGuard:
         """Whether to measure before taking step `step` + 1."""
         return step % self._every_steps == 0
 
-    def check(self, params: Params, x: Any, y: Any, key: jax.Array) -> tuple[bool, dict[str, float]]:
+    def check(
+        self, params: Params, x: Any, y: Any, key: jax.Array
+    ) -> tuple[bool, dict[str, float]]:
         """Whether reversible gradients can be trusted, and the figures, as scalars for the log."""
         y = None if y is None else y[:_MAX_EXAMPLES]
         found = self._measure(params, x[:_MAX_EXAMPLES], y, key)
