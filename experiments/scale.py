@@ -46,8 +46,8 @@ def main() -> None:
                    f"{step.flops_per_example / 1e6:.1f}",
                    *(f"batch {step.largest_batch(room):,}" for room in _DEVICES_BYTES.values())]
         print(f"{memory:12}" + "".join(f"{figure:>22}" for figure in figures))
-    print(f"{step.n_params:,} parameters; {step.state_bytes / _GIB:.3f} GiB with their gradient and "
-          "the optimiser's state")
+    print(f"{step.n_params:,} parameters; {step.state_bytes / _GIB:.3f} GiB with their gradient "
+          "and the optimiser's state")
 
 
 def _integers(flag: str, words: list[str]) -> tuple[int, ...]:
