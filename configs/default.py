@@ -34,7 +34,8 @@ def get_config(variant: str = "") -> ConfigDict:
     flow.n_blocks = (8,)
     flow.width = (64,)  # hidden features (or channels) of each subnet
     flow.depth = (2,)  # hidden layers of each subnet
-    flow.kernel_sizes = ((3,),)  # of image stages: cycled through from block to block
+    # Of image stages: cycled through from block to block, each one size or one a layer, (3, 1, 3).
+    flow.kernel_sizes = ((3,),)
     flow.split_off = (0.0,)  # share of the channels split off to noise after the stage
     flow.law = "affine"  # additive | affine | volume_preserving | spline
     flow.two_sided = True  # both halves change in one block (Glow-style), else one, in turn
@@ -46,6 +47,7 @@ def get_config(variant: str = "") -> ConfigDict:
     flow.spline_bound = 4.0  # the spline is the identity outside [-bound, bound]
     flow.split_off_conditional = True  # noise split off is normalised given what stays
     flow.memory = "stored"  # what backpropagation keeps: stored | remat | reversible
+    flow.scan = False  # equal blocks in one compiled loop: for accelerators, slow on a CPU
     flow.dropout = 0.0  # of the subnets' hidden features, in training only
     flow.conditional = False  # condition every subnet on the class label
     flow.base = "normal"  # normal | class_mixture (learned means and scales, one Gaussian a class)
@@ -73,6 +75,10 @@ def get_config(variant: str = "") -> ConfigDict:
     training.log_every_steps = 100
     training.evaluate_every_steps = 500  # on the validation split; also saves a checkpoint
     training.keep_checkpoints = 2  # the newest ones; the best on validation is always kept
+    # With flow.memory=reversible: steps from one comparison with stored gradients to the next (0 =
+    # never), and the cosine below which training goes on with stored activations.
+    training.check_reversible_steps = 0
+    training.min_reversible_cosine = 0.999
     training.n_devices = 0  # 0 = all local devices
     training.compilation_cache = "~/.cache/flowaa"  # "" = off
 

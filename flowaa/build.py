@@ -20,6 +20,8 @@ from flowaa.density import Density
 from flowaa.errors import UserError
 from flowaa.flow import Flow
 from flowaa.likelihood import Dequantise, Preprocessing, Standardise
+from flowaa.reversibility import with_memory
+from flowaa.training.guard import ReversibilityGuard
 from flowaa.training.loop import Problem, TrainingOptions
 from flowaa.training.objective import evaluation_values, nll_loss
 from flowaa.training.parallel import local_devices
@@ -161,12 +163,22 @@ def build_options(config: ConfigDict) -> TrainingOptions:
 
 def build_problem(config: ConfigDict, density: Density) -> Problem:
     """What is trained: the density's negative log-likelihood."""
+    with_dropout = config.flow.dropout > 0
+    guard = None
+    if config.flow.memory == "reversible" and config.training.check_reversible_steps:
+        stored = dataclasses.replace(density, flow=with_memory(density.flow, "stored"))
+        guard = ReversibilityGuard(
+            density, nll_loss(stored, with_dropout=with_dropout),
+            every_steps=config.training.check_reversible_steps,
+            min_cosine=config.training.min_reversible_cosine,
+        )
     return Problem(
         init=density.init,
-        loss=nll_loss(density, with_dropout=config.flow.dropout > 0),
+        loss=nll_loss(density, with_dropout=with_dropout),
         values=evaluation_values(density, n_samples=config.likelihood.evaluation_samples),
         optimizer=build_optimizer(config.optimizer, steps=config.training.steps),
         n_dims=density.flow.n_dims,
+        guard=guard,
     )
 
 

@@ -5,38 +5,15 @@
 
 import sys
 
-import jax
-import numpy as np
-
 from configs import thesis
-from flowaa import build
-from flowaa.data.dataset import DataSpec, Split
-from flowaa.data.pipeline import open_batches
-from flowaa.training import compilation, parallel
-from flowaa.training.state import create_state
-from flowaa.training.step import train_step
+from experiments.benchmarks import _ours
+from flowaa.training import compilation
 
 
 def main(cache: str) -> None:
     """Compiles or reads from the cache, and steps once."""
     compilation.enable_cache(cache)
-    config = thesis.get_config()
-    spec = DataSpec((32, 32, 3), n_levels=256, mean=(127.5,) * 3, std=(64.0,) * 3)
-    density = build.build_density(config, spec)
-    problem = build.build_problem(config, density)
-    images = np.random.default_rng(0).integers(0, 256, (640, 32, 32, 3), np.uint8)
-    devices = jax.local_devices()[:1]
-    batches = open_batches(Split(images), batch_size=64, seed=0, device_bytes=2**30,
-                           devices=devices)
-    params = jax.jit(density.init)(jax.random.key(0), images[:64], None)
-    state = parallel.replicate(create_state(params, problem.optimizer, with_ema=False), devices)
-    call = parallel.compile_training(
-        lambda state, batch, key: train_step(state, batch, key, loss=problem.loss,
-                                             optimizer=problem.optimizer, ema_decay=0.0),
-        batches, devices,
-    )
-    _, metrics = call(state, batches.constant, batches.at(0, 1), jax.random.key(0))
-    jax.block_until_ready(metrics)
+    _ours.training_call(thesis.get_config(), _ours.random_images(640, side=32))()
 
 
 if __name__ == "__main__":
