@@ -64,10 +64,7 @@ def draw_population(n_faces: int, *, seed: int, nuisance: float) -> Population:
 def _put_largest(weights: np.ndarray, rows: np.ndarray, column: int) -> None:
     """Swaps the largest weight of each row into a column, which leaves a symmetric law as it is."""
     largest = weights[rows].argmax(1)
-    moved = weights[rows, column]
-    weights[rows, column] = weights[rows, largest]
-    # The order matters where the largest weight is in its place already.
-    weights[rows, largest] = np.where(largest == column, weights[rows, column], moved)
+    weights[rows, column], weights[rows, largest] = weights[rows, largest], weights[rows, column]
 
 
 def _draw_pose(n_faces: int, nuisance: float, random: np.random.Generator) -> Pose:

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from configs import default
+from flowaa.build import build_data
 from flowaa.data.drawing.expressions import EXTREMES
 from flowaa.data.drawing.face import draw_faces
 from flowaa.data.face_labels import CHARACTER_NAMES, EXPRESSION_NAMES
@@ -177,6 +179,18 @@ def test_faces_need_no_tensorflow_and_announce_nothing(tmp_path):
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True,
                           check=False)
     assert (done.stdout, done.stderr) == ("43 5 12 False\n", "")
+
+
+def test_faces_are_configured_by_the_config(tmp_path):
+    data = default.get_config().data
+    data.update(name="faces", dir=str(tmp_path), n_rows=126, image_size=16, label="expression")
+    dataset = build_data(data, seed=3)
+    assert (dataset.spec.n_classes, dataset.spec.shape) == (7, (16, 16, 3))
+    assert len(dataset.train) == round(126 * 0.8 * 0.9)
+    data.update(label="character", nuisance=0.0)
+    assert build_data(data, seed=3).spec.n_classes == 6
+    assert {path.name for path in (tmp_path / "faces").glob("*px*")} == {
+        "16px_n126_nuisance1_seed3", "16px_n126_nuisance0_seed3"}
 
 
 @pytest.mark.slow

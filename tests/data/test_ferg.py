@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from configs import default
+from flowaa.build import build_data
 from flowaa.data.face_labels import CHARACTER_NAMES, EXPRESSION_NAMES
 from flowaa.data.ferg import ferg
 from flowaa.data.ferg_files import list_ferg
@@ -207,6 +209,17 @@ def test_nothing_but_broken_pictures_ends_in_one_line(tmp_path):
 def test_an_unusable_argument_ends_in_one_line(tmp_path, changes, message):
     with pytest.raises(UserError, match=message):
         load(tmp_path, tmp_path, **changes)
+
+
+def test_ferg_is_configured_by_the_config(tmp_path):
+    paint_tree(tmp_path)
+    data = default.get_config().data
+    data.update(name="ferg", dir=str(tmp_path), prepared_dir=str(tmp_path / "prepared"))
+    for label, n_classes in (("character", 6), ("expression", 7)):
+        data.label = label
+        spec = build_data(data, seed=0).spec
+        assert (spec.n_classes, spec.shape) == (n_classes, (32, 32, 3))
+    assert (tmp_path / "prepared" / "ferg").is_dir()
 
 
 @pytest.mark.slow

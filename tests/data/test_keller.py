@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from configs import default
+from flowaa.build import build_data
 from flowaa.data.keller import NOISE, keller
 from flowaa.errors import UserError
 
@@ -62,3 +64,13 @@ def test_keller_depends_on_the_seed_alone():
 def test_an_unusable_argument_ends_in_one_line(changes):
     with pytest.raises(UserError, match="--config"):
         load(**changes)
+
+
+def test_keller_is_configured_by_the_config():
+    data = default.get_config().data
+    data.update(name="keller", n_rows=90)
+    bent = build_data(data, seed=3)
+    data.nonlinear = False
+    flat = build_data(data, seed=3)
+    assert len(bent.train) + len(bent.validation) + len(bent.test) == 90
+    assert (bent.train.x != flat.train.x).any(0).sum() == 1
