@@ -11,6 +11,7 @@ from flowaa.data.drawing.expressions import EXTREMES, act
 from flowaa.data.drawing.face import Pose, draw_faces, extreme_faces
 from flowaa.data.drawing.shapes import Canvas, bow, box, capsule, ellipse
 from flowaa.data.face_labels import CHARACTER_NAMES
+from flowaa.data.population import draw_population
 
 SIZE = 64
 
@@ -48,7 +49,7 @@ def test_painting_a_window_is_painting_the_whole():
         return ellipse(x - 0.4, y + 0.3, 0.21, 0.13)
 
     canvas = blank()
-    part = canvas.window(box(canvas.x - 0.4, canvas.y + 0.3, 0.25, 0.2))
+    part = canvas.window(eye(canvas.x, canvas.y))
     assert part.x.size < canvas.x.size / 10
     part.paint(eye(part.x, part.y), (1.0, 0.0, 0.0))
     np.testing.assert_array_equal(canvas._planes[0][0], painted(eye))
@@ -154,6 +155,17 @@ def test_faces_are_drawn_one_by_one():
     order = np.random.default_rng(1).permutation(300)[:40]
     np.testing.assert_array_equal(
         draw_faces(characters[order], weights[order], image_size=16), together[order])
+
+
+@pytest.mark.parametrize("exaggeration", [1.0, 1.5])
+def test_no_part_of_a_face_is_cut_off(monkeypatch, exaggeration):
+    characters, weights = random_faces(60, 64)
+    weights = exaggeration * weights - (exaggeration - 1.0) / 6
+    pose = draw_population(60, seed=0, nuisance=3.0).pose
+    windowed = draw_faces(characters, weights, image_size=64, pose=pose)
+    monkeypatch.setattr(Canvas, "window", lambda self, _: self)
+    np.testing.assert_array_equal(
+        draw_faces(characters, weights, image_size=64, pose=pose), windowed)
 
 
 def test_exaggerated_faces_stay_faces():
