@@ -236,6 +236,6 @@ def test_the_release_is_prepared_in_ten_minutes(tmp_path):
     for index, (kind, image) in enumerate(zip(kinds, images, strict=True)):
         Image.fromarray(image).save(place(tmp_path, CHARACTER_NAMES[kind // 7],
                                           EXPRESSION_NAMES[kind % 7], index // 42 + 1))
-    began = time.monotonic()
+    began = time.process_time()  # of all threads, so that one idle core would do
     load(tmp_path, tmp_path / "prepared", image_size=32)
-    assert (time.monotonic() - began) / n_pictures * 55_767 < 600.0
+    assert (time.process_time() - began) / n_pictures * 55_767 < 600.0

@@ -1,6 +1,7 @@
 """Faces: any character, with any mixture of the extreme expressions, in any pose."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -30,7 +31,7 @@ class Pose:
         zeros, ones = np.zeros(n_faces, np.float32), np.ones(n_faces, np.float32)
         return cls(zeros, zeros, zeros, ones, ones)
 
-    def __getitem__(self, faces: np.ndarray) -> "Pose":
+    def __getitem__(self, faces: Any) -> "Pose":
         return Pose(**{field.name: getattr(self, field.name)[faces]
                        for field in dataclasses.fields(self)})
 
