@@ -44,7 +44,7 @@ class FacesConfig(tfds.core.BuilderConfig):
 class Faces(tfds.core.GeneratorBasedBuilder):
     """Builder of the drawn faces: `Faces(config="32px")`, or of a `FacesConfig.of(...)`."""
 
-    VERSION = tfds.core.Version("1.0.0")  # a change of any picture or weight is a new version
+    VERSION = tfds.core.Version("1.0.1")  # a change of any picture or weight is a new version
     BUILDER_CONFIGS: ClassVar[list[FacesConfig]] = [
         FacesConfig(name=f"{image_size}px", image_size=image_size) for image_size in (32, 64)]
 
