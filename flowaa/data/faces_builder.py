@@ -1,6 +1,9 @@
 """The drawn faces as a set of TensorFlow Datasets, which needs no TensorFlow."""
 
+import concurrent.futures
 import dataclasses
+import io
+import os
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -41,7 +44,7 @@ class FacesConfig(tfds.core.BuilderConfig):
 class Faces(tfds.core.GeneratorBasedBuilder):
     """Builder of the drawn faces: `Faces(config="32px")`, or of a `FacesConfig.of(...)`."""
 
-    VERSION = tfds.core.Version("1.0.0")  # a change of any picture or weight is a new version
+    VERSION = tfds.core.Version("1.0.1")  # a change of any picture or weight is a new version
     BUILDER_CONFIGS: ClassVar[list[FacesConfig]] = [
         FacesConfig(name=f"{image_size}px", image_size=image_size) for image_size in (32, 64)]
 
@@ -63,14 +66,21 @@ class Faces(tfds.core.GeneratorBasedBuilder):
     def _generate_examples(self) -> Iterator[tuple[int, dict[str, Any]]]:
         config = self.builder_config
         faces = draw_population(config.n_images, seed=config.seed, nuisance=config.nuisance)
-        with tqdm(total=config.n_images, desc="drawing faces", unit="face", leave=False,
-                  delay=1.0, disable=None) as progress:
-            for start in range(0, config.n_images, _CHUNK_FACES):
-                rows = np.arange(start, min(start + _CHUNK_FACES, config.n_images))
-                images = draw_faces(faces.characters[rows], faces.weights[rows],
-                                    image_size=config.image_size, pose=faces.pose[rows])
-                for row, image in zip(rows.tolist(), images, strict=True):
-                    yield row, {"image": png_bytes(image),
+
+        def draw(rows: range) -> list[io.BytesIO]:
+            images = draw_faces(faces.characters[rows], faces.weights[rows],
+                                image_size=config.image_size, pose=faces.pose[rows])
+            return [png_bytes(image) for image in images]
+
+        chunks = [range(start, min(start + _CHUNK_FACES, config.n_images))
+                  for start in range(0, config.n_images, _CHUNK_FACES)]
+        # NumPy and Pillow draw and encode outside Python's lock.
+        threads = concurrent.futures.ThreadPoolExecutor(os.cpu_count(), "flowaa-faces")
+        with threads, tqdm(total=config.n_images, desc="drawing faces", unit="face", leave=False,
+                           delay=1.0, disable=None) as progress:
+            for rows, images in zip(chunks, threads.map(draw, chunks), strict=True):
+                for row, image in zip(rows, images, strict=True):
+                    yield row, {"image": image,
                                 "character": int(faces.characters[row]),
                                 "expression": int(faces.expressions[row]),
                                 "weights": faces.weights[row]}

@@ -1,7 +1,7 @@
 """The artificial data of Keller et al. (2020): known mixtures of known archetypes.
 
-S. M. Keller et al., "Learning Extremal Representations with Deep Archetypal Analysis": points of the
-triangle of three archetypes are mapped linearly to eight dimensions and made noisy; then the
+S. M. Keller et al., "Learning Extremal Representations with Deep Archetypal Analysis": points of
+the triangle of three archetypes are mapped linearly to eight dimensions and made noisy; then the
 exponential of one coordinate takes its place, which bends the triangle out of the plane that linear
 archetypal analysis can see.
 """

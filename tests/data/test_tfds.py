@@ -134,7 +134,8 @@ def test_a_download_without_tensorflow_or_network_ends_at_once(data_dir, monkeyp
 
 
 def test_the_data_layer_loads_neither_data_sets_nor_their_libraries():
-    modules = ["arrays", "digits", "image_folder", "pipeline", "tfds", "toy"]
+    modules = ["arrays", "digits", "faces", "ferg", "image_folder", "keller", "pipeline", "tfds",
+               "toy"]
     program = ("import sys, importlib\n"
                f"for name in {modules}: importlib.import_module('flowaa.data.' + name)\n"
                "heavy = {'sklearn', 'tensorflow_datasets', 'tensorflow', 'matplotlib'}\n"

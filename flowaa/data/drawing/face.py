@@ -1,6 +1,7 @@
 """Faces: any character, with any mixture of the extreme expressions, in any pose."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from flowaa.data.drawing.hair import draw_hair_before, draw_hair_behind
 from flowaa.data.drawing.shapes import Canvas, Colour, capsule, darker, ellipse
 
 _NECK_Y = 0.9  # heads tilt around it
-_CHUNK_FACES = 128  # drawn at once: arrays of this many pictures stay in the processor's cache
+_CHUNK_PIXELS = 2**17  # drawn at once: arrays of this size stay in the processor's cache
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Pose:
         zeros, ones = np.zeros(n_faces, np.float32), np.ones(n_faces, np.float32)
         return cls(zeros, zeros, zeros, ones, ones)
 
-    def __getitem__(self, faces: np.ndarray) -> "Pose":
+    def __getitem__(self, faces: Any) -> "Pose":
         return Pose(**{field.name: getattr(self, field.name)[faces]
                        for field in dataclasses.fields(self)})
 
@@ -50,11 +51,12 @@ def draw_faces(characters: np.ndarray, weights: np.ndarray, *, image_size: int,
         [N, image_size, image_size, 3] uint8.
     """
     pose = pose or Pose.still(len(characters))
+    chunk_faces = max(1, _CHUNK_PIXELS // image_size**2)
     images = np.empty((len(characters), image_size, image_size, 3), np.uint8)
     for index, character in enumerate(CHARACTERS):
         rows = np.flatnonzero(characters == index)
-        for start in range(0, len(rows), _CHUNK_FACES):
-            chunk = rows[start:start + _CHUNK_FACES]
+        for start in range(0, len(rows), chunk_faces):
+            chunk = rows[start:start + chunk_faces]
             images[chunk] = _draw(character, weights[chunk], pose[chunk], image_size)
     return images
 

@@ -22,7 +22,7 @@ _MOUTH_Y = 0.43
 def draw_cheeks(canvas: Canvas, action: Action) -> None:
     """Blushing cheeks."""
     strength = 0.30 * np.logaddexp(0.0, 2.2 * action.blush - 0.3)
-    part = canvas.window(box(canvas.x, canvas.y - 0.24, 0.70, 0.30))
+    part = canvas.window(box(canvas.x, canvas.y - 0.24, 0.80, 0.32))
     spread = ((np.abs(part.x) - 0.38) / 0.17) ** 2 + ((part.y - 0.24) / 0.12) ** 2
     part.tint(np.minimum(strength * np.exp(-1.5 * spread), 1.0), _BLUSH)
 

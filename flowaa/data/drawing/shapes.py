@@ -34,7 +34,7 @@ class Canvas:
 
     def window(self, shape: Field) -> "Canvas":
         """The part of all pictures that holds a shape of every one: painting it costs less."""
-        inside = shape < self._pixel
+        inside = shape < 0.5 * self._pixel
         columns, rows = np.flatnonzero(inside.any((0, 1))), np.flatnonzero(inside.any((0, 2)))
         if not len(rows):
             rows = columns = np.zeros(1, int)
