@@ -26,6 +26,7 @@ from flowaa.reversibility import Reversibility, measure_reversibility
 
 _GIB = 2**30
 _BLOCKS_SHAPE = (64, 16, 16, 12)  # the batch that the blocks of the first rows see
+_DEPTHS = (8, 32, 64)
 _TRAINING_STEPS = 200
 _BLOCKS = Architecture((Stage("none", 8, 16),), mixing="none")
 
@@ -81,7 +82,7 @@ def _time_ratios() -> dict[str, float]:
     """Time of the gradient, reversible over stored, in turn."""
     figures = {}
     x = jax.random.normal(jax.random.key(0), _BLOCKS_SHAPE)
-    for n in (8, 32, 64):
+    for n in _DEPTHS:
         sides = []
         for memory in ("reversible", "stored"):
             flow = _flow(_blocks(n, memory), _BLOCKS_SHAPE[1:])

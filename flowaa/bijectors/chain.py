@@ -167,7 +167,7 @@ def _pull_back(
         own = [(params_of(params, index), _key_of(key, index)) for index in backwards]
         (z, d_x, d_cond), d_own = _fold(step, (z, d_x, d_cond), own)
         # Without the barrier XLA may run all the inverses first and keep their results after all.
-        z, d_x, d_own = jax.lax.optimization_barrier((z, d_x, d_own))
+        z, d_x = jax.lax.optimization_barrier((z, d_x))
         named = zip(map(name_of, backwards), d_own, strict=True)
         d_params.update({name: own for name, own in named if own})
     return z, d_x, d_params, d_cond
