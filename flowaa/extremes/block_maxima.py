@@ -106,7 +106,7 @@ def fit_gumbel(maxima: ArrayLike, *, method: str = "ml") -> GumbelFit:
         UserError: if the maxima are not finite or all equal, or the method is unknown.
     """
     values = np.asarray(maxima, np.float64)
-    if values.ndim != 1 or not np.all(np.isfinite(values)) or np.ptp(values) == 0:
+    if values.ndim != 1 or not np.all(np.isfinite(values)) or len(np.unique(values)) < 2:
         raise UserError("a Gumbel fit needs at least two different, finite block maxima in one row")
     mean, deviation = float(np.mean(values)), float(np.std(values, ddof=1))
     if method == "moments":

@@ -111,4 +111,5 @@ def _known(value: Any, name: str) -> np.ndarray | None:
 
 def _show(value: Any) -> str:
     """A value as it stands in a message: short, and on one line."""
-    return " ".join(np.array2string(np.asarray(value), threshold=4).split())
+    text = str(value) if np.ndim(value) == 0 else np.array2string(np.asarray(value), threshold=4)
+    return " ".join(text.split())

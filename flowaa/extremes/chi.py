@@ -1,24 +1,11 @@
 """The chi law: the length of a standard normal vector in d dimensions (thesis eq. 3.1–3.4).
 
-Accurate in float32 for any d from 1 to 1e7, far into both tails. The natural coordinate is not the
-length r but the half deviance
+Accurate in float32 for any d from 1 to 1e7, far into both tails; float64 input gives float64. A
+float32 probability can't be close to one, so ask for the survival function (or its logarithm) in
+the upper tail, and for the cdf in the lower.
 
-    ½z² = (d/2) (λ − 1 − ln λ),   λ = r²/d,
-
-in which density and tails are those of a normal law times factors close to one, so that no large
-numbers cancel. With a = d/2, x = r²/2 and T = x^a e^(−x) / Γ(a):
-
-- density: f(r) = 2T/r;
-- tails, near the bulk (|λ − 1| moderate) and a ≥ 16: Temme's uniform expansion;
-- upper tail elsewhere: Q = (T/x) q with q the (finite) sum 1 + (a−1)/x + (a−1)(a−2)/x² + …, closed
-  for odd d by the normal tail (DLMF 8.8.2);
-- lower tail elsewhere: P = (T/a) (1 + x/(a+1) + x²/((a+1)(a+2)) + …) (DLMF 8.7.1).
-
-All sums have positive terms only. Each tail is computed where it is small; the other one is one
-minus it. A float32 probability can't be close to one, so ask for the survival function (or its
-logarithm) in the upper tail, and for the cdf in the lower.
-
-`d` is a Python integer (it fixes the constants of the compiled program); the rest may be traced.
+`d` is a Python integer (it fixes the constants of the compiled program); the rest may be traced,
+mapped and differentiated.
 """
 
 import functools
@@ -26,13 +13,12 @@ import math
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.typing import ArrayLike
 
 from flowaa.extremes import checks, mills, temme
+from flowaa.extremes.chi_tails import half_deviance, log_density_slope, relative_excess, tails
 
 _LOG_HALF = math.log(0.5)
-_HALF_LOG_PI = 0.5 * math.log(math.pi)
 _NEWTON_STEPS = 8
 
 
@@ -43,35 +29,26 @@ def chi_log_prob(r: ArrayLike, d: int) -> jax.Array:
     Args:
         r: [...] radii.
         d: degrees of freedom.
+
+    Raises:
+        UserError: if d < 1, as in all functions of this law.
     """
     d = _dimension(d)
-    r = _as_float(r)
-    inside = jnp.maximum(r, 0)
-    excess = _relative_excess(inside, d)
-    near = jnp.abs(excess) < 0.5
-    constant = -_HALF_LOG_PI - temme.log_scaled_gamma(d / 2)
-    # Near √d the powers of r cancel against exp(−r²/2): use the deviance. Far from it use the plain
-    # form, which stays finite at r = 0.
-    bulk = -jnp.log1p(jnp.where(near, excess, 0)) - _near_half_deviance(
-        jnp.where(near, excess, 0), d)
-    plain = -d * (excess + excess**2 / 2)
-    if d > 1:
-        plain += (d - 1) * jnp.log(jnp.where(near, 1, inside / math.sqrt(d)))
-    return jnp.where(r < 0, -jnp.inf, constant + jnp.where(near, bulk, plain))
+    return _log_prob(_as_float(r), d)
 
 
 @functools.partial(jax.jit, static_argnums=1)
 def chi_log_cdf(r: ArrayLike, d: int) -> jax.Array:
     """Logarithm of P(R ≤ r), for radii r [...]; accurate in the lower tail."""
     d = _dimension(d)
-    return _log_tails(_as_float(r), d)[0]
+    return tails(_as_float(r), d).log_cdf
 
 
 @functools.partial(jax.jit, static_argnums=1)
 def chi_log_survival(r: ArrayLike, d: int) -> jax.Array:
     """Logarithm of P(R > r), for radii r [...]; accurate in the upper tail."""
     d = _dimension(d)
-    return _log_tails(_as_float(r), d)[1]
+    return tails(_as_float(r), d).log_survival
 
 
 @functools.partial(jax.jit, static_argnums=1)
@@ -147,41 +124,27 @@ def chi_return_period(r: ArrayLike, d: int) -> jax.Array:
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
-def _log_tails(r: jax.Array, d: int) -> tuple[jax.Array, jax.Array]:
-    """(ln P(R ≤ r), ln P(R > r)) for r [...]."""
-    a = d / 2
-    r = jnp.clip(r, 0, jnp.finfo(r.dtype).max)  # an infinite r has an infinite deviance, not NaN
-    half_deviance = _half_deviance(r, d)
-    upper = _relative_excess(r, d) >= 0
-    # Where the sums are not used their argument is held at the bulk, so that they stay finite.
-    log_t = 0.5 * math.log(a) - mills.HALF_LOG_TWO_PI - half_deviance - temme.log_scaled_gamma(a)
-    above = jnp.clip(r, math.sqrt(d), 1e15)
-    below = jnp.minimum(r, math.sqrt(d))
-    by_sums = log_t + jnp.where(
-        upper, jnp.log(_upper_sum(above, d)) - 2 * jnp.log(above) + math.log(2),
-        jnp.log(_lower_sum(below, d)) - math.log(a))
-    tail = by_sums
-    if a >= temme.SMALLEST_A:
-        side = jnp.where(upper, 1, -1).astype(r.dtype)
-        z = jnp.sqrt(2 * half_deviance)
-        eta = z / math.sqrt(a)
-        correction = _polynomial(side * jnp.minimum(eta, 1), temme.correction_coefficients(a))
-        by_temme = (jnp.log(mills.mills_ratio(z) + side * correction / math.sqrt(a))
-                    - half_deviance - mills.HALF_LOG_TWO_PI)
-        tail = jnp.where(eta < 1, by_temme, by_sums)
-    other = jax.nn.log1mexp(-tail)
-    return jnp.where(upper, other, tail), jnp.where(upper, tail, other)
+def _log_prob(r: jax.Array, d: int) -> jax.Array:
+    inside = jnp.maximum(r, 0)
+    excess = relative_excess(inside, d)
+    # Near √d the powers of r cancel against exp(−r²/2): use the deviance, f ∝ exp(−½z²)/r. Far from
+    # it use the plain form, which stays finite at r = 0.
+    near = jnp.abs(excess) < 0.5
+    bulk = -jnp.log1p(jnp.where(near, excess, 0)) - half_deviance(
+        jnp.where(near, inside, math.sqrt(d)), d)
+    plain = -d * (excess + excess**2 / 2)
+    if d > 1:
+        plain += (d - 1) * jnp.log(jnp.where(near, 1, inside / math.sqrt(d)))
+    constant = -0.5 * math.log(math.pi) - temme.log_scaled_gamma(d / 2)
+    return jnp.where(r < 0, -jnp.inf, constant + jnp.where(near, bulk, plain))
 
 
-@_log_tails.defjvp
-def _log_tails_jvp(
+@_log_prob.defjvp
+def _log_prob_jvp(
     d: int, primals: tuple[jax.Array], tangents: tuple[jax.Array],
-) -> tuple[tuple[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]:
+) -> tuple[jax.Array, jax.Array]:
     (r,), (r_dot,) = primals, tangents
-    log_cdf, log_survival = _log_tails(r, d)
-    log_density = chi_log_prob(r, d)
-    hazards = jnp.exp(log_density - log_cdf), -jnp.exp(log_density - log_survival)
-    return (log_cdf, log_survival), (hazards[0] * r_dot, hazards[1] * r_dot)
+    return _log_prob(r, d), log_density_slope(r, d) * r_dot
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
@@ -192,18 +155,18 @@ def _solve(log_tail: jax.Array, upper: jax.Array, d: int) -> jax.Array:
     """
     limits = jnp.finfo(log_tail.dtype)
     smallest = float(limits.tiny)
-    finite = jnp.clip(log_tail, float(limits.min) / 4, -smallest)
-    r = jnp.maximum(_rough_quantile(finite, upper, d), smallest)
+    target = jnp.clip(log_tail, float(limits.min) / 4, -smallest)
 
     def newton_step(_: jax.Array, r: jax.Array) -> jax.Array:
-        log_cdf, log_survival = _log_tails(r, d)
-        reached = jnp.where(upper, log_survival, log_cdf)
-        slope = jnp.where(upper, -1, 1) * jnp.exp(jnp.log(r) + chi_log_prob(r, d) - reached)
-        return jnp.maximum(r * jnp.exp((finite - reached) / slope), smallest)
+        at = tails(r, d)
+        missing = target - jnp.where(upper, at.log_survival, at.log_cdf)
+        slope = r * jnp.where(upper, -at.hazard, at.reversed_hazard)
+        return jnp.maximum(r * jnp.exp(missing / slope), smallest)
 
-    r = jax.lax.fori_loop(0, _NEWTON_STEPS, newton_step, r)
+    start = jnp.maximum(_rough_quantile(target, upper, d), smallest)
+    r = jax.lax.fori_loop(0, _NEWTON_STEPS, newton_step, start)
     r = jnp.where(r > smallest, r, 0)  # below what the float type can hold
-    r = jnp.where(log_tail == -jnp.inf, jnp.where(upper, jnp.inf, 0), r)
+    r = jnp.where(jnp.isneginf(log_tail), jnp.where(upper, jnp.inf, 0), r)
     return jnp.where(log_tail <= 0, r, jnp.nan)
 
 
@@ -213,8 +176,8 @@ def _solve_jvp(
 ) -> tuple[jax.Array, jax.Array]:
     (log_tail, upper), (log_tail_dot, _) = primals, tangents
     r = _solve(log_tail, upper, d)
-    derivative = jnp.where(upper, -1, 1) * jnp.exp(log_tail - chi_log_prob(r, d))
-    return r, derivative * log_tail_dot
+    at = tails(r, d)
+    return r, log_tail_dot / jnp.where(upper, -at.hazard, at.reversed_hazard)
 
 
 def _rough_quantile(log_tail: jax.Array, upper: jax.Array, d: int) -> jax.Array:
@@ -234,90 +197,6 @@ def _smaller_tail(log_probability: jax.Array, is_smaller: jax.Array) -> jax.Arra
     """Logarithm of the smaller of a probability and its complement, given which it is."""
     safe = jnp.where(is_smaller, _LOG_HALF, log_probability)
     return jnp.where(is_smaller, log_probability, jax.nn.log1mexp(-safe))
-
-
-def _relative_excess(r: jax.Array, d: int) -> jax.Array:
-    """r/√d − 1, as exact as r: what the float type can't hold of √d is subtracted on its own.
-
-    The division stands between the two subtractions because XLA merges neighbouring constants.
-    """
-    root = math.sqrt(d)
-    high = float(np.asarray(root, r.dtype))
-    return (r - high) / root - (root - high) / root
-
-
-def _half_deviance(r: jax.Array, d: int) -> jax.Array:
-    """(d/2) (λ − 1 − ln λ) for λ = r²/d and r ≥ 0, to a few units in the last place."""
-    excess = _relative_excess(r, d)
-    near = jnp.abs(excess) < 0.5
-    far = d * (excess + excess**2 / 2 - jnp.log(r / math.sqrt(d)))
-    return jnp.where(near, _near_half_deviance(jnp.where(near, excess, 0), d), far)
-
-
-def _near_half_deviance(excess: jax.Array, d: int) -> jax.Array:
-    """The half deviance at |u| ≤ ½, u = r/√d − 1, where u + u²/2 − ln(1 + u) cancels to u².
-
-    With s = u/(2 + u), ln(1 + u) = 2 artanh s; its first term is taken out by hand.
-    """
-    s = excess / (2 + excess)
-    series = jnp.zeros_like(s)
-    for k in range(_terms(1 / 9, s.dtype), 0, -1):
-        series = series * s**2 + 1 / (2 * k + 1)
-    log_remainder = s * (excess - 2 * s**2 * series)  # u − ln(1 + u)
-    return d * (excess**2 / 2 + log_remainder)
-
-
-def _upper_sum(r: jax.Array, d: int) -> jax.Array:
-    """The sum q = x Q(a, x)/T at x = r²/2 ≥ a.
-
-    By q(b + 1) = 1 + b q(b)/x from a small order b upwards.
-    """
-    x = r**2 / 2
-    a = d / 2
-    terms = _terms(0.43, r.dtype)
-    if a - terms > 1:  # only used at x > 2.35a, where what lies below is negligible
-        order, q = a - terms, jnp.ones_like(x)
-    elif d % 2:
-        order, q = 0.5, r * mills.mills_ratio(r)
-    else:
-        order, q = 1.0, jnp.ones_like(x)
-    while order < a:
-        q = 1 + order * q / x
-        order += 1
-    return q
-
-
-def _lower_sum(r: jax.Array, d: int) -> jax.Array:
-    """The sum p = a P(a, x)/T at x = r²/2 ≤ a.
-
-    By p(b) = 1 + x p(b + 1)/(b + 1) from a large order b downwards.
-    """
-    x = r**2 / 2
-    a = d / 2
-    largest = 1.0 if a < temme.SMALLEST_A else 0.31  # of x/a where this sum is used
-    count, term = 0, 1.0
-    while term > jnp.finfo(r.dtype).eps / 10:
-        count += 1
-        term *= largest * a / (a + count)
-    p = jnp.ones_like(x)
-    for k in range(count, 0, -1):
-        p = 1 + x * p / (a + k)
-    return p
-
-
-def _polynomial(x: jax.Array, coefficients: tuple[float, ...]) -> jax.Array:
-    """Σ c_k x^k at |x| ≤ 1, leaving out what the float type can't show."""
-    least = jnp.finfo(x.dtype).eps / 10
-    needed = max(k for k, c in enumerate(coefficients) if abs(c) > least) + 1
-    value = jnp.zeros_like(x)
-    for coefficient in reversed(coefficients[:needed]):
-        value = value * x + coefficient
-    return value
-
-
-def _terms(ratio: float, dtype: jnp.dtype) -> int:
-    """Terms after which a geometric series of this ratio is exact in this float type."""
-    return math.ceil(math.log(float(jnp.finfo(dtype).eps) / 10) / math.log(ratio))
 
 
 def _dimension(d: int) -> int:

@@ -59,10 +59,11 @@ def sample_exterior(
         raise UserError(f"concentration has the shape {jnp.shape(concentration)}; it must be a "
                         f"number, [{k}] or [{n}, {k}]")
     return _sample(key, jnp.asarray(extremeness, jnp.result_type(float)),
-                   jnp.asarray(concentration, jnp.result_type(float)), n, k)
+                   jnp.broadcast_to(jnp.asarray(concentration, jnp.result_type(float)), (n, k)),
+                   n, k)
 
 
-def gauge(weights: jax.Array) -> jax.Array:
+def gauge(weights: ArrayLike) -> jax.Array:
     """How far from the simplex's centre weights lie, in units of the boundary's distance.
 
     Args:
@@ -71,6 +72,7 @@ def gauge(weights: jax.Array) -> jax.Array:
     Returns:
         [...]: 0 at the centre, 1 on the boundary, above 1 outside.
     """
+    weights = jnp.asarray(weights)
     return 1 - weights.shape[-1] * jnp.min(weights, axis=-1)
 
 
@@ -102,7 +104,7 @@ def exterior_extremeness(n: ArrayLike, k: int, *, deviation: float = 1.0) -> jax
     return (k - 1) * deviation * score
 
 
-def distance_to_simplex(weights: jax.Array) -> jax.Array:
+def distance_to_simplex(weights: ArrayLike) -> jax.Array:
     """Euclidean distance from weights to the nearest point of the simplex.
 
     The nearest point is max(a − τ, 0) with τ such that it sums to one (Held, Wolfe and Crowder
@@ -114,6 +116,7 @@ def distance_to_simplex(weights: jax.Array) -> jax.Array:
     Returns:
         [...] distances; 0 inside.
     """
+    weights = jnp.asarray(weights)
     descending = -jnp.sort(-weights, axis=-1)
     counts = jnp.arange(1, weights.shape[-1] + 1).astype(weights.dtype)
     thresholds = (jnp.cumsum(descending, axis=-1) - 1) / jnp.broadcast_to(counts, weights.shape)
@@ -126,7 +129,7 @@ def distance_to_simplex(weights: jax.Array) -> jax.Array:
 def _sample(
     key: jax.Array, extremeness: jax.Array, concentration: jax.Array, n: int, k: int,
 ) -> jax.Array:
-    inside = jax.random.dirichlet(key, jnp.broadcast_to(concentration, (n, k)))
+    inside = jax.random.dirichlet(key, concentration)
     offset = inside - 1 / k
     # Near the centre the rounding of 1/K is as large as the offset itself.
     offset -= jnp.mean(offset, axis=1, keepdims=True)

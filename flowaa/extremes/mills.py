@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
-_SWITCH = 3.0  # erfc keeps its relative accuracy up to here, the continued fraction from here on
+_SWITCH = 3.5  # erfc keeps its relative accuracy up to here, the continued fraction from here on
 
 
 def mills_ratio(z: jax.Array) -> jax.Array:
@@ -43,4 +43,4 @@ def rough_upper_score(log_tail: jax.Array) -> jax.Array:
 
 
 def _fraction_depth(dtype: jnp.dtype) -> int:
-    return 16 if jnp.finfo(dtype).bits <= 32 else 60
+    return 10 if jnp.finfo(dtype).bits <= 32 else 40
