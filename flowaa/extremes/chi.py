@@ -125,7 +125,7 @@ def chi_return_period(r: ArrayLike, d: int) -> jax.Array:
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
 def _log_prob(r: jax.Array, d: int) -> jax.Array:
-    inside = jnp.maximum(r, 0)
+    inside = jnp.clip(r, 0, jnp.finfo(r.dtype).max)
     excess = relative_excess(inside, d)
     # Near √d the powers of r cancel against exp(−r²/2): use the deviance, f ∝ exp(−½z²)/r. Far from
     # it use the plain form, which stays finite at r = 0.

@@ -137,23 +137,27 @@ def _sample(
     # A draw at the very centre, as a huge concentration gives, has no direction: take a corner's.
     corner = jnp.broadcast_to(jnp.eye(1, k, dtype=offset.dtype) - 1 / k, (n, k))
     to_boundary = jnp.where(depth > 0, offset / jnp.where(depth > 0, depth, 1), corner)
-    return _sum_to_one(1 / k + jnp.broadcast_to(extremeness, (n,))[:, None] * to_boundary)
+    gauges = jnp.broadcast_to(extremeness, (n,))[:, None]
+    return _round_to_sum_one(1 / k + gauges * to_boundary, gauges)
 
 
-def _sum_to_one(weights: jax.Array) -> jax.Array:
-    """Rounds rows [n, K] that sum to nearly one so that they sum to exactly one.
+def _round_to_sum_one(weights: jax.Array, gauges: jax.Array) -> jax.Array:
+    """Rounds weights [n, K] of gauges [n, 1] so that every row sums to exactly one.
 
     All weights become multiples of a power of two so coarse that every partial sum is exact: far
     from the simplex, at weights of 100, float32 could else not sum to one within 1e-6. Rounding
     downwards keeps negative weights negative; the largest weight takes what is left.
     """
-    # Sorting puts the largest last. It also is a kernel of its own: otherwise XLA may compute the
-    # weights twice, for the rounding and for its sum, with last digits that differ.
+    k = weights.shape[1]
+    # Sorting puts the smallest first and the largest last. It also is a kernel of its own: else XLA
+    # may compute the weights twice, for rounding and for their sum, with last digits that differ.
     places = jax.lax.broadcasted_iota(jnp.int32, weights.shape, 1)
     weights, places = jax.lax.sort((weights, places), dimension=1, num_keys=1)
-    size = jnp.maximum(jnp.sum(jnp.abs(weights), axis=1, keepdims=True), 1)
-    _, exponent = jnp.frexp(size)
-    step = jnp.ldexp(jnp.ones_like(size), exponent - jnp.finfo(weights.dtype).nmant)
+    smallest = (1 - gauges) / k  # exactly, whatever was lost on the way
+    weights = jnp.maximum(weights, jnp.broadcast_to(smallest, weights.shape))
+    weights = weights.at[:, :1].set(smallest)
+    _, exponent = jnp.frexp(1 + 2 * gauges)  # no sum of some |weights| is larger
+    step = jnp.ldexp(jnp.ones_like(gauges), exponent - jnp.finfo(weights.dtype).nmant)
     rounded = jnp.floor(weights / step) * step
     rest = 1 - jnp.sum(rounded, axis=1)
     _, rounded = jax.lax.sort((places, rounded.at[:, -1].add(rest)), dimension=1, num_keys=1)
