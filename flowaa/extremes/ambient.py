@@ -12,7 +12,7 @@ from flowaa.errors import UserError
 from flowaa.extremes import checks
 
 
-def sample_box(key: jax.Array, n: int, low: jax.Array, high: jax.Array) -> jax.Array:
+def sample_box(key: jax.Array, n: int, low: ArrayLike, high: ArrayLike) -> jax.Array:
     """Uniform draws in a box.
 
     Args:
@@ -37,25 +37,26 @@ def sample_box(key: jax.Array, n: int, low: jax.Array, high: jax.Array) -> jax.A
     return jnp.broadcast_to(low, shape) + share * jnp.broadcast_to(high - low, shape)
 
 
-def add_noise(key: jax.Array, x: jax.Array, deviation: ArrayLike) -> jax.Array:
+def add_noise(key: jax.Array, x: ArrayLike, deviation: ArrayLike) -> jax.Array:
     """Data x [n, ...] plus independent Gaussian noise of this deviation, in data units.
 
     Raises:
         UserError: if the deviation is not finite and above 0.
     """
     checks.require_positive(deviation, "deviation")
+    x = jnp.asarray(x)
     return x + jnp.broadcast_to(deviation, x.shape) * jax.random.normal(key, x.shape)
 
 
-def permute_features(key: jax.Array, x: jax.Array) -> jax.Array:
+def permute_features(key: jax.Array, x: ArrayLike) -> jax.Array:
     """Shuffles every feature of x [n, ...] among the rows on its own.
 
     Each feature keeps its distribution; what the features have to do with one another is lost.
     """
-    return jax.random.permutation(key, x, axis=0, independent=True)
+    return jax.random.permutation(key, jnp.asarray(x), axis=0, independent=True)
 
 
-def mix_up(key: jax.Array, x: jax.Array, *, concentration: float = 1.0) -> jax.Array:
+def mix_up(key: jax.Array, x: ArrayLike, *, concentration: float = 1.0) -> jax.Array:
     """Blends every row of x with another one (Zhang et al. 2018).
 
     Args:
@@ -71,6 +72,7 @@ def mix_up(key: jax.Array, x: jax.Array, *, concentration: float = 1.0) -> jax.A
         UserError: if there are fewer than two rows or the concentration is not above 0.
     """
     checks.require_positive(concentration, "concentration")
+    x = jnp.asarray(x)
     n = x.shape[0]
     if n < 2:
         raise UserError("mix-ups blend two rows; give at least two")

@@ -45,8 +45,9 @@ def sample_exterior(
             number, one for each archetype [k], or [n, k] (a class's own archetypes larger).
 
     Returns:
-        A [n, k] in the default float type. Every row sums to one exactly in the order of any
-        summation, and its smallest weight is (1 − extremeness)/k within rounding, on the same side.
+        A [n, k] in the default float type. Up to an extremeness of 1e6 every row sums to one
+        exactly, in whatever order it is summed. Its smallest weight is (1 − extremeness)/k, within
+        rounding and on the right side of 0.
 
     Raises:
         UserError: if extremeness or concentration is not finite and above 0, or k < 2.

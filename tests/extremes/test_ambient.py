@@ -74,6 +74,15 @@ def test_rejection_keeps_only_improbable_draws_and_their_law():
     assert stats.kstest(beyond, stats.expon(scale=8).cdf).pvalue > 1e-3
 
 
+def test_rejection_says_which_draws_it_accepts():
+    inlier_density = np.linspace(-4, 0, 101, dtype=np.float32)
+    once = extremes.reject_inliers(
+        KEY, lambda key: 2 * jax.random.normal(key, (500, 2)), log_density, inlier_density,
+        quantile=0.25, max_tries=1)
+    np.testing.assert_array_equal(once.accepted, log_density(once.z) < -3)
+    assert 0.3 < np.mean(once.accepted) < 0.6  # exp(-3/4) of them
+
+
 def test_rejection_gives_up_after_its_tries_and_says_so():
     tries = []
 

@@ -168,6 +168,9 @@ def test_double_precision_on_request():
             np.testing.assert_allclose(log_survival, oracle_tails(r, d)[1], rtol=1e-11)
             np.testing.assert_allclose(
                 extremes.chi_quantile_from_log_survival(log_survival, d), r, rtol=1e-12)
+        for d in (1, 4, 100):
+            np.testing.assert_allclose(extremes.chi_moments(d), np.float64(exact_moments(d)),
+                                       rtol=1e-9)
 
 
 def test_return_level_and_period_are_inverse():

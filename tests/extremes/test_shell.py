@@ -10,6 +10,7 @@ from scipy import special, stats
 
 from flowaa import extremes
 from flowaa.errors import UserError
+from flowaa.extremes.uniform import uniform_open
 
 KEY = jax.random.key(7)
 
@@ -93,14 +94,16 @@ def test_furthest_by_the_gumbel_law():
     assert np.all(np.isfinite(extremes.sample_gumbel(KEY, 4000, 1, extremeness=2, law="gumbel")))
 
 
-def test_furthest_resolves_the_far_tail():
-    """float32's usual uniform draws stop at 1.2e-7: of a million maxima none would lie beyond."""
-    key_count, limit = 2_000_000, 2e-6
-    sample = radius(extremes.sample_gumbel(KEY, key_count, 1, extremeness=1))
-    counts = [np.sum(sample > stats.chi(1).isf(p)) for p in (limit, limit / 2, limit / 4)]
-    assert np.all(np.isfinite(sample))
-    assert np.all(np.abs(counts - np.array([4, 2, 1])) <= [8, 6, 4])
-    assert len(np.unique(sample[sample > stats.chi(1).isf(1e-5)])) >= 10  # not on a grid
+def test_uniform_draws_resolve_the_far_tail():
+    """float32's usual draws are multiples of 2⁻²³, zero among them: a tail ends at 1e-7."""
+    u = np.asarray(uniform_open(KEY, (2_000_000,)), np.float64)
+    assert 0 < u.min() < 2e-6
+    assert u.max() < 1
+    assert_follows(u[:100_000], stats.uniform.cdf)
+    small = u[u < 1e-4] * 2**23
+    assert 140 < len(small) < 260
+    assert np.mean(small % 1 == 0) < 0.05
+    assert_follows(small % 1, stats.uniform.cdf)
 
 
 def test_axis_wise_outliers():
