@@ -49,14 +49,12 @@ def sample_gumbel(
     n = checks.require_count(n, "n, the number of draws,")
     d = checks.require_count(d, "d, the number of dimensions,")
     if law == "exact":
-        z = _furthest(key, _log_extremeness(extremeness), n, d)
-    elif law == "gumbel":
+        return _furthest(key, _log_extremeness(extremeness), mean, scale, n, d)
+    if law == "gumbel":
         checks.require_positive(extremeness, "extremeness, the return period,", least=2)
         limit = gumbel.gumbel_of_radius(d, extremeness)
-        z = _furthest_by_limit(key, limit.loc, limit.scale, n, d)
-    else:
-        raise UserError(f"law {law!r}: the radius is drawn by the 'exact' or the 'gumbel' law")
-    return place(z, mean, scale)
+        return _furthest_by_limit(key, limit.loc, limit.scale, mean, scale, n, d)
+    raise UserError(f"law {law!r}: the radius is drawn by the 'exact' or the 'gumbel' law")
 
 
 def sample_axis(
@@ -90,7 +88,7 @@ def sample_axis(
     d = checks.require_count(d, "d, the number of dimensions,")
     if axis is not None and checks.require_count(axis, "axis", least=0) >= d:
         raise UserError(f"axis is {axis}; with {d} dimensions it must be 0 to {d - 1}")
-    return place(_along_axis(key, _log_extremeness(extremeness), n, d, axis), mean, scale)
+    return _along_axis(key, _log_extremeness(extremeness), mean, scale, n, d, axis)
 
 
 def sample_direction(
@@ -128,7 +126,7 @@ def sample_direction(
         raise UserError(f"directions have the shape {directions.shape}; they must be [m, d]")
     lengths = jnp.linalg.norm(directions, axis=1, keepdims=True)
     checks.require_positive(lengths, "the length of a direction")
-    return place(_along(key, _log_extremeness(extremeness), directions / lengths, n), mean, scale)
+    return _along(key, _log_extremeness(extremeness), directions / lengths, mean, scale, n)
 
 
 def maximum_log_survival(key: jax.Array, log_n: jax.Array, shape: tuple[int, ...]) -> jax.Array:
@@ -150,27 +148,33 @@ def maximum_log_survival(key: jax.Array, log_n: jax.Array, shape: tuple[int, ...
 
 
 @functools.partial(jax.jit, static_argnames=("n", "d"))
-def _furthest(key: jax.Array, log_extremeness: jax.Array, n: int, d: int) -> jax.Array:
+def _furthest(
+    key: jax.Array, log_extremeness: jax.Array, mean: ArrayLike, scale: ArrayLike, n: int, d: int,
+) -> jax.Array:
     direction_key, radius_key = jax.random.split(key)
     log_survival = maximum_log_survival(radius_key, log_extremeness, (n,))
     radius = chi.chi_quantile_from_log_survival(log_survival, d)
-    return radius[:, None] * uniform_directions(direction_key, n, d)
+    return place(radius[:, None] * uniform_directions(direction_key, n, d), mean, scale)
 
 
 @functools.partial(jax.jit, static_argnames=("n", "d"))
 def _furthest_by_limit(
-    key: jax.Array, location: jax.Array, scale: jax.Array, n: int, d: int,
+    key: jax.Array, limit_location: jax.Array, limit_scale: jax.Array, mean: ArrayLike,
+    scale: ArrayLike, n: int, d: int,
 ) -> jax.Array:
     direction_key, radius_key = jax.random.split(key)
     reduced = -jnp.log(-jnp.log1p(-uniform_open(radius_key, (n,))))  # fine in the upper tail
-    radius = jnp.broadcast_to(location, (n,)) + jnp.broadcast_to(scale, (n,)) * reduced
+    radius = (jnp.broadcast_to(limit_location, (n,))
+              + jnp.broadcast_to(limit_scale, (n,)) * reduced)
     # The limit law has mass below zero where d and n are small; no radius lies there.
-    return jnp.maximum(radius, 0)[:, None] * uniform_directions(direction_key, n, d)
+    radius = jnp.maximum(radius, 0)
+    return place(radius[:, None] * uniform_directions(direction_key, n, d), mean, scale)
 
 
 @functools.partial(jax.jit, static_argnames=("n", "d", "axis"))
 def _along_axis(
-    key: jax.Array, log_extremeness: jax.Array, n: int, d: int, axis: int | None,
+    key: jax.Array, log_extremeness: jax.Array, mean: ArrayLike, scale: ArrayLike, n: int, d: int,
+    axis: int | None,
 ) -> jax.Array:
     bulk_key, axis_key, sign_key, size_key = jax.random.split(key, 4)
     bulk = jax.random.normal(bulk_key, (n, d))
@@ -178,17 +182,21 @@ def _along_axis(
     log_survival = maximum_log_survival(size_key, log_extremeness, (n,))
     size = chi.chi_quantile_from_log_survival(log_survival, 1)  # |normal| is chi_1 distributed
     value = size * jax.random.rademacher(sign_key, (n,), size.dtype)
-    return bulk.at[jnp.arange(n), axes].set(value)
+    return place(bulk.at[jnp.arange(n), axes].set(value), mean, scale)
 
 
 @functools.partial(jax.jit, static_argnames=("n",))
-def _along(key: jax.Array, log_extremeness: jax.Array, units: jax.Array, n: int) -> jax.Array:
+def _along(
+    key: jax.Array, log_extremeness: jax.Array, units: jax.Array, mean: ArrayLike, scale: ArrayLike,
+    n: int,
+) -> jax.Array:
     bulk_key, choice_key, size_key = jax.random.split(key, 3)
     bulk = jax.random.normal(bulk_key, (n, units.shape[1]))
     chosen = units[jax.random.randint(choice_key, (n,), 0, units.shape[0])]
     log_survival = maximum_log_survival(size_key, log_extremeness, (n,))
     value = normal.normal_quantile_from_log_survival(log_survival)
-    return bulk + (value - jnp.sum(bulk * chosen, axis=1))[:, None] * chosen
+    missing = value - jnp.sum(bulk * chosen, axis=1)
+    return place(bulk + missing[:, None] * chosen, mean, scale)
 
 
 def _log_extremeness(extremeness: ArrayLike) -> jax.Array:

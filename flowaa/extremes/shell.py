@@ -68,11 +68,11 @@ def sample_shell(
         checks.require_positive(sigma, "sigma")
         if tail:
             raise UserError("sigma has no tail to draw from; give radius, quantile or extremeness")
-        return place(_normal(key, _as_float(sigma), n, d), mean, scale)
+        return _normal(key, _as_float(sigma), mean, scale, n, d)
     if way == "radius":
         checks.require_positive(radius, "radius")
         if not tail:
-            return place(_at_radius(key, _as_float(radius), n, d), mean, scale)
+            return _at_radius(key, _as_float(radius), mean, scale, n, d)
         log_survival = chi.chi_log_survival(_as_float(radius), d)
     elif way == "quantile":
         checks.require_inside(quantile, "quantile", 0, 1)
@@ -80,27 +80,34 @@ def sample_shell(
     else:
         checks.require_positive(extremeness, "extremeness, the return period,", least=1)
         log_survival = -checks.log_of(extremeness)
-    return place(_at_tail(key, _as_float(log_survival), n, d, tail), mean, scale)
+    return _at_tail(key, _as_float(log_survival), mean, scale, n, d, tail)
 
 
 @functools.partial(jax.jit, static_argnames=("n", "d"))
-def _normal(key: jax.Array, sigma: jax.Array, n: int, d: int) -> jax.Array:
-    return _a_row(sigma, n) * jax.random.normal(key, (n, d))
+def _normal(
+    key: jax.Array, sigma: jax.Array, mean: ArrayLike, scale: ArrayLike, n: int, d: int,
+) -> jax.Array:
+    return place(_a_row(sigma, n) * jax.random.normal(key, (n, d)), mean, scale)
 
 
 @functools.partial(jax.jit, static_argnames=("n", "d"))
-def _at_radius(key: jax.Array, radius: jax.Array, n: int, d: int) -> jax.Array:
-    return _a_row(radius, n) * uniform_directions(key, n, d)
+def _at_radius(
+    key: jax.Array, radius: jax.Array, mean: ArrayLike, scale: ArrayLike, n: int, d: int,
+) -> jax.Array:
+    return place(_a_row(radius, n) * uniform_directions(key, n, d), mean, scale)
 
 
 @functools.partial(jax.jit, static_argnames=("n", "d", "tail"))
-def _at_tail(key: jax.Array, log_survival: jax.Array, n: int, d: int, tail: bool) -> jax.Array:
+def _at_tail(
+    key: jax.Array, log_survival: jax.Array, mean: ArrayLike, scale: ArrayLike, n: int, d: int,
+    tail: bool,
+) -> jax.Array:
     direction_key, radius_key = jax.random.split(key)
     if tail:  # beyond a level the survival function is uniform between 0 and its value there
         beyond = jnp.log(uniform_open(radius_key, (n,)))
         log_survival = jnp.broadcast_to(log_survival, (n,)) + beyond
     radius = chi.chi_quantile_from_log_survival(log_survival, d)
-    return _a_row(radius, n) * uniform_directions(direction_key, n, d)
+    return place(_a_row(radius, n) * uniform_directions(direction_key, n, d), mean, scale)
 
 
 def _a_row(value: jax.Array, n: int) -> jax.Array:
