@@ -13,10 +13,13 @@ class StandardNormal(nn.Module):
 
     n_dims: int
 
-    def __call__(self, label: Array | None = None) -> distrax.Distribution:
-        """A distribution over [D]."""
+    def __call__(
+        self, label: Array | None = None, temperature: Array | float = 1.0
+    ) -> distrax.Distribution:
+        """A distribution over [D], its scale multiplied by `temperature`."""
         del label
-        return distrax.MultivariateNormalDiag(jnp.zeros(self.n_dims), jnp.ones(self.n_dims))
+        scale = temperature * jnp.ones(self.n_dims)
+        return distrax.MultivariateNormalDiag(jnp.zeros(self.n_dims), scale)
 
 
 class ClassMixture(nn.Module):
@@ -29,11 +32,16 @@ class ClassMixture(nn.Module):
     n_classes: int
 
     @nn.compact
-    def __call__(self, label: Array | None = None) -> distrax.Distribution:
-        """A distribution over [D] (no label), or a batch [B] of them (labels [B])."""
+    def __call__(
+        self, label: Array | None = None, temperature: Array | float = 1.0
+    ) -> distrax.Distribution:
+        """A distribution over [D] (no label), or a batch [B] of them (labels [B]).
+
+        `temperature` multiplies the scale of every class about its own mean.
+        """
         shape = (self.n_classes, self.n_dims)
         means = self.param("means", nn.initializers.normal(0.05), shape)
-        scales = jnp.exp(self.param("log_scales", nn.initializers.zeros, shape))
+        scales = temperature * jnp.exp(self.param("log_scales", nn.initializers.zeros, shape))
         if label is not None:
             return distrax.MultivariateNormalDiag(means[label], scales[label])
         return distrax.MixtureSameFamily(

@@ -18,7 +18,7 @@ class Flow(nn.Module):
     """
 
     bijector: Chain
-    base: nn.Module  # label [B] or None -> distrax.Distribution over [D]
+    base: nn.Module  # (label [B] or None, temperature) -> distrax.Distribution over [D]
     shape: tuple[int, ...]  # of one example: (H, W, C) or (D,)
     latent_shape: tuple[int, ...]  # of one example's latent as the bijector gives it
     n_condition_classes: int = 0  # 0 = unconditional
@@ -45,11 +45,9 @@ class Flow(nn.Module):
     def sample_latent(
         self, key: Array, n: int, label: Array | None = None, temperature: float = 1.0
     ) -> Array:
-        """Draws z [n, D] of the base, its deviations from the mean scaled by `temperature`."""
-        base = self.base(label)
-        z = base.sample(seed=key, sample_shape=() if base.batch_shape else (n,))
-        mean = base.mean()
-        return mean + temperature * (z - mean)
+        """Draws z [n, D] of the base, its scales multiplied by `temperature`."""
+        base = self.base(label, temperature)
+        return base.sample(seed=key, sample_shape=() if base.batch_shape else (n,))
 
     def __call__(self, x: Array, label: Array | None = None) -> Array:
         """The same as `log_prob`, so that `init` reaches every parameter."""
