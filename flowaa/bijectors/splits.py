@@ -66,7 +66,7 @@ class Checkerboard:
     """Every other pixel of an image, or every other feature of a vector (Dinh et al. 2017, Fig. 3).
 
     A part is packed, [B, H, W / 2, C], so that no work is done on pixels that do not change; the
-    subnet sees it spread out on its own grid with zeros between.
+    subnet sees an image's part spread out on its own grid with zeros between, a vector's as it is.
     """
 
     def split(self, x: Array) -> tuple[Array, Array]:
@@ -91,11 +91,15 @@ class Checkerboard:
 
     def context(self, part: Array, side: int) -> Array:
         """The part at its own pixels, zeros at the others."""
+        if part.ndim == 2:
+            return part
         blank = jnp.zeros_like(part)
         return self.merge(part, blank) if side == 0 else self.merge(blank, part)
 
     def select(self, theta: Array, side: int) -> Array:
         """The parameters at the pixels of the part on `side`."""
+        if theta.ndim == 2:
+            return theta
         return self.split(theta)[side]
 
 

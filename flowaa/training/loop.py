@@ -13,13 +13,16 @@ import optax
 from tqdm import tqdm
 
 from flowaa.data.dataset import Dataset, Split
-from flowaa.data.pipeline import open_batches, sequential_batches
+from flowaa.data.pipeline import Batches, Labelled, open_batches, sequential_batches
 from flowaa.errors import UserError
 from flowaa.training import parallel
 from flowaa.training.checkpoints import Checkpoints
+from flowaa.training.guard import ReversibilityGuard
 from flowaa.training.run_folder import MetricsLog, RunFolder
 from flowaa.training.state import Params, TrainState, create_state, n_params
 from flowaa.training.step import Loss, Metrics, train_step
+
+_GIVEN_UP = "reversible/given_up"  # in the row of the step at which the guard decided so
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +59,7 @@ class Problem:
     values: Callable[..., Metrics]  # per example, for evaluation
     optimizer: optax.GradientTransformation
     n_dims: int
+    guard: ReversibilityGuard | None = None
 
 
 class TrainingInterrupted(Exception):
@@ -104,11 +108,11 @@ def train(
     log = MetricsLog(folder, step)
     evaluate = Evaluation(problem, options)
 
-    def one_step(state: TrainState, batch: Any, key: jax.Array) -> tuple[TrainState, Metrics]:
-        return train_step(state, batch, key, loss=problem.loss, optimizer=problem.optimizer,
-                          ema_decay=options.ema_decay)
-
-    call = parallel.compile_training(one_step, batches, options.devices)
+    # A run that gave reversible training up before it was interrupted does not take it up again.
+    guard, loss = problem.guard, problem.loss
+    if guard is not None and any(_GIVEN_UP in row for row in log.rows):
+        loss, guard = guard.stored_loss, None
+    call = _compile(loss, problem, batches, options)
     device_state = parallel.replicate(state, options.devices)
     start = time.perf_counter() - log.wall_s
     pending: list[Metrics] = []
@@ -118,6 +122,14 @@ def train(
         _stop_signals() as stop,
     ):
         while step < options.steps:
+            if guard is not None and guard.is_due(step):
+                x, y = _rows(dataset.train, batches.order.indices(step))
+                trusted, scalars = guard.check(parallel.unreplicate(device_state.params), x, y, key)
+                if not trusted:
+                    scalars[_GIVEN_UP] = 1.0
+                    call = _compile(guard.stored_loss, problem, batches, options)
+                    guard = None
+                log.write(step, time.perf_counter() - start, scalars)
             device_state, metrics = call(
                 device_state, batches.constant, batches.at(step, options.steps_per_call), key
             )
@@ -163,7 +175,9 @@ class Evaluation:
         batch_size = self._options.batch_size
         for index, batch in enumerate(sequential_batches(split, batch_size)):
             n_devices = len(self._options.devices)
-            x, y, mask = (parallel.shard(array, n_devices) for array in batch)
+            x, y, mask = (
+                parallel.shard(array, n_devices) for array in (batch.x, batch.y, batch.mask)
+            )
             sums = self._sums(params, x, y, mask, jax.random.fold_in(key, index))
             for name, value in parallel.unreplicate(sums).items():
                 totals[name] = totals.get(name, 0.0) + float(value)
@@ -174,12 +188,28 @@ class Evaluation:
         return figures
 
 
+def _compile(
+    loss: Loss, problem: Problem, batches: Batches, options: TrainingOptions
+) -> parallel.TrainCall:
+    """The compiled call of steps on this loss."""
+
+    def step(state: TrainState, batch: Labelled, key: jax.Array) -> tuple[TrainState, Metrics]:
+        return train_step(state, batch, key, loss=loss, optimizer=problem.optimizer,
+                          ema_decay=options.ema_decay)
+
+    return parallel.compile_training(step, batches, options.devices)
+
+
+def _rows(split: Split, indices: np.ndarray) -> tuple[Any, Any]:
+    """Rows and labels on the host."""
+    return np.asarray(split.x[indices]), None if split.y is None else split.y[indices]
+
+
 def _first_state(
     problem: Problem, split: Split, indices: np.ndarray, options: TrainingOptions, key: jax.Array
 ) -> TrainState:
     """The state before the first step; what depends on data is set from the first batch."""
-    x = np.asarray(split.x[indices])
-    y = None if split.y is None else split.y[indices]
+    x, y = _rows(split, indices)
     init_key = jax.random.fold_in(key, 2**31 - 2)
 
     def create(key: jax.Array, x: Any, y: Any) -> TrainState:
