@@ -19,16 +19,17 @@ Subnet = Callable[[int, int], nn.Module]
 _CLAMP = 1.5
 
 
-def toy(batches: Iterator[np.ndarray], *, width: int, n_blocks: int) -> Side:
+def toy(batches: Iterator[np.ndarray], *, width: int, n_blocks: int) -> dict[str, Side]:
     """Training of a 2-D flow on batches [B, 2]."""
     model = ff.SequenceINN(2)
     _append_blocks(model, [_dense(width)] * n_blocks)
-    return _side(model, batches)
+    return _torch.toy_sides("freia", model, _log_prob(model), batches)
 
 
 def thesis(batches: Iterator[np.ndarray]) -> Side:
     """Training of the thesis's architecture on batches [B, 3, 32, 32]."""
-    return _side(thesis_model(), batches)
+    model = thesis_model()
+    return _torch.side(model, _log_prob(model), batches, _torch.n_cores())
 
 
 def thesis_model() -> nn.Module:
@@ -63,12 +64,6 @@ def moons(task: Task) -> _torch.TorchRacer:
     _append_blocks(model, [_dense(64)] * 8)
     return _torch.TorchRacer(task, model, _log_prob(model), learning_rate=1e-3, weight_decay=0.0)
 
-
-def _side(model: nn.Module, batches: Iterator[np.ndarray]) -> Side:
-    log_prob = _log_prob(model)
-    memory_bytes = _torch.saved_bytes(model, log_prob, next(batches))
-    step = _torch.training_step(model, log_prob, batches, _torch.adam(model, 1e-3))
-    return Side(step, n_steps=1, memory_bytes=memory_bytes, compiles=False)
 
 
 def _append_blocks(model: Any, subnets: list[Subnet]) -> None:

@@ -16,10 +16,11 @@ from experiments.benchmarks._race import Task
 from experiments.benchmarks._timing import Side
 
 
-def toy(batches: Iterator[np.ndarray], *, width: int, n_blocks: int) -> Side:
+def toy(batches: Iterator[np.ndarray], *, width: int, n_blocks: int) -> dict[str, Side]:
     """Training of a 2-D flow on batches [B, 2]."""
     layers = [layer for _ in range(n_blocks) for layer in _dense_block(2, width)]
-    return _side(_flow(2, layers), batches)
+    model = _flow(2, layers)
+    return _torch.toy_sides("normflows", model, model.log_prob, batches)
 
 
 def thesis(batches: Iterator[np.ndarray]) -> Side:
@@ -33,7 +34,8 @@ def thesis(batches: Iterator[np.ndarray]) -> Side:
     layers.append(_Flatten())
     for _ in range(2):
         layers += _dense_block(3072, 392)
-    return _side(_flow(3072, layers), batches)
+    model = _flow(3072, layers)
+    return _torch.side(model, model.log_prob, batches, _torch.n_cores())
 
 
 def digits(task: Task) -> _torch.TorchRacer:
@@ -100,9 +102,3 @@ def _dense_block(n_dims: int, width: int) -> list[nn.Module]:
         ) for mode in ("channel", "channel_inv")),
         nf.flows.Permute(n_dims),
     ]
-
-
-def _side(model: nn.Module, batches: Iterator[np.ndarray]) -> Side:
-    memory_bytes = _torch.saved_bytes(model, model.log_prob, next(batches))
-    step = _torch.training_step(model, model.log_prob, batches, _torch.adam(model, 1e-3))
-    return Side(step, n_steps=1, memory_bytes=memory_bytes, compiles=False)

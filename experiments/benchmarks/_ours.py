@@ -9,9 +9,9 @@ from ml_collections import ConfigDict
 
 from experiments.benchmarks._race import Points, Task, scale_by_share
 from experiments.benchmarks._timing import Side
-from flowaa import build
+from flowaa import build, cost
 from flowaa.data.dataset import Dataset, DataSpec, Split
-from flowaa.data.pipeline import Labelled, open_batches
+from flowaa.data.pipeline import open_batches
 from flowaa.training import parallel
 from flowaa.training.state import Params, create_state
 from flowaa.training.step import train_step
@@ -32,24 +32,11 @@ def training_call(config: ConfigDict, dataset: Dataset) -> Callable[[], None]:
 
 def side(config: ConfigDict, dataset: Dataset) -> Side:
     """Training of a config, to be timed beside a peer's."""
-    return Side(training_call(config, dataset), n_steps=config.training.steps_per_call,
-                memory_bytes=gradient_memory_bytes(config, dataset), compiles=True)
-
-
-def gradient_memory_bytes(config: ConfigDict, dataset: Dataset) -> int:
-    """Temporary memory of the compiled gradient of the loss of one batch."""
-    density = build.build_density(config, dataset.spec)
-    problem = build.build_problem(config, density)
-    rows = np.arange(config.training.batch_size)
-    batch = Labelled(np.asarray(dataset.train.x[rows]), None)
-
-    def gradient(params: Params, batch: Labelled, key: jax.Array) -> Params:
-        return jax.grad(problem.loss, has_aux=True)(params, batch, rows, key)[0]
-
-    key = jax.random.key(0)
-    params = jax.eval_shape(problem.init, key, *batch)
-    compiled = jax.jit(gradient).lower(params, batch, key).compile()
-    return compiled.memory_analysis().temp_size_in_bytes
+    training = Training(config, dataset)
+    params = jax.tree.map(lambda leaf: leaf[0], training.state.params)
+    memory_bytes = cost.compiled_temp_bytes(
+        training.density.flow, params, config.training.batch_size)
+    return Side(training.call, training.n_steps, memory_bytes, compiles=True)
 
 
 class Training:

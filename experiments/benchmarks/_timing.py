@@ -11,9 +11,9 @@ class Side:
     """One library's training of an architecture, to be timed beside another's."""
 
     call: Callable[[], object]  # waits until its steps are done
-    n_steps: int  # of one call
-    memory_bytes: int  # kept or needed for the gradient, beside parameters and batch
-    compiles: bool  # in its first call
+    n_steps: int = 1  # of one call
+    memory_bytes: int | None = None  # for the gradient, beside parameters and batch
+    compiles: bool = False  # in its first call
 
 
 def median_s(sides: Sequence[Callable[[], object]], *, n_rounds: int = 5) -> list[float]:

@@ -11,10 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from experiments.benchmarks._race import Points, Task
+from experiments.benchmarks._timing import Side
 
 LogProb = Callable[[Tensor], Tensor]  # [B, ...] in the model's units to nats [B]
-
-_CLIP_NORM = 100.0  # of the gradient, as in our configs
 
 
 def n_cores() -> int:
@@ -22,36 +21,40 @@ def n_cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def fastest_n_threads(step: Callable[[], object]) -> int:
-    """One thread or one a core: on small arrays torch is faster with one. Sets it, too."""
-    seconds = {}
-    for n_threads in (1, n_cores()):
+def side(model: nn.Module, log_prob: LogProb, batches: Iterator[np.ndarray],
+         n_threads: int) -> Side:
+    """Training by Adam at a learning rate of 1e-3."""
+    optimizer = torch.optim.Adam(_trained(model), 1e-3, fused=True)
+    step = _training_step(log_prob, batches, optimizer)
+
+    def call() -> None:
         torch.set_num_threads(n_threads)
-        seconds[n_threads] = min(timeit.repeat(step, number=1, repeat=4))
-    fastest = min(seconds, key=lambda n_threads: seconds[n_threads])
-    torch.set_num_threads(fastest)
-    return fastest
+        step()
+
+    return Side(call, memory_bytes=saved_bytes(model, log_prob, next(batches)))
 
 
-def training_step(model: nn.Module, log_prob: LogProb, batches: Iterator[np.ndarray],
-                  optimizer: torch.optim.Optimizer) -> Callable[[], float]:
+def toy_sides(name: str, model: nn.Module, log_prob: LogProb,
+              batches: Iterator[np.ndarray]) -> dict[str, Side]:
+    """Training of small arrays, on which torch is faster with one thread than with all cores."""
+    return {
+        name: side(model, log_prob, batches, n_cores()),
+        f"{name}_one_thread": side(model, log_prob, batches, 1),
+    }
+
+
+def _training_step(log_prob: LogProb, batches: Iterator[np.ndarray],
+                   optimizer: torch.optim.Optimizer) -> Callable[[], float]:
     """A function that takes one step on the mean negative log-likelihood and returns it."""
-    parameters = list(model.parameters())
 
     def step() -> float:
         optimizer.zero_grad()
         loss = -log_prob(torch.from_numpy(next(batches))).mean()
         loss.backward()
-        nn.utils.clip_grad_norm_(parameters, _CLIP_NORM)
         optimizer.step()
         return loss.item()
 
     return step
-
-
-def adam(model: nn.Module, learning_rate: float) -> torch.optim.Optimizer:
-    """Adam in its fastest form."""
-    return torch.optim.Adam(_trained(model), learning_rate, fused=True)
 
 
 def saved_bytes(model: nn.Module, log_prob: LogProb, batch: np.ndarray) -> int:
@@ -85,16 +88,28 @@ class TorchRacer:
             {"params": [p for p in _trained(model) if p.ndim <= 1], "weight_decay": 0.0},
         ]
         self._optimizer = torch.optim.AdamW(groups, learning_rate, fused=True)
-        self._step = training_step(model, log_prob, task.batches(), self._optimizer)
-        fastest_n_threads(self._step)
+        self._step = _training_step(log_prob, task.batches(), self._optimizer)
+        self._n_threads = 0  # not chosen yet
 
     def train(self, learning_rate_share: float) -> int:
         """See `Racer`."""
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate_share * self._learning_rate
+        if not self._n_threads:
+            return self._choose_threads()
         for _ in range(self._N_STEPS):
             self._step()
         return self._N_STEPS
+
+    def _choose_threads(self) -> int:
+        """Takes steps with one thread and with all cores, and keeps to the faster."""
+        seconds = {}
+        for n_threads in (1, n_cores()):
+            torch.set_num_threads(n_threads)
+            seconds[n_threads] = min(timeit.repeat(self._step, number=1, repeat=self._N_STEPS))
+        self._n_threads = min(seconds, key=lambda n_threads: seconds[n_threads])
+        torch.set_num_threads(self._n_threads)
+        return len(seconds) * self._N_STEPS
 
     def nll(self, points: Points) -> float:
         """See `Racer`."""
