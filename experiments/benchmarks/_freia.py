@@ -1,95 +1,102 @@
-"""The thesis's and the toy architecture in FrEIA (torch), and its training steps."""
+"""Flows in FrEIA (torch): the architectures compared and its best for equal wall time."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import FrEIA.framework as ff
+import FrEIA.modules as fm
 import numpy as np
+import torch
+from torch import Tensor, nn
+
+from experiments.benchmarks import _torch
+from experiments.benchmarks._race import Task
+from experiments.benchmarks._timing import Side
+
+Subnet = Callable[[int, int], nn.Module]
+
+_CLAMP = 1.5
 
 
-def toy_step(*, batch_size: int, width: int, n_blocks: int, seed: int) -> Callable[[], float]:
-    """A function that takes one training step of a 2-D flow on the mixture and returns the loss."""
-    import FrEIA.framework as ff
-    import FrEIA.modules as fm
-    import torch
-    from torch import nn
-
-    def subnet(n_in: int, n_out: int) -> nn.Module:
-        return nn.Sequential(nn.Linear(n_in, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(),
-                             nn.Linear(width, n_out))
-
-    torch.manual_seed(seed)
+def toy(batches: Iterator[np.ndarray], *, width: int, n_blocks: int) -> dict[str, Side]:
+    """Training of a 2-D flow on batches [B, 2]."""
     model = ff.SequenceINN(2)
-    for _ in range(n_blocks):
-        model.append(fm.GLOWCouplingBlock, subnet_constructor=subnet, clamp=1.5)
-        model.append(fm.PermuteRandom)
-    return _step(model, _mixture_batch(batch_size, seed))
+    _append_blocks(model, [_dense(width)] * n_blocks)
+    return _torch.toy_sides("freia", model, _log_prob(model), batches)
 
 
-def thesis_step(*, batch_size: int, seed: int) -> tuple[Callable[[], float], Any]:
-    """A function that takes one step of the thesis's architecture on random images, and the net."""
-    import FrEIA.framework as ff
-    import FrEIA.modules as fm
-    import torch
-    from torch import nn
+def thesis(batches: Iterator[np.ndarray]) -> Side:
+    """Training of the thesis's architecture on batches [B, 3, 32, 32]."""
+    model = thesis_model()
+    return _torch.side(model, _log_prob(model), batches, _torch.n_cores())
 
-    def conv(width: int, kernel: int) -> Callable[[int, int], nn.Module]:
-        def subnet(n_in: int, n_out: int) -> nn.Module:
-            pad = kernel // 2
-            return nn.Sequential(
-                nn.Conv2d(n_in, width, kernel, padding=pad), nn.ReLU(),
-                nn.Conv2d(width, width, kernel, padding=pad), nn.ReLU(),
-                nn.Conv2d(width, n_out, kernel, padding=pad),
-            )
-        return subnet
 
-    def dense(n_in: int, n_out: int) -> nn.Module:
-        return nn.Sequential(nn.Linear(n_in, 392), nn.ReLU(), nn.Linear(392, 392), nn.ReLU(),
-                             nn.Linear(392, n_out))
-
-    torch.manual_seed(seed)
+def thesis_model() -> nn.Module:
+    """The thesis's architecture (configs/thesis.py)."""
     model = ff.SequenceINN(3, 32, 32)
-
-    def append_blocks(subnets: list[Any]) -> None:
-        for subnet in subnets:
-            model.append(fm.GLOWCouplingBlock, subnet_constructor=subnet, clamp=1.5)
-            model.append(fm.PermuteRandom)
-
     model.append(fm.IRevNetDownsampling)
-    append_blocks([conv(16, 3)] * 4)
+    _append_blocks(model, [_conv(16, 3)] * 4)
     model.append(fm.IRevNetDownsampling)
-    append_blocks([conv(32, 1), conv(32, 3)] * 2)
+    _append_blocks(model, [_conv(32, 1), _conv(32, 3)] * 2)
     model.append(fm.Flatten)
-    append_blocks([dense] * 2)
-    images = np.random.default_rng(seed).normal(size=(batch_size, 3, 32, 32)).astype(np.float32)
-    return _step(model, lambda: torch.from_numpy(images)), model
+    _append_blocks(model, [_dense(392)] * 2)
+    return model
 
 
-def _step(model: Any, batch: Callable[[], Any]) -> Callable[[], float]:
-    """One step of Adam on the negative log-likelihood."""
-    import torch
-
-    optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=1e-3)
-
-    def step() -> float:
-        optimizer.zero_grad()
-        z, log_det = model(batch())
-        loss = (0.5 * (z.flatten(1) ** 2).sum(1) - log_det).mean()
-        loss.backward()
-        optimizer.step()
-        return loss.item()
-
-    return step
+def digits(task: Task) -> _torch.TorchRacer:
+    """Four blocks of convolutions after a squeeze, then four dense ones."""
+    torch.manual_seed(0)
+    model = ff.SequenceINN(1, 8, 8)
+    model.append(fm.IRevNetDownsampling)
+    _append_blocks(model, [_conv(64, 3, dropout=0.2)] * 4)
+    model.append(fm.Flatten)
+    _append_blocks(model, [_dense(128, dropout=0.2)] * 4)
+    log_prob = _log_prob(model)
+    return _torch.TorchRacer(task, model, lambda y: log_prob(y.permute(0, 3, 1, 2)),
+                             learning_rate=1e-3, weight_decay=1e-2)
 
 
-def _mixture_batch(batch_size: int, seed: int) -> Callable[[], Any]:
-    """Fresh draws of the thesis's mixture (4.1), as a torch tensor."""
-    import torch
+def moons(task: Task) -> _torch.TorchRacer:
+    """Eight dense blocks."""
+    torch.manual_seed(0)
+    model = ff.SequenceINN(2)
+    _append_blocks(model, [_dense(64)] * 8)
+    return _torch.TorchRacer(task, model, _log_prob(model), learning_rate=1e-3, weight_decay=0.0)
 
-    generator = np.random.default_rng(seed)
 
-    def batch() -> Any:
-        sign = generator.integers(0, 2, (batch_size, 1)) * 2 - 1
-        rows = 3.0 * sign + generator.normal(size=(batch_size, 2))
-        return torch.from_numpy(rows.astype(np.float32))
 
-    return batch
+def _append_blocks(model: Any, subnets: list[Subnet]) -> None:
+    """Two-sided affine couplings, each followed by a permutation."""
+    for subnet in subnets:
+        model.append(fm.GLOWCouplingBlock, subnet_constructor=subnet, clamp=_CLAMP)
+        model.append(fm.PermuteRandom)
+
+
+def _conv(width: int, kernel: int, dropout: float = 0.0) -> Subnet:
+    def subnet(n_in: int, n_out: int) -> nn.Module:
+        def layer(n_in: int, n_out: int) -> nn.Module:
+            return nn.Conv2d(n_in, n_out, kernel, padding=kernel // 2)
+
+        return _three_layers(layer, n_in, width, n_out, dropout)
+
+    return subnet
+
+
+def _dense(width: int, dropout: float = 0.0) -> Subnet:
+    return lambda n_in, n_out: _three_layers(nn.Linear, n_in, width, n_out, dropout)
+
+
+def _three_layers(layer: Subnet, n_in: int, width: int, n_out: int, dropout: float) -> nn.Module:
+    drop = [nn.Dropout(dropout)] if dropout else []
+    return nn.Sequential(layer(n_in, width), nn.ReLU(), *drop,
+                         layer(width, width), nn.ReLU(), *drop, layer(width, n_out))
+
+
+def _log_prob(model: nn.Module) -> _torch.LogProb:
+    def log_prob(y: Tensor) -> Tensor:
+        z, log_det = model(y)
+        z = z.flatten(1)
+        return log_det - 0.5 * (z ** 2).sum(1) - 0.5 * z.shape[1] * math.log(2 * math.pi)
+
+    return log_prob

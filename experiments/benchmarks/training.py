@@ -5,20 +5,15 @@ import sys
 import tempfile
 import time
 
-from configs import digits, mixture
+from configs import digits
 from experiments import train as train_command
-from experiments.benchmarks import _freia, _ours
-from experiments.benchmarks._timing import median_s
-from flowaa import build
-
-_FREIA_STEPS = 20
-_OUR_CALLS = 4
+from experiments.benchmarks import flows
 
 
 def run() -> dict[str, float]:
     """Trains digits as shipped, times the toy flow beside FrEIA and the thesis's first step."""
     figures = _digits()
-    figures |= _toy()
+    figures |= flows.toy(flows.import_peers("freia"))
     figures |= _first_step()
     return figures
 
@@ -32,35 +27,6 @@ def _digits() -> dict[str, float]:
         "digits/validation_bits_per_dim": summary["validation/bits_per_dim"],
         "digits/training_wall_s": summary["wall_s"],
         "digits/steps": summary["steps"],
-    }
-
-
-def _toy() -> dict[str, float]:
-    """Training steps per second of the 2-D toy flow, ours and FrEIA's in turn."""
-    config = mixture.get_config()
-    config.optimizer.name = "adam"  # as the peer
-    n_steps = _OUR_CALLS * config.training.steps_per_call
-    call = _ours.training_call(config, build.build_data(config.data, seed=0))
-
-    def ours() -> None:
-        for _ in range(_OUR_CALLS):
-            call()
-
-    try:
-        freia_step = _freia.toy_step(batch_size=256, width=64, n_blocks=8, seed=0)
-    except ImportError as error:
-        print(f"FrEIA is not measured: {error}; pip install -e '.[bench]'")
-        return {"toy/ours_steps_per_s": n_steps / median_s([ours])[0]}
-
-    def freia() -> None:
-        for _ in range(_FREIA_STEPS):
-            freia_step()
-
-    ours_s, freia_s = median_s([ours, freia])
-    return {
-        "toy/ours_steps_per_s": n_steps / ours_s,
-        "toy/freia_steps_per_s": _FREIA_STEPS / freia_s,
-        "toy/ours_over_freia": (n_steps / ours_s) / (_FREIA_STEPS / freia_s),
     }
 
 
