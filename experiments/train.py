@@ -45,6 +45,7 @@ def train(config: ConfigDict, workdir: str) -> dict[str, float]:
     """Trains `config` in `workdir` and returns what `summary.json` holds."""
     # Imported here: `--help` should not wait for JAX.
     from flowaa import build
+    from flowaa.data.splitting import save_record
     from flowaa.run import Run, spec_to_json
     from flowaa.training import compilation, loop
     from flowaa.training.run_folder import RunFolder
@@ -56,6 +57,7 @@ def train(config: ConfigDict, workdir: str) -> dict[str, float]:
     options = build.build_options(config)
     folder = RunFolder(workdir)
     folder.claim(config.to_dict())
+    save_record(dataset, folder.path / "splits.npz")
     state, summary = loop.train(
         problem, dataset, options, folder,
         run={"config": config.to_dict(), "data": spec_to_json(dataset.spec), "seed": config.seed},
@@ -97,8 +99,10 @@ def _save_samples(folder: Path, run: "Run", dataset: "Dataset") -> None:
         some = np.asarray(dataset.test.x[np.arange(min(n, len(dataset.test)))])
         save_image_grid(folder / "data.png", some, value_range=value_range)
     elif run.spec.shape == (2,):
-        rows = np.asarray(dataset.test.x[np.arange(min(2000, len(dataset.test)))])
-        save_scatter(folder / "samples.png", rows, samples, sample_labels=label)
+        rows = np.asarray(dataset.test.x[np.arange(len(dataset.test))])
+        data_labels = None if label is None else dataset.test.y
+        save_scatter(folder / "samples.png", rows, samples, data_labels=data_labels,
+                     sample_labels=label)
 
 
 if __name__ == "__main__":

@@ -9,13 +9,16 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_PUBLIC = {"Run": "flowaa.run", "load_run": "flowaa.run"}
+_PUBLIC = {"Run": "flowaa.run", "load_run": "flowaa.run"}  # name -> the module that defines it
+_SUBPACKAGES = {"extremes"}
 
-__all__ = ["Run", "__version__", "load_run"]
+__all__ = ["Run", "__version__", "extremes", "load_run"]
 
 
 def __getattr__(name: str) -> Any:
-    """Imports the module that defines a public name (PEP 562)."""
+    """Imports a public name's module, or a subpackage, on first use (PEP 562)."""
+    if name in _SUBPACKAGES:
+        return importlib.import_module(f"flowaa.{name}")
     if name not in _PUBLIC:
         raise AttributeError(f"module 'flowaa' has no attribute {name!r}")
     return getattr(importlib.import_module(_PUBLIC[name]), name)

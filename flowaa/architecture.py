@@ -33,7 +33,8 @@ class Stage:
     n_blocks: int
     width: int  # hidden channels or features of a subnet
     depth: int = 2  # hidden layers of a subnet
-    kernel_sizes: tuple[int, ...] = (3,)  # of an image stage, cycled through from block to block
+    # Of an image stage, cycled through from block to block: one for all layers, or one a layer.
+    kernel_sizes: tuple[int | tuple[int, ...], ...] = (3,)
     split_off: float = 0.0  # share of the channels that becomes noise after the blocks
 
 
@@ -53,6 +54,7 @@ class Architecture:
     split_off_conditional: bool = True
     dropout: float = 0.0
     memory: Memory = "stored"
+    scan: bool = False  # equal blocks in one loop: they then share their permutation or rotation
     seed: int = 0  # of the fixed permutations and rotations
 
     def build(self, shape: Shape) -> tuple[Chain, Shape]:
@@ -76,20 +78,25 @@ class Architecture:
             stage = self.stages[index]
             reshape, shape = _reshape(stage.reshape, shape, index)
             blocks += reshape
+            subnets = self._subnets(stage, shape)
             for block in range(stage.n_blocks):
-                blocks += self._block(index, block, shape)
+                parts = self._block(index, block, shape, subnets[block % len(subnets)])
+                blocks += [Chain(tuple(parts))] if self.scan else parts
             if stage.split_off:
                 n_off = _n_off(stage.split_off, shape, index)
                 stay = (*shape[:-1], shape[-1] - n_off)
                 rest, rest_shape = self._chain(index + 1, stay, "stored")
-                subnet = self._subnet(stage, 0, shape) if self.split_off_conditional else None
+                subnet = subnets[0] if self.split_off_conditional else None
                 blocks.append(SplitOff(rest, n_off, stay, rest_shape, subnet, self.clamp))
-                return Chain(tuple(blocks), memory), (int(np.prod(shape)),)
-        return Chain(tuple(blocks), memory), shape
+                return Chain(tuple(blocks), memory, self.scan), (int(np.prod(shape)),)
+        return Chain(tuple(blocks), memory, self.scan), shape
 
-    def _block(self, stage: int, block: int, shape: Shape) -> list[Bijector]:
+    def _block(
+        self, stage: int, block: int, shape: Shape, subnet: SubnetFactory
+    ) -> list[Bijector]:
         """Actnorm, coupling and mixing, whichever the architecture has."""
-        sides = (0, 1) if self.two_sided else (block % 2,)
+        # With mixing in between, the same part may change every time.
+        sides = (0, 1) if self.two_sided else (block % 2 if self.mixing == "none" else 1,)
         split: Split = Halves()
         if self.split == "checkerboard" and len(shape) == 3:
             split = Checkerboard()
@@ -103,9 +110,9 @@ class Architecture:
                 f"flow.split: a checkerboard needs images of even width, not {shape[1]} "
                 f"(stage {stage}); resize the images"
             )
-        subnet = self._subnet(self.stages[stage], block, shape)
         coupling = Coupling(subnet, self._law(), split, sides)
-        seed = int(np.random.SeedSequence((self.seed, stage, block)).generate_state(1)[0])
+        place = (stage,) if self.scan else (stage, block)
+        seed = int(np.random.SeedSequence((self.seed, *place)).generate_state(1)[0])
         mixing: dict[str, list[Bijector]] = {
             "none": [],
             "permutation": [Permutation(seed)],
@@ -123,22 +130,23 @@ class Architecture:
         }
         return laws[self.law]
 
-    def _subnet(self, stage: Stage, block: int, shape: Shape) -> SubnetFactory:
-        """Convolutions for images, dense layers for vectors."""
+    def _subnets(self, stage: Stage, shape: Shape) -> list[SubnetFactory]:
+        """Subnets to cycle through: convolutions for images, dense layers for vectors."""
         if len(shape) == 1:
-            return functools.partial(
+            return [functools.partial(
                 DenseSubnet, stage.width, depth=stage.depth, dropout_rate=self.dropout
-            )
-        kernel_size = stage.kernel_sizes[block % len(stage.kernel_sizes)]
-        return functools.partial(
+            )]
+        return [functools.partial(
             ConvSubnet, stage.width, depth=stage.depth, kernel_size=kernel_size,
             dropout_rate=self.dropout,
-        )
+        ) for kernel_size in stage.kernel_sizes]
 
 
 def _reshape(kind: str, shape: Shape, stage: int) -> tuple[list[Bijector], Shape]:
     """The reshaping that begins a stage, and the shape after it."""
     if kind == "none":
+        return [], shape
+    if kind == "flatten" and len(shape) == 1:
         return [], shape
     if len(shape) != 3:
         raise UserError(

@@ -20,6 +20,8 @@ from flowaa.density import Density
 from flowaa.errors import UserError
 from flowaa.flow import Flow
 from flowaa.likelihood import Dequantise, Preprocessing, Standardise
+from flowaa.reversibility import with_memory
+from flowaa.training.guard import ReversibilityGuard
 from flowaa.training.loop import Problem, TrainingOptions
 from flowaa.training.objective import evaluation_values, nll_loss
 from flowaa.training.parallel import local_devices
@@ -31,7 +33,7 @@ def build_data(data: ConfigDict, *, seed: int) -> Dataset:
     Raises:
         UserError: there is no such data set, or it cannot be read.
     """
-    from flowaa.data import arrays, digits, image_folder, tfds, toy
+    from flowaa.data import arrays, digits, faces, ferg, image_folder, keller, tfds, toy
 
     splits = {"seed": seed, "validation_fraction": data.validation_fraction}
     tested = {**splits, "test_fraction": data.test_fraction}
@@ -39,6 +41,15 @@ def build_data(data: ConfigDict, *, seed: int) -> Dataset:
         "mixture": lambda: toy.mixture(n_rows=data.n_rows, **tested),
         "moons": lambda: toy.moons(n_rows=data.n_rows, **tested),
         "digits": lambda: digits.digits(**splits),
+        "keller": lambda: keller.keller(n_rows=data.n_rows, nonlinear=data.nonlinear, **tested),
+        "faces": lambda: faces.faces(
+            dir=data.dir, label=data.label, image_size=data.image_size, n_rows=data.n_rows,
+            nuisance=data.nuisance, **tested,
+        ),
+        "ferg": lambda: ferg.ferg(
+            dir=data.dir, prepared_dir=data.prepared_dir, label=data.label,
+            image_size=data.image_size, **tested,
+        ),
         "arrays": lambda: arrays.arrays(path=data.path, **tested),
         "image_folder": lambda: image_folder.image_folder(
             dir=data.dir, image_size=data.image_size, **tested
@@ -152,12 +163,22 @@ def build_options(config: ConfigDict) -> TrainingOptions:
 
 def build_problem(config: ConfigDict, density: Density) -> Problem:
     """What is trained: the density's negative log-likelihood."""
+    with_dropout = config.flow.dropout > 0
+    guard = None
+    if config.flow.memory == "reversible" and config.training.check_reversible_steps:
+        stored = dataclasses.replace(density, flow=with_memory(density.flow, "stored"))
+        guard = ReversibilityGuard(
+            density, nll_loss(stored, with_dropout=with_dropout),
+            every_steps=config.training.check_reversible_steps,
+            min_cosine=config.training.min_reversible_cosine,
+        )
     return Problem(
         init=density.init,
-        loss=nll_loss(density, with_dropout=config.flow.dropout > 0),
+        loss=nll_loss(density, with_dropout=with_dropout),
         values=evaluation_values(density, n_samples=config.likelihood.evaluation_samples),
         optimizer=build_optimizer(config.optimizer, steps=config.training.steps),
         n_dims=density.flow.n_dims,
+        guard=guard,
     )
 
 

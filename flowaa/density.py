@@ -28,7 +28,10 @@ class Density:
     def init(self, key: Array, x: Array, label: Array | None) -> Params:
         """Parameters to start from; those that depend on data are set from x, a global batch."""
         y, _ = self.preprocessing.to_model(x, MIDDLE_OF_LEVEL)
-        params = self.flow.init(key, y, label)["params"]
+        like = jax.eval_shape(lambda: (y, label))
+        params = self.flow.lazy_init(key, *like)["params"]  # traces only what parameters need
+        if not self.flow.bijector.depends_on_data:
+            return params
         condition = self.flow.condition(label)
         bijector, _ = self.flow.bijector.initialise(
             params.get("bijector", {}), y, condition, axis_name=None

@@ -18,28 +18,30 @@ class ConvSubnet(nn.Module):
 
     width: int  # channels of each hidden layer
     depth: int = 2  # hidden layers
-    kernel_size: int = 3  # of every layer
+    kernel_size: int | tuple[int, ...] = 3  # of every layer, or one a layer, the output's last
     dropout_rate: float = 0.0
     dtype: str | None = None  # in which it computes, e.g. "bfloat16"; None = that of its input
 
     @nn.compact
     def __call__(self, x: Array, cond: Array | None = None, *, n_outputs: int) -> Array:
         """Maps x [B, H, W, C], and a condition, to [B, H, W, n_outputs] in the dtype of x."""
-        kernel = (self.kernel_size, self.kernel_size)
+        sizes = self.kernel_size
+        if isinstance(sizes, int):
+            sizes = (sizes,) * (self.depth + 1)
+        kernels = [(size, size) for size in sizes]
         hidden = x
         if cond is not None and cond.ndim == 4:
             hidden = jnp.concatenate([x, _match_resolution(cond, x)], axis=-1)
         for layer in range(self.depth):
-            hidden = nn.Conv(self.width, kernel, dtype=self.dtype)(hidden)
+            hidden = nn.Conv(self.width, kernels[layer], dtype=self.dtype)(hidden)
             if layer == 0 and cond is not None and cond.ndim == 2:
                 hidden += nn.Dense(self.width, use_bias=False, dtype=self.dtype)(cond)[
                     :, None, None, :
                 ]
             hidden = _dropout(self, nn.relu(hidden), self.dropout_rate)
         zeros = nn.initializers.zeros
-        return nn.Conv(n_outputs, kernel, kernel_init=zeros, dtype=self.dtype)(hidden).astype(
-            x.dtype
-        )
+        theta = nn.Conv(n_outputs, kernels[-1], kernel_init=zeros, dtype=self.dtype)(hidden)
+        return theta.astype(x.dtype)
 
 
 class DenseSubnet(nn.Module):

@@ -38,6 +38,11 @@ class Bijector(nn.Module):
         """Latent to data: returns x and log|det dx/dz| [B]."""
         raise NotImplementedError
 
+    @property
+    def depends_on_data(self) -> bool:
+        """Whether `initialise` does anything."""
+        return False
+
     def __call__(self, x: Array, cond: Array | None = None) -> tuple[Array, Array]:
         """The same as `encode`, so that `init` needs no method."""
         return self.encode(x, cond)

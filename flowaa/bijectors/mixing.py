@@ -100,6 +100,11 @@ class ActNorm(Bijector):
     # A constant channel has no scale of its own; below this deviation it is left as it is.
     minimum_std: float = 1e-6
 
+    @property
+    def depends_on_data(self) -> bool:
+        """Its first output is normalised."""
+        return True
+
     @nn.compact
     def _parameters(self, n_channels: int) -> tuple[Array, Array]:
         bias = self.param("bias", nn.initializers.zeros, (n_channels,))

@@ -14,11 +14,11 @@ class Squeeze(Bijector):
 
     def encode(self, x: Array, cond: Array | None = None) -> tuple[Array, Array]:
         """Space to channels."""
-        return _to_patches(x), zero_log_det(x)
+        return _space_to_channels(x), zero_log_det(x)
 
     def decode(self, z: Array, cond: Array | None = None) -> tuple[Array, Array]:
         """Channels to space."""
-        return _from_patches(z), zero_log_det(z)
+        return _channels_to_space(z), zero_log_det(z)
 
 
 # Rows: average, horizontal, vertical and diagonal detail of (0, 0), (0, 1), (1, 0), (1, 1).
@@ -31,11 +31,11 @@ class Haar(Bijector):
 
     def encode(self, x: Array, cond: Array | None = None) -> tuple[Array, Array]:
         """Squeeze, then the wavelet along the patch."""
-        return _wavelet(_to_patches(x)), zero_log_det(x)
+        return _wavelet(_space_to_channels(x)), zero_log_det(x)
 
     def decode(self, z: Array, cond: Array | None = None) -> tuple[Array, Array]:
         """The wavelet, which is its own inverse, then the squeeze undone."""
-        return _from_patches(_wavelet(z)), zero_log_det(z)
+        return _channels_to_space(_wavelet(z)), zero_log_det(z)
 
 
 class Flatten(Bijector):
@@ -52,7 +52,7 @@ class Flatten(Bijector):
         return z.reshape(z.shape[0], *self.shape), zero_log_det(z)
 
 
-def _to_patches(x: Array) -> Array:
+def _space_to_channels(x: Array) -> Array:
     """[B, H, W, C] to [B, H / 2, W / 2, 4 C]."""
     if x.ndim != 4 or x.shape[1] % 2 or x.shape[2] % 2:
         raise ValueError(f"squeezing needs an image with even sides, not {x.shape[1:]}")
@@ -61,14 +61,15 @@ def _to_patches(x: Array) -> Array:
     return patches.reshape(n, h // 2, w // 2, 4 * c)
 
 
-def _from_patches(z: Array) -> Array:
-    """[B, H, W, 4 C] to [B, 2 H, 2 W, C]."""
+def _channels_to_space(z: Array) -> Array:
+    """The inverse of `_space_to_channels`."""
     n, h, w, c = z.shape
     patches = z.reshape(n, h, w, 2, 2, c // 4).transpose(0, 1, 3, 2, 4, 5)
     return patches.reshape(n, 2 * h, 2 * w, c // 4)
 
 
 def _wavelet(patches: Array) -> Array:
-    """The wavelet along the patch, [..., 4 C] to [..., 4 C]."""
-    matrix = jnp.asarray(np.kron(_HAAR, np.eye(patches.shape[-1] // 4)), patches.dtype)
+    """The Haar matrix along the four places of each patch."""
+    c = patches.shape[-1] // 4
+    matrix = jnp.asarray(np.kron(_HAAR, np.eye(c)), patches.dtype)
     return jnp.matmul(patches, matrix, precision="highest")

@@ -43,6 +43,11 @@ class SplitOff(Bijector):
         theta = self.param("theta", nn.initializers.zeros, (2 * self.n_off,))
         return jnp.broadcast_to(theta, (*stay.shape[:-1], 2 * self.n_off))
 
+    @property
+    def depends_on_data(self) -> bool:
+        """Whether `rest` does."""
+        return self.rest.depends_on_data
+
     def dropout_key(self) -> Array:
         """The key `encode` hands to `rest`, so that `pull_back` has the same masks."""
         return self.make_rng("dropout")

@@ -25,6 +25,7 @@ class Split:
     x: Rows  # [N, H, W, C] uint8 levels, or [N, H, W, C] or [N, D] float32
     y: np.ndarray | None = None  # [N] int32 class indices, where the data is labelled
     source_rows: np.ndarray | None = None  # [N] which of the user's rows, where a split was made
+    side: np.ndarray | None = None  # [N, K] float32 side information, e.g. scores of expressions
 
     def __len__(self) -> int:
         return len(self.x)
@@ -40,6 +41,7 @@ class DataSpec:
     mean: tuple[float, ...] = ()  # per channel or feature, of the training split, in data units
     std: tuple[float, ...] = ()  # likewise; 1 where the data is constant
     class_names: tuple[str, ...] = ()
+    side_names: tuple[str, ...] = ()  # of the columns of side information
 
 
 @dataclasses.dataclass(frozen=True)

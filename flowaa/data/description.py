@@ -9,7 +9,7 @@ from flowaa.data.dataset import DataSpec, Rows, Split
 
 
 def describe(train: Split, *, n_levels: int, n_classes: int = 0,
-             class_names: Sequence[str] = ()) -> DataSpec:
+             class_names: Sequence[str] = (), side_names: Sequence[str] = ()) -> DataSpec:
     """What a model must know of the data.
 
     Args:
@@ -17,12 +17,13 @@ def describe(train: Split, *, n_levels: int, n_classes: int = 0,
         n_levels: 0 for continuous data.
         n_classes: 0 for unlabelled data.
         class_names: one a class, or none.
+        side_names: one a column of side information, or none.
     """
     mean, std = moments(train.x)
     shape = np.asarray(train.x[np.arange(1)]).shape[1:]
     return DataSpec(shape=tuple(int(side) for side in shape), n_levels=n_levels,
                     n_classes=n_classes, mean=tuple(mean.tolist()), std=tuple(std.tolist()),
-                    class_names=tuple(class_names))
+                    class_names=tuple(class_names), side_names=tuple(side_names))
 
 
 def moments(rows: Rows) -> tuple[np.ndarray, np.ndarray]:

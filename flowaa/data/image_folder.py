@@ -98,6 +98,9 @@ def try_decode(path: Path, image_size: int) -> np.ndarray | str:
         with Image.open(path) as file:
             if file.mode.startswith(("I", "F")):
                 return f"pixels of mode {file.mode} instead of 8 bits a channel"
+            limit = Image.MAX_IMAGE_PIXELS  # Pillow itself only warns up to twice as many
+            if limit and file.width * file.height > limit:
+                return f"{file.width} × {file.height} pixels are more than {limit}"
             # A JPEG is decoded at a fraction of its size where that is still large enough.
             file.draft("RGB", (2 * image_size, 2 * image_size))
             image = ImageOps.exif_transpose(file).convert("RGB")

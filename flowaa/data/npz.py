@@ -69,10 +69,7 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
 
 def _load_member(path: Path, member: zipfile.ZipInfo) -> np.ndarray:
     with zipfile.ZipFile(path) as archive, archive.open(member) as file:
-        array = np.lib.format.read_array(file, allow_pickle=False)
-        if file.read(1):  # reading to the end is also what makes zipfile compare the checksum
-            raise ValueError("bytes after the array")
-        return array
+        return np.lib.format.read_array(file, allow_pickle=False)
 
 
 def _map_member(path: Path, member: zipfile.ZipInfo) -> np.ndarray:
@@ -97,7 +94,7 @@ def _damaged(where: str, error: Exception) -> UserError:
     if isinstance(error, PermissionError):
         return UserError(f"{where}: not readable; change its permissions")
     reason = " ".join(str(error).split()) or type(error).__name__
-    if "bject arrays" in reason:
+    if "Object arrays" in reason or "Python objects" in reason:  # NumPy's words
         return UserError(f"{where} holds pickled Python objects, which are never loaded: they "
                          "could run any code; write plain arrays, e.g. "
                          "numpy.asarray(x, numpy.float32)")

@@ -26,10 +26,11 @@ _CALLS_AHEAD = 2  # calls whose rows are read while the device works
 
 
 class Labelled(NamedTuple):
-    """Rows and their labels, on the host or on a device."""
+    """Rows, their labels and side information, on the host or on a device."""
 
     x: Any  # [..., B, H, W, C] uint8, or float32 [..., B, H, W, C] or [..., B, D]
     y: Any | None  # [..., B] int32; None where the data is unlabelled
+    side: Any | None = None  # [..., B, K] float32; None where the data has none
 
 
 class MaskedBatch(NamedTuple):
@@ -38,6 +39,7 @@ class MaskedBatch(NamedTuple):
     x: np.ndarray  # [B, ...]
     y: np.ndarray | None  # [B]
     mask: np.ndarray  # [B] bool; False marks a filling row, which is not to be counted
+    side: np.ndarray | None = None  # [B, K]
 
 
 class BatchOrder:
@@ -108,11 +110,11 @@ class ResidentBatches:
         self._n_devices = len(devices)
         sharding = device_axis(devices)
         self._constant = jax.tree.map(lambda array: replicate(array, devices, sharding),
-                                      Labelled(read_all(split.x), split.y))
+                                      Labelled(read_all(split.x), split.y, split.side))
 
     @property
     def constant(self) -> Labelled:
-        """The split: x [n_devices, N, ...], y [n_devices, N]."""
+        """The split: x [n_devices, N, ...], y [n_devices, N], side [n_devices, N, K]."""
         return self._constant
 
     def at(self, step: int, n_steps: int) -> np.ndarray:
@@ -144,7 +146,7 @@ class StreamedBatches:
         return None
 
     def at(self, step: int, n_steps: int) -> Labelled:
-        """Rows: x [n_devices, n_steps, batch_per_device, ...], y likewise."""
+        """Rows: x [n_devices, n_steps, batch_per_device, ...], y and side likewise."""
         wanted = [(step + ahead * n_steps, n_steps) for ahead in range(1 + _CALLS_AHEAD)]
         for call in [call for call in self._pending if call not in wanted]:
             self._pending.pop(call).cancel()
@@ -167,7 +169,8 @@ class StreamedBatches:
         flat = indices.reshape(-1)
         x = np.asarray(self._split.x[flat])
         batch = Labelled(x.reshape(*indices.shape, *x.shape[1:]),
-                         None if self._split.y is None else self._split.y[indices])
+                         None if self._split.y is None else self._split.y[indices],
+                         None if self._split.side is None else self._split.side[indices])
         return jax.device_put(batch, self._sharding)
 
 
@@ -203,7 +206,8 @@ def sequential_batches(split: Split, batch_size: int) -> Iterator[MaskedBatch]:
         indices = np.minimum(np.arange(start, start + batch_size), n_rows - 1)
         yield MaskedBatch(np.asarray(split.x[indices]),
                           None if split.y is None else split.y[indices],
-                          np.arange(start, start + batch_size) < n_rows)
+                          np.arange(start, start + batch_size) < n_rows,
+                          None if split.side is None else split.side[indices])
 
 
 def gather(data: Labelled, indices: jax.Array) -> Labelled:

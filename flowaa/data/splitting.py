@@ -50,7 +50,8 @@ def draw_part(n_rows: int, fraction: float, *, seed: int, stream: Stream,
 def take(split: Split, indices: np.ndarray) -> Split:
     """The rows of a split at `indices`, which remembers where they came from."""
     source = indices if split.source_rows is None else split.source_rows[indices]
-    return Split(subset(split.x, indices), None if split.y is None else split.y[indices], source)
+    return Split(subset(split.x, indices), None if split.y is None else split.y[indices], source,
+                 None if split.side is None else split.side[indices])
 
 
 def hold_out_test(rows: Split, *, test_fraction: float, seed: int) -> tuple[Split, Split]:

@@ -172,7 +172,7 @@ def _read(tfds: Any, name: str, builder: Any, split: str, image_key: str,
     rows: Rows = SourceRows(source, image_key)
     n_bytes = len(source) * int(np.prod(builder.info.features[image_key].shape))
     if n_bytes <= _MEMORY_BYTES:
-        rows = _into_memory(rows, f"reading {name} {split}")
+        rows = into_memory(rows, f"reading {name} {split}")
     labels = None
     if label_key is not None:
         skip = {image_key: tfds.decode.SkipDecoding()}
@@ -185,7 +185,8 @@ def _labels(source: Any, label_key: str) -> np.ndarray:
     return np.array([example[label_key] for example in source.__getitems__(range(len(source)))])
 
 
-def _into_memory(rows: Rows, description: str) -> np.ndarray:
+def into_memory(rows: Rows, description: str) -> np.ndarray:
+    """All rows as one array, read in chunks under a progress bar."""
     first = np.asarray(rows[np.arange(1)])
     x = np.empty((len(rows), *first.shape[1:]), first.dtype)
     with tqdm(total=len(rows), desc=description, unit="image", leave=False, delay=1.0,

@@ -1,10 +1,10 @@
 """The training loop: calls of compiled steps, and between them metrics, checkpoints, evaluation."""
 
+import contextlib
 import dataclasses
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import jax
@@ -13,13 +13,16 @@ import optax
 from tqdm import tqdm
 
 from flowaa.data.dataset import Dataset, Split
-from flowaa.data.pipeline import open_batches, sequential_batches
+from flowaa.data.pipeline import Batches, Labelled, open_batches, sequential_batches
 from flowaa.errors import UserError
 from flowaa.training import parallel
 from flowaa.training.checkpoints import Checkpoints
+from flowaa.training.guard import ReversibilityGuard
 from flowaa.training.run_folder import MetricsLog, RunFolder
 from flowaa.training.state import Params, TrainState, create_state, n_params
 from flowaa.training.step import Loss, Metrics, train_step
+
+_GIVEN_UP = "reversible/given_up"  # in the row of the step at which the guard decided so
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +59,7 @@ class Problem:
     values: Callable[..., Metrics]  # per example, for evaluation
     optimizer: optax.GradientTransformation
     n_dims: int
+    guard: ReversibilityGuard | None = None
 
 
 class TrainingInterrupted(Exception):
@@ -104,16 +108,28 @@ def train(
     log = MetricsLog(folder, step)
     evaluate = Evaluation(problem, options)
 
-    def one_step(state: TrainState, batch: Any, key: jax.Array) -> tuple[TrainState, Metrics]:
-        return train_step(state, batch, key, loss=problem.loss, optimizer=problem.optimizer,
-                          ema_decay=options.ema_decay)
-
-    call = parallel.compile_training(one_step, batches, options.devices)
+    # A run that gave reversible training up before it was interrupted does not take it up again.
+    guard, loss = problem.guard, problem.loss
+    if guard is not None and any(_GIVEN_UP in row for row in log.rows):
+        loss, guard = guard.stored_loss, None
+    call = _compile(loss, problem, batches, options)
     device_state = parallel.replicate(state, options.devices)
     start = time.perf_counter() - log.wall_s
     pending: list[Metrics] = []
-    with _progress(step, options.steps) as bar, _stop_signals() as stop:
+    with (
+        contextlib.closing(batches),
+        _progress(step, options.steps) as bar,
+        _stop_signals() as stop,
+    ):
         while step < options.steps:
+            if guard is not None and guard.is_due(step):
+                x, y = _rows(dataset.train, batches.order.indices(step))
+                trusted, scalars = guard.check(parallel.unreplicate(device_state.params), x, y, key)
+                if not trusted:
+                    scalars[_GIVEN_UP] = 1.0
+                    call = _compile(guard.stored_loss, problem, batches, options)
+                    guard = None
+                log.write(step, time.perf_counter() - start, scalars)
             device_state, metrics = call(
                 device_state, batches.constant, batches.at(step, options.steps_per_call), key
             )
@@ -140,7 +156,6 @@ def train(
                 on_evaluation(log.rows)
             if stop and step < options.steps:
                 raise TrainingInterrupted(step)
-    batches.close()
     log.close()
     return _finish(checkpoints, state, evaluate, dataset, key, log.wall_s, options)
 
@@ -160,7 +175,9 @@ class Evaluation:
         batch_size = self._options.batch_size
         for index, batch in enumerate(sequential_batches(split, batch_size)):
             n_devices = len(self._options.devices)
-            x, y, mask = (parallel.shard(array, n_devices) for array in batch)
+            x, y, mask = (
+                parallel.shard(array, n_devices) for array in (batch.x, batch.y, batch.mask)
+            )
             sums = self._sums(params, x, y, mask, jax.random.fold_in(key, index))
             for name, value in parallel.unreplicate(sums).items():
                 totals[name] = totals.get(name, 0.0) + float(value)
@@ -171,15 +188,35 @@ class Evaluation:
         return figures
 
 
+def _compile(
+    loss: Loss, problem: Problem, batches: Batches, options: TrainingOptions
+) -> parallel.TrainCall:
+    """The compiled call of steps on this loss."""
+
+    def step(state: TrainState, batch: Labelled, key: jax.Array) -> tuple[TrainState, Metrics]:
+        return train_step(state, batch, key, loss=loss, optimizer=problem.optimizer,
+                          ema_decay=options.ema_decay)
+
+    return parallel.compile_training(step, batches, options.devices)
+
+
+def _rows(split: Split, indices: np.ndarray) -> tuple[Any, Any]:
+    """Rows and labels on the host."""
+    return np.asarray(split.x[indices]), None if split.y is None else split.y[indices]
+
+
 def _first_state(
     problem: Problem, split: Split, indices: np.ndarray, options: TrainingOptions, key: jax.Array
 ) -> TrainState:
     """The state before the first step; what depends on data is set from the first batch."""
-    x = np.asarray(split.x[indices])
-    y = None if split.y is None else split.y[indices]
+    x, y = _rows(split, indices)
     init_key = jax.random.fold_in(key, 2**31 - 2)
-    params = jax.jit(problem.init)(init_key, x, y)
-    return create_state(params, problem.optimizer, with_ema=options.ema_decay > 0)
+
+    def create(key: jax.Array, x: Any, y: Any) -> TrainState:
+        params = problem.init(key, x, y)
+        return create_state(params, problem.optimizer, with_ema=options.ema_decay > 0)
+
+    return parallel.compile_once(create)(init_key, x, y)
 
 
 def _finish(
@@ -224,7 +261,7 @@ def _progress(step: int, steps: int) -> tqdm:
     return tqdm(total=steps, initial=step, unit="step", dynamic_ncols=True, smoothing=0.05)
 
 
-@contextmanager
+@contextlib.contextmanager
 def _stop_signals() -> Iterator[list[int]]:
     """A list that holds the signal that asked to stop; a second one ends at once."""
     received: list[int] = []
