@@ -119,8 +119,18 @@ def halve(files: Iterable[Path]) -> None:
             file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
 
 
+def flip(files: Iterable[Path]) -> None:
+    """Changes a byte in the middle of each file of arrays."""
+    for file in files:
+        if file.is_file() and file.parent.name == "d":
+            content = bytearray(file.read_bytes())
+            content[len(content) // 2] ^= 0xFF
+            file.write_bytes(content)
+
+
 DAMAGE: dict[str, Callable[[Path], None]] = {
     "arrays_truncated": lambda step: halve(step.joinpath("state").rglob("*")),
+    "arrays_flipped": lambda step: flip(step.joinpath("state").rglob("*")),
     "description_truncated": lambda step: halve(step.joinpath("run").rglob("*")),
     "all_truncated": lambda step: halve(step.rglob("*")),
     "arrays_missing": lambda step: shutil.rmtree(step / "state"),
@@ -147,8 +157,7 @@ def test_training_passes_over_a_damaged_checkpoint(
     DAMAGE[kind](workdir / "checkpoints" / "7")
     with caplog.at_level(logging.WARNING):
         train(configs["plain"], str(workdir))
-    if kind != "description_truncated":  # training needs the arrays alone
-        assert damage_warnings(caplog, 7)
+    assert damage_warnings(caplog, 7)
     assert_same_run(workdir, uninterrupted("plain"))
 
 
@@ -161,11 +170,28 @@ def test_load_run_passes_over_a_damaged_checkpoint(kind, two_steps, tmp_path, ca
     with caplog.at_level(logging.WARNING):
         assert load_run(workdir).step == 7
     assert damage_warnings(caplog, 4)
-    with pytest.raises(UserError, match="damaged|cannot be read"):
+    with pytest.raises(UserError, match=r"checkpoint 4 of .* is damaged; leave step out"):
         load_run(workdir, step=4)
     DAMAGE[kind](workdir / "checkpoints" / "7")
-    with pytest.raises(UserError, match="no checkpoint .* can be read; train anew"):
+    with pytest.raises(UserError, match=r"no checkpoint .* can be read; train anew"):
         load_run(workdir)
+
+
+def test_a_damaged_last_checkpoint_is_made_anew(configs, uninterrupted, tmp_path):
+    workdir = shutil.copytree(uninterrupted("plain"), tmp_path / "run")
+    DAMAGE["arrays_truncated"](workdir / "checkpoints" / "8")
+    train(configs["plain"], str(workdir))
+    assert_same_run(workdir, uninterrupted("plain"))
+
+
+def test_a_run_without_any_whole_checkpoint_is_left_alone(configs, two_steps, tmp_path):
+    workdir = shutil.copytree(two_steps, tmp_path / "run")
+    for step in (4, 7):
+        DAMAGE["all_truncated"](workdir / "checkpoints" / str(step))
+    before = rows(workdir)
+    with pytest.raises(UserError, match=r"no checkpoint in .* can be read"):
+        train(configs["plain"], str(workdir))
+    assert rows(workdir) == before
 
 
 def damage_warnings(caplog: pytest.LogCaptureFixture, step: int) -> list[str]:
