@@ -1,6 +1,7 @@
 """Checkpoints of a run, by orbax: the state, and beside it in JSON what it takes to rebuild it."""
 
 import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ class Checkpoints:
             read_only: never writes, creates or deletes anything.
         """
         policy = ocp.checkpoint_managers
+        self._selections: dict[int, float] = {}
+        self._told_of: set[int] = set()  # damaged steps
         self._manager = ocp.CheckpointManager(
             folder.resolve(),
             options=ocp.CheckpointManagerOptions(
@@ -31,22 +34,20 @@ class Checkpoints:
                 read_only=read_only,
                 enable_async_checkpointing=False,
                 preservation_policy=policy.AnyPreservationPolicy(
-                    [
-                        policy.LatestN(keep),
-                        policy.BestN(
-                            get_metric_fn=_selection_metric, reverse=True, n=1,
-                            keep_checkpoints_without_metrics=False,
-                        ),
-                    ]
+                    [policy.LatestN(keep), _Best(self._selections)]
                 ),
             ),
             item_names=("state", "run"),
         )
+        for step in self.steps():
+            figure = (self.try_run_of(step) or {}).get(_SELECTION)
+            if figure is not None:
+                self._selections[step] = figure
 
     def save(
         self, step: int, state: Any, run: dict[str, Any], selection: float | None = None
     ) -> None:
-        """Saves a step, unless it is there already.
+        """Saves a step; one that is there already was passed over as damaged and is replaced.
 
         Args:
             step: steps taken.
@@ -55,14 +56,16 @@ class Checkpoints:
             selection: the figure on validation by which the best is chosen, smaller is better.
         """
         if step in self.steps():
-            return
-        metrics = None if selection is None else {_SELECTION: selection}
+            self._manager.delete(step)
+        self._selections.pop(step, None)
+        if selection is not None:
+            self._selections[step] = selection
         self._manager.save(
             step,
             args=ocp.args.Composite(
-                state=ocp.args.StandardSave(state), run=ocp.args.JsonSave(run)
+                state=ocp.args.StandardSave(state),
+                run=ocp.args.JsonSave({**run, _SELECTION: selection}),
             ),
-            metrics=metrics,
         )
         self._manager.wait_until_finished()
 
@@ -71,15 +74,22 @@ class Checkpoints:
         return sorted(self._manager.all_steps())
 
     def restore_newest(self, like: Any) -> tuple[int, Any] | None:
-        """The newest whole state, or None where there is none.
+        """The newest whole state, or None where nothing was saved yet.
 
         Args:
             like: a pytree of arrays or shapes that the state must match.
+
+        Raises:
+            UserError: there are checkpoints, and none can be read.
         """
-        for step in reversed(self.steps()):
+        steps = self.steps()
+        for step in reversed(steps):
             state = self.try_restore(step, like)
             if state is not None:
                 return step, state
+        if steps:
+            raise UserError(f"no checkpoint in {self._manager.directory} can be read; remove the "
+                            "run's folder or give another")
         return None
 
     def try_restore(self, step: int, like: Any) -> Any | None:
@@ -90,25 +100,21 @@ class Checkpoints:
             )
             return restored["state"]
         except Exception as error:  # orbax and tensorstore have no common kind for damage
-            reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else repr(error)
-            _LOG.warning("checkpoint %d of %s is damaged and passed over: %s",
-                         step, self._manager.directory, reason)
+            self._warn_of_damage(step, error)
             return None
 
-    def run_of(self, step: int) -> dict[str, Any]:
-        """What `save` was given as `run`."""
-        return self._manager.restore(step, args=ocp.args.Composite(run=ocp.args.JsonRestore()))[
-            "run"
-        ]
+    def try_run_of(self, step: int) -> dict[str, Any] | None:
+        """What `save` was given as `run`, or None, with a warning, where it cannot be read."""
+        try:
+            args = ocp.args.Composite(run=ocp.args.JsonRestore())
+            return self._manager.restore(step, args=args)["run"]
+        except Exception as error:  # likewise
+            self._warn_of_damage(step, error)
+            return None
 
     def selections(self) -> dict[int, float]:
         """The figure on validation of each step that has one."""
-        figures = {}
-        for step in self.steps():
-            metrics = self._manager.metrics(step)
-            if metrics and _SELECTION in metrics:
-                figures[step] = float(metrics[_SELECTION])
-        return figures
+        return {step: self._selections[step] for step in self.steps() if step in self._selections}
 
     def candidates(self, step: int | None) -> list[int]:
         """Steps to try in turn: the one asked for, or the best on validation, then the newest.
@@ -131,6 +137,25 @@ class Checkpoints:
         """Ends orbax's threads."""
         self._manager.close()
 
+    def _warn_of_damage(self, step: int, error: Exception) -> None:
+        if step in self._told_of:
+            return
+        self._told_of.add(step)
+        reason = (str(error).strip().splitlines() or [repr(error)])[0][:120]
+        _LOG.warning("checkpoint %d of %s is damaged and passed over: %s",
+                     step, self._manager.directory, reason)
 
-def _selection_metric(metrics: dict[str, float]) -> float:
-    return metrics[_SELECTION]
+
+class _Best:
+    """Orbax's preservation policy of the step with the smallest figure, and of no other."""
+
+    def __init__(self, selections: Mapping[int, float]) -> None:
+        self._selections = selections
+
+    def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
+        """Whether to keep each checkpoint."""
+        del context
+        steps = [info.step for info in checkpoints]
+        best = min((step for step in steps if step in self._selections),
+                   key=lambda step: self._selections[step], default=None)
+        return [step == best for step in steps]

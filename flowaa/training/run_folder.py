@@ -65,7 +65,7 @@ class RunFolder:
         file = self.path / "config.json"
         try:
             return json.loads(file.read_text())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             raise UserError(f"{self.path} holds no run: there is no config.json") from None
         except (json.JSONDecodeError, UnicodeDecodeError):
             raise UserError(f"{file} is damaged; restore it or train anew") from None
