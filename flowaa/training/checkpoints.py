@@ -1,16 +1,21 @@
 """Checkpoints of a run, by orbax: the state, and beside it in JSON what it takes to rebuild it."""
 
 import logging
+import math
+import re
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import orbax.checkpoint as ocp
 
 from flowaa.errors import UserError
 
 _LOG = logging.getLogger(__name__)
 _SELECTION = "validation_bits_per_dim"
+_MARGIN_BYTES = 2**20  # of a checkpoint's files beside the arrays
 
 
 class Checkpoints:
@@ -53,21 +58,33 @@ class Checkpoints:
             step: steps taken.
             state: a pytree of arrays.
             run: what it takes to rebuild the state's meaning, as JSON.
-            selection: the figure on validation by which the best is chosen, smaller is better.
+            selection: the figure on validation by which the best is chosen, smaller is better; one
+                that is not finite chooses nothing.
+
+        Raises:
+            UserError: the disk is full or cannot be written.
         """
         if step in self.steps():
             self._manager.delete(step)
         self._selections.pop(step, None)
-        if selection is not None:
+        if selection is not None and math.isfinite(selection):
             self._selections[step] = selection
-        self._manager.save(
-            step,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardSave(state),
-                run=ocp.args.JsonSave({**run, _SELECTION: selection}),
-            ),
+        items = ocp.args.Composite(
+            state=ocp.args.StandardSave(state),
+            run=ocp.args.JsonSave({**run, _SELECTION: self._selections.get(step)}),
         )
-        self._manager.wait_until_finished()
+        # Found out before, since of a write that fails orbax's threads leave tracebacks.
+        n_bytes = sum(leaf.nbytes for leaf in jax.tree.leaves(state)) + _MARGIN_BYTES
+        if shutil.disk_usage(self._manager.directory).free < n_bytes:
+            raise self._unwritable(step, f"it needs {n_bytes / 2**20:.0f} MiB of free space")
+        try:
+            self._manager.save(step, args=items)
+            self._manager.wait_until_finished()
+        except (OSError, ValueError) as error:
+            reason = _refusal(error)
+            if reason is None:
+                raise
+            raise self._unwritable(step, reason) from error
 
     def steps(self) -> list[int]:
         """Steps there are, oldest first."""
@@ -137,6 +154,10 @@ class Checkpoints:
         """Ends orbax's threads."""
         self._manager.close()
 
+    def _unwritable(self, step: int, reason: str) -> UserError:
+        return UserError(f"checkpoint {step} cannot be written to {self._manager.directory}: "
+                         f"{reason}; make room, then the same command goes on where it stopped")
+
     def _warn_of_damage(self, step: int, error: Exception) -> None:
         if step in self._told_of:
             return
@@ -144,6 +165,15 @@ class Checkpoints:
         reason = (str(error).strip().splitlines() or [repr(error)])[0][:120]
         _LOG.warning("checkpoint %d of %s is damaged and passed over: %s",
                      step, self._manager.directory, reason)
+
+
+def _refusal(error: Exception) -> str | None:
+    """What the system said when it refused to write, if that is the error."""
+    if isinstance(error, OSError):
+        return error.strerror
+    # So tensorstore gives it, at the end of a long message.
+    refused = re.search(r": ([^:]*) \[os_error_code", str(error))
+    return None if refused is None else refused[1]
 
 
 class _Best:
