@@ -1,6 +1,6 @@
-"""Every key a config can have, with its unit and meaning; the other configs override what differs.
+"""Every key a config can have, with its unit and meaning; other configs override what differs.
 
-A config file defines `get_config(variant="")`: `--config=configs/x.py` and `--config=configs/x.py:smoke`.
+A config file defines `get_config(variant)`: `--config=configs/x.py`, `--config=configs/x.py:smoke`.
 """
 
 from ml_collections import ConfigDict
@@ -12,14 +12,21 @@ def get_config(variant: str = "") -> ConfigDict:
     config.seed = 0  # governs everything random: data made or split, initialisation, batches, noise
 
     config.data = data = ConfigDict()
-    data.name = "mixture"  # mixture | moons | digits | arrays | image_folder | tfds:NAME
+    # mixture | moons | digits | keller | faces | ferg | arrays | image_folder | tfds:NAME
+    data.name = "mixture"
     data.path = ""  # arrays: the .npz or .npy file
-    data.dir = ""  # image_folder: the folder; tfds: where prepared data lies ("" = its default)
-    data.n_rows = 10_000  # toy data: rows made, all splits together
-    data.image_size = 32  # image_folder: side in pixels after resizing
-    data.validation_fraction = 0.1  # of the training rows, where the data brings no validation split
-    data.test_fraction = 0.2  # of all rows, where the data brings no test split
-    data.device_bytes = 2 * 2**30  # data up to this size lives on the device; larger data streams
+    # image_folder: the folder; ferg: FERG_DB_256 or the folder that holds it; faces and tfds: where
+    # prepared data lies ("" = the default of TensorFlow Datasets, ~/tensorflow_datasets)
+    data.dir = ""
+    data.prepared_dir = ""  # ferg: where prepared data lies ("" = as above)
+    data.n_rows = 10_000  # data made here: rows, all splits together
+    data.image_size = 32  # faces, ferg and image_folder: side in pixels
+    data.label = "character"  # faces and ferg: character | expression
+    data.nuisance = 1.0  # faces: scales what tilt, shift, size and brightness vary; 0 = nothing
+    data.nonlinear = True  # keller: bends the data out of the plane of its archetypes
+    data.validation_fraction = 0.1  # of the training rows, where data has no such split
+    data.test_fraction = 0.2  # of all rows, where the data has no test split
+    data.device_bytes = 2 * 2**30  # data up to this size lives on the device; more streams
 
     config.flow = flow = ConfigDict()
     # One entry per stage: a reshaping, then blocks of (actnorm, coupling, mixing).
@@ -27,7 +34,8 @@ def get_config(variant: str = "") -> ConfigDict:
     flow.n_blocks = (8,)
     flow.width = (64,)  # hidden features (or channels) of each subnet
     flow.depth = (2,)  # hidden layers of each subnet
-    flow.kernel_sizes = ((3,),)  # of image stages: cycled through from block to block
+    # Of image stages: cycled through from block to block, each one size or one a layer, (3, 1, 3).
+    flow.kernel_sizes = ((3,),)
     flow.split_off = (0.0,)  # share of the channels split off to noise after the stage
     flow.law = "affine"  # additive | affine | volume_preserving | spline
     flow.two_sided = True  # both halves change in one block (Glow-style), else one, in turn
@@ -38,6 +46,8 @@ def get_config(variant: str = "") -> ConfigDict:
     flow.spline_bins = 8
     flow.spline_bound = 4.0  # the spline is the identity outside [-bound, bound]
     flow.split_off_conditional = True  # noise split off is normalised given what stays
+    flow.memory = "stored"  # what backpropagation keeps: stored | remat | reversible
+    flow.scan = False  # equal blocks in one compiled loop: for accelerators, slow on a CPU
     flow.dropout = 0.0  # of the subnets' hidden features, in training only
     flow.conditional = False  # condition every subnet on the class label
     flow.base = "normal"  # normal | class_mixture (learned means and scales, one Gaussian a class)
@@ -59,11 +69,16 @@ def get_config(variant: str = "") -> ConfigDict:
     config.training = training = ConfigDict()
     training.batch_size = 256  # over all devices
     training.steps = 2_000
-    training.steps_per_call = 1  # steps compiled into one device call
+    # Steps compiled into one device call. More than one pays for flows without convolutions, which
+    # are bound by dispatch; XLA:CPU runs convolutions ten times slower inside such a loop.
+    training.steps_per_call = 1
     training.log_every_steps = 100
     training.evaluate_every_steps = 500  # on the validation split; also saves a checkpoint
-    training.checkpoint_every_steps = 500
     training.keep_checkpoints = 2  # the newest ones; the best on validation is always kept
+    # With flow.memory=reversible: steps from one comparison with stored gradients to the next (0 =
+    # never), and the cosine below which training goes on with stored activations.
+    training.check_reversible_steps = 0
+    training.min_reversible_cosine = 0.999
     training.n_devices = 0  # 0 = all local devices
     training.compilation_cache = "~/.cache/flowaa"  # "" = off
 
@@ -71,19 +86,19 @@ def get_config(variant: str = "") -> ConfigDict:
     figures.n_samples = 64
     figures.temperature = 1.0
 
+    return finish(config, variant)
+
+
+def finish(config: ConfigDict, variant: str) -> ConfigDict:
+    """Applies a variant: "" is the experiment itself, "smoke" shrinks it to seconds on a CPU."""
     if variant not in ("", "smoke"):
-        raise ValueError(f"variant {variant!r}: configs have '' and 'smoke'")
+        raise ValueError(f"the config has no variant {variant!r}; there is 'smoke'")
     if variant == "smoke":
-        smoke(config)
+        config.data.n_rows = 300
+        config.training.steps = 4
+        config.training.steps_per_call = min(config.training.steps_per_call, 2)
+        config.training.batch_size = 16
+        config.training.log_every_steps = 2
+        config.training.evaluate_every_steps = 2
+        config.figures.n_samples = 16
     return config
-
-
-def smoke(config: ConfigDict) -> None:
-    """Shrinks an experiment to seconds on a CPU: the same code on all paths, few steps."""
-    config.training.steps = 4
-    config.training.batch_size = 16
-    config.training.log_every_steps = 2
-    config.training.evaluate_every_steps = 2
-    config.training.checkpoint_every_steps = 2
-    config.figures.n_samples = 16
-    config.data.n_rows = 300

@@ -1,7 +1,8 @@
 """`python -m experiments.benchmark NAME --out=FILE.json`: a figure that a program can read.
 
 Each benchmark is a module of `experiments/benchmarks/` with a function `run()` that prints a table
-and returns a flat mapping from a figure's name to its value.
+and returns a flat mapping from a figure's name to its value. One that has `draw(figures, path)` is
+drawn as well, as a PNG beside the JSON.
 """
 
 import importlib
@@ -31,11 +32,14 @@ def main(name: str) -> None:
     out = Path(_OUT.value) if _OUT.value else None
     if out is not None and not out.parent.is_dir():
         raise UserError(f"--out: the folder {out.parent} does not exist; make it first")
-    figures = importlib.import_module(f"experiments.benchmarks.{name}").run()
+    benchmark = importlib.import_module(f"experiments.benchmarks.{name}")
+    figures = benchmark.run()
     for key, value in figures.items():
         print(f"{key:48} {value}")
     if out is not None:
         out.write_text(json.dumps(figures, indent=2) + "\n")
+        if hasattr(benchmark, "draw"):
+            benchmark.draw(figures, out.with_suffix(".png"))
 
 
 if __name__ == "__main__":

@@ -1,22 +1,31 @@
 """What every command shares: flags to a config, and errors that end in one line."""
 
+import difflib
+import importlib.util
+import itertools
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
 
 from absl import app, flags, logging
-from ml_collections import config_flags
+from ml_collections import ConfigDict, config_flags
 
 from flowaa.errors import UserError
 
 USAGE_STATUS = 2  # the exit status of every error that the user can mend
 
 
-def define_config(default: str | None = None) -> flags.FlagHolder:
+def define_config() -> flags.FlagHolder:
     """Declares `--config=FILE[:VARIANT]`, every key of which `--config.KEY=VALUE` overrides."""
-    return config_flags.DEFINE_config_file(
-        "config", default, "Config file, e.g. configs/digits.py or configs/digits.py:smoke.",
+    holder = config_flags.DEFINE_config_file(
+        "config", None,
+        "Config file, maybe with a variant: configs/digits.py, configs/digits.py:smoke. Each of "
+        "its keys can be overridden, e.g. --config.optimizer.learning_rate=3e-4; "
+        "configs/default.py lists them all.",
         lock_config=True,
     )
+    return holder
 
 
 def run(main: Callable[[], None]) -> None:
@@ -25,6 +34,9 @@ def run(main: Callable[[], None]) -> None:
     Args:
         main: the command's body; it reads its flags itself.
     """
+    if "config" in flags.FLAGS:
+        # Else `--help` shows only the flags that the command's own module declares.
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS["config"])
 
     def guarded(argv: Sequence[str]) -> None:
         if len(argv) > 1:
@@ -43,10 +55,61 @@ def run(main: Callable[[], None]) -> None:
 def _parse_flags(argv: Sequence[str]) -> list[str]:
     """Parses `argv`; whatever is wrong with a flag is the user's to mend."""
     try:
-        return flags.FLAGS(list(argv), known_only=False)
-    except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError,
-            ImportError) as error:
+        if "config" in flags.FLAGS:
+            _check_config(argv)
+        return flags.FLAGS(list(argv))
+    except UserError as error:
+        return _stop(str(error))
+    except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
         return _stop(f"{' '.join(str(error).split())}; see --help and configs/default.py")
+
+
+def _check_config(argv: Sequence[str]) -> None:
+    """Says in one line what ml_collections would say in a traceback."""
+    given = dict(_options(argv))
+    if "config" not in given:
+        return
+    file, *variant = given["config"].split(":", 1)
+    keys = set(_keys(_load_config(file, variant)))
+    for option in given:
+        key = option.removeprefix("config.")
+        if option.startswith("config.") and key not in keys:
+            near = difflib.get_close_matches(key, keys, n=1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise UserError(f"--{option}: the config has no such key; {hint}"
+                            "configs/default.py lists them all")
+
+
+def _load_config(file: str, variant: list[str]) -> ConfigDict:
+    """What the file's `get_config` gives."""
+    if not Path(file).is_file():
+        raise UserError(f"--config: there is no file {file}; give one such as configs/digits.py, "
+                        "from the folder that holds configs/")
+    spec = importlib.util.spec_from_file_location("_checked_config", file)
+    if spec is None or spec.loader is None:
+        raise UserError(f"--config: {file} is no Python file; give one such as configs/digits.py")
+    module: Any = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+        return module.get_config(*variant)
+    except Exception as error:  # the file is the user's: whatever it raises is theirs to mend
+        raise UserError(f"--config: {file} does not load: {' '.join(str(error).split())}") from None
+
+
+def _keys(config: ConfigDict, prefix: str = "") -> Iterable[str]:
+    """Dotted keys of a config, its blocks included."""
+    for key in config:
+        yield prefix + key
+        if isinstance(config[key], ConfigDict):
+            yield from _keys(config[key], f"{prefix}{key}.")
+
+
+def _options(argv: Sequence[str]) -> Iterable[tuple[str, str]]:
+    """Options and their values, written `--name=value` or `--name value`."""
+    for word, following in itertools.pairwise([*argv[1:], ""]):
+        if word.startswith("-"):
+            name, is_pair, value = word.lstrip("-").partition("=")
+            yield name, value if is_pair else following
 
 
 def _describe_os_error(error: OSError) -> str:

@@ -1,3 +1,24 @@
-"""flowaa: learn what is extreme in a data set."""
+"""flowaa: learn what is extreme in a data set.
+
+Names of the public surface are imported when they are first asked for, so that `import flowaa` and
+`--help` stay quick.
+"""
+
+import importlib
+from typing import Any
 
 __version__ = "0.1.0"
+
+_PUBLIC = {"Run": "flowaa.run", "load_run": "flowaa.run"}  # name -> the module that defines it
+_SUBPACKAGES = {"extremes"}
+
+__all__ = ["Run", "__version__", "extremes", "load_run"]
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a public name's module, or a subpackage, on first use (PEP 562)."""
+    if name in _SUBPACKAGES:
+        return importlib.import_module(f"flowaa.{name}")
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'flowaa' has no attribute {name!r}")
+    return getattr(importlib.import_module(_PUBLIC[name]), name)

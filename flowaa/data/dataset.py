@@ -1,7 +1,7 @@
 """What a data set is to the rest of the library: three splits and a description."""
 
 import dataclasses
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -13,8 +13,8 @@ class Rows(Protocol):
         """Number of rows."""
         ...
 
-    def __getitem__(self, indices: np.ndarray) -> np.ndarray:
-        """Rows at `indices` [N], as [N, ...]."""
+    def __getitem__(self, indices: Any, /) -> np.ndarray:
+        """Rows at `indices`, an integer array [N], as [N, ...] uint8 or float32."""
         ...
 
 
@@ -22,8 +22,10 @@ class Rows(Protocol):
 class Split:
     """Rows and their labels."""
 
-    x: Rows  # [N, H, W, C] uint8 levels or [N, D] float32
+    x: Rows  # [N, H, W, C] uint8 levels, or [N, H, W, C] or [N, D] float32
     y: np.ndarray | None = None  # [N] int32 class indices, where the data is labelled
+    source_rows: np.ndarray | None = None  # [N] which of the user's rows, where a split was made
+    side: np.ndarray | None = None  # [N, K] float32 side information, e.g. scores of expressions
 
     def __len__(self) -> int:
         return len(self.x)
@@ -39,6 +41,7 @@ class DataSpec:
     mean: tuple[float, ...] = ()  # per channel or feature, of the training split, in data units
     std: tuple[float, ...] = ()  # likewise; 1 where the data is constant
     class_names: tuple[str, ...] = ()
+    side_names: tuple[str, ...] = ()  # of the columns of side information
 
 
 @dataclasses.dataclass(frozen=True)

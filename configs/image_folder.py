@@ -1,0 +1,17 @@
+"""A folder of images, a class a folder, resized to 32x32: the thesis's network.
+
+python -m experiments.train --config=configs/image_folder.py --config.data.dir=FOLDER \
+    --workdir=runs/mine
+"""
+
+from ml_collections import ConfigDict
+
+from configs import thesis
+from configs.default import finish
+
+
+def get_config(variant: str = "") -> ConfigDict:
+    """The thesis's network; for other sizes, all image stages must halve data.image_size."""
+    config = thesis.get_config()
+    config.data.name = "image_folder"
+    return finish(config, variant)

@@ -1,0 +1,17 @@
+"""Two moons in the plane, the thesis's second toy example (4.1).
+
+python -m experiments.train --config=configs/moons.py --workdir=runs/moons
+"""
+
+from ml_collections import ConfigDict
+
+from configs import mixture
+from configs.default import finish
+
+
+def get_config(variant: str = "") -> ConfigDict:
+    """The network of the mixture, trained longer."""
+    config = mixture.get_config()
+    config.data.name = "moons"
+    config.training.steps = 5_000
+    return finish(config, variant)

@@ -1,0 +1,42 @@
+"""What a user of `experiments.train` waits for, and what the wait gives."""
+
+import subprocess
+import sys
+import tempfile
+import time
+
+from configs import digits
+from experiments import train as train_command
+from experiments.benchmarks import flows
+
+
+def run() -> dict[str, float]:
+    """Trains digits as shipped, times the toy flow beside FrEIA and the thesis's first step."""
+    figures = _digits()
+    figures |= flows.toy(flows.import_peers("freia"))
+    figures |= _first_step()
+    return figures
+
+
+def _digits() -> dict[str, float]:
+    """configs/digits.py as shipped: test bits/dim of the state chosen on validation."""
+    with tempfile.TemporaryDirectory() as workdir:
+        summary = train_command.train(digits.get_config().lock(), workdir)
+    return {
+        "digits/test_bits_per_dim": summary["test/bits_per_dim"],
+        "digits/validation_bits_per_dim": summary["validation/bits_per_dim"],
+        "digits/training_wall_s": summary["wall_s"],
+        "digits/steps": summary["steps"],
+    }
+
+
+def _first_step() -> dict[str, float]:
+    """Seconds from process start to the end of the thesis's first step, without and with cache."""
+    with tempfile.TemporaryDirectory() as cache:
+        seconds = []
+        for _ in range(2):
+            start = time.perf_counter()
+            subprocess.run([sys.executable, "-m", "experiments.benchmarks._first_step", cache],
+                           check=True)
+            seconds.append(time.perf_counter() - start)
+    return {"thesis/first_step_cold_s": seconds[0], "thesis/first_step_cached_s": seconds[1]}

@@ -1,0 +1,109 @@
+"""`python -m experiments.train --config=configs/digits.py --workdir=runs/digits`: trains a flow.
+
+Interrupt it whenever you like: the same command goes on where it stopped, with the same result.
+"""
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from absl import flags
+from ml_collections import ConfigDict
+
+from experiments import command
+from flowaa.errors import UserError
+
+if TYPE_CHECKING:
+    from flowaa.data.dataset import Dataset
+    from flowaa.run import Run
+
+_CONFIG = command.define_config()
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; made if it is not there.")
+
+INTERRUPTED_STATUS = 130  # what a shell gives for Ctrl-C
+
+
+def main() -> None:
+    """Trains what the flags say."""
+    if _CONFIG.value is None or not _WORKDIR.value:
+        raise UserError("give --config and --workdir, e.g. --config=configs/digits.py "
+                        "--workdir=runs/digits")
+    from flowaa.training.loop import TrainingInterrupted
+
+    try:
+        summary = train(_CONFIG.value, _WORKDIR.value)
+    except TrainingInterrupted as stop:
+        print(stop, file=sys.stderr)
+        sys.exit(INTERRUPTED_STATUS)
+    for name, value in summary.items():
+        print(f"{name:32} {value:.6g}")
+    print(f"figures in {_WORKDIR.value}/figures; restore with flowaa.load_run({_WORKDIR.value!r})")
+
+
+def train(config: ConfigDict, workdir: str) -> dict[str, float]:
+    """Trains `config` in `workdir` and returns what `summary.json` holds."""
+    # Imported here: `--help` should not wait for JAX.
+    from flowaa import build
+    from flowaa.data.splitting import save_record
+    from flowaa.run import Run, spec_to_json
+    from flowaa.training import compilation, loop
+    from flowaa.training.run_folder import RunFolder
+
+    compilation.enable_cache(config.training.compilation_cache)
+    dataset = build.build_data(config.data, seed=config.seed)
+    density = build.build_density(config, dataset.spec)
+    problem = build.build_problem(config, density)
+    options = build.build_options(config)
+    folder = RunFolder(workdir)
+    folder.claim(config.to_dict())
+    save_record(dataset, folder.path / "splits.npz")
+    state, summary = loop.train(
+        problem, dataset, options, folder,
+        run={"config": config.to_dict(), "data": spec_to_json(dataset.spec), "seed": config.seed},
+        on_evaluation=lambda rows: _save_curves(folder.figures, rows),
+    )
+    folder.write_summary(summary)
+    run = Run(config, dataset.spec, density, state.evaluation_params, int(state.step))
+    _save_samples(folder.figures, run, dataset)
+    return summary
+
+
+def _save_curves(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Bits/dim over the steps."""
+    from flowaa.figures.curves import save_curves
+
+    names = ("train/bits_per_dim", "validation/bits_per_dim")
+    save_curves(folder / "curves.png", rows, names=names, unit="bits/dim", lowest_of=names[1])
+
+
+def _save_samples(folder: Path, run: "Run", dataset: "Dataset") -> None:
+    """Samples: a grid of images, a class a row in a conditional flow; points beside data."""
+    import jax
+    import numpy as np
+
+    from flowaa.figures.images import save_image_grid
+    from flowaa.figures.scatter import save_scatter
+
+    n, temperature = run.config.figures.n_samples, run.config.figures.temperature
+    label, n_columns = None, None
+    if run.config.flow.conditional:
+        n_columns = max(n // run.spec.n_classes, 1)
+        label = np.repeat(np.arange(run.spec.n_classes), n_columns)
+        n = len(label)
+    samples = np.asarray(run.sample(jax.random.key(run.config.seed), n, label, temperature))
+    if len(run.spec.shape) == 3 and run.spec.shape[-1] in (1, 3):
+        value_range = (0.0, run.spec.n_levels - 1.0) if run.spec.n_levels else None
+        save_image_grid(folder / "samples.png", samples, n_columns=n_columns,
+                        value_range=value_range)
+        some = np.asarray(dataset.test.x[np.arange(min(n, len(dataset.test)))])
+        save_image_grid(folder / "data.png", some, value_range=value_range)
+    elif run.spec.shape == (2,):
+        rows = np.asarray(dataset.test.x[np.arange(len(dataset.test))])
+        data_labels = None if label is None else dataset.test.y
+        save_scatter(folder / "samples.png", rows, samples, data_labels=data_labels,
+                     sample_labels=label)
+
+
+if __name__ == "__main__":
+    command.run(main)

@@ -1,0 +1,209 @@
+"""Bijectors one after another, and what backpropagation keeps of them (thesis eq. 2.1, 2.2, 2.9).
+
+Memory modes of a chain, all of which give the same values:
+
+    stored       autodiff as usual: every block's activations are kept
+    remat        every block's activations are computed again from its kept input
+    reversible   only the output is kept; going back, each block recovers its input from its output
+                 (Gomez et al. 2017), so that memory does not grow with the number of blocks
+
+A chain is unrolled by default: XLA:CPU runs convolutions ten times slower inside a loop. With
+`scan`, runs of equal blocks become one `lax.scan` over their stacked parameters, which compiles in
+constant time: what accelerators want.
+"""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+
+from flowaa.bijectors.base import (
+    Array,
+    Bijector,
+    Params,
+    add_cotangents,
+    call,
+    zero_log_det,
+)
+
+Memory = Literal["stored", "remat", "reversible"]
+
+
+class Chain(Bijector):
+    """encode applies its blocks first to last, decode last to first; log-determinants add up."""
+
+    blocks: tuple[Bijector, ...]
+    memory: Memory = "stored"  # of `encode`; the outermost chain's decides for those within
+    scan: bool = False
+
+    def encode(self, x: Array, cond: Array | None = None) -> tuple[Array, Array]:
+        """z = f_L(... f_1(x)); log_det = sum of the blocks'."""
+        if self.is_initializing():
+            return self._run("encode", self.blocks, x, cond)
+        key = self.dropout_key() if self.has_rng("dropout") else None
+        chain, variables = self.unbind()
+        encode = _encode_reversible if self.memory == "reversible" else _encode
+        return encode(chain, variables.get("params", {}), x, cond, key)
+
+    def decode(self, z: Array, cond: Array | None = None) -> tuple[Array, Array]:
+        """x = f_1^-1(... f_L^-1(z)); log_det = sum of the inverses'."""
+        return self._run("decode", self.blocks[::-1], z, cond)
+
+    @property
+    def depends_on_data(self) -> bool:
+        """Whether a block does."""
+        return any(block.depends_on_data for block in self.blocks)
+
+    def dropout_key(self) -> Array:
+        """The key this chain draws once in `encode` and hands down, a fold for each block."""
+        return self.make_rng("dropout")
+
+    def initialise(
+        self, params: Params, x: Array, cond: Array | None, axis_name: str | None
+    ) -> tuple[Params, Array]:
+        """See `Bijector.initialise`: each block starts from the output of those before it."""
+        new = {}
+        for index, block in enumerate(self.blocks):
+            own, x = block.initialise(params_of(params, index), x, cond, axis_name)
+            if own:
+                new[name_of(index)] = own
+        return new, x
+
+    def pull_back(
+        self,
+        params: Params,
+        z: Array,
+        cond: Array | None,
+        cotangents: tuple[Array, Array],
+        key: Array | None,
+    ) -> tuple[Array, Array, Params, Array | None]:
+        """See `Bijector.pull_back`: the blocks' own, last to first."""
+        if key is not None:
+            key = call(self, "dropout_key", {}, key=key)
+        return _pull_back(self, params, z, cond, cotangents, key)
+
+    def _run(
+        self, method: str, blocks: tuple[Bijector, ...], x: Array, cond: Array | None
+    ) -> tuple[Array, Array]:
+        log_det = zero_log_det(x)
+        for block in blocks:
+            x, block_log_det = getattr(block, method)(x, cond)
+            log_det = log_det + block_log_det
+        return x, log_det
+
+
+def _encode(
+    chain: Chain, params: Params, x: Array, cond: Array | None, key: Array | None
+) -> tuple[Array, Array]:
+    """`Chain.encode` as a pure function of the parameters."""
+    log_det = zero_log_det(x)
+    for run in _runs(chain):
+
+        def step(
+            carry: tuple[Array, Array], own: tuple[Params, Array | None],
+            block: Bijector = chain.blocks[run.start],
+        ) -> tuple[tuple[Array, Array], None]:
+            (x, log_det), (block_params, block_key) = carry, own
+            x, block_log_det = call(block, "encode", block_params, x, cond, key=block_key)
+            return (x, log_det + block_log_det), None
+
+        if chain.memory == "remat":
+            step = jax.checkpoint(step)
+        own = [(params_of(params, index), _key_of(key, index)) for index in run]
+        (x, log_det), _ = _fold(step, (x, log_det), own)
+    return x, log_det
+
+
+def _encode_reversible(
+    chain: Chain, params: Params, x: Array, cond: Array | None, key: Array | None
+) -> tuple[Array, Array]:
+    """`_encode` whose backward pass needs only the output."""
+
+    @jax.custom_vjp
+    def encode(
+        params: Params, x: Array, cond: Array | None, key: Array | None
+    ) -> tuple[Array, Array]:
+        return _encode(chain, params, x, cond, key)
+
+    def forward(params: Params, x: Array, cond: Array | None, key: Array | None) -> tuple:
+        z, log_det = _encode(chain, params, x, cond, key)
+        return (z, log_det), (params, z, cond, key)
+
+    def backward(kept: tuple, cotangents: tuple[Array, Array]) -> tuple:
+        params, z, cond, key = kept
+        _, d_x, d_params, d_cond = _pull_back(chain, params, z, cond, cotangents, key)
+        return d_params, d_x, d_cond, None
+
+    encode.defvjp(forward, backward)
+    return encode(params, x, cond, key)
+
+
+def _pull_back(
+    chain: Chain,
+    params: Params,
+    z: Array,
+    cond: Array | None,
+    cotangents: tuple[Array, Array],
+    key: Array | None,
+) -> tuple[Array, Array, Params, Array | None]:
+    """The blocks' `pull_back`, last to first."""
+    d_x, d_log_det = cotangents
+    d_cond = jax.tree.map(jnp.zeros_like, cond)
+    d_params: Params = {}
+    for run in reversed(_runs(chain)):
+
+        def step(
+            carry: tuple[Array, Array, Array | None], own: tuple[Params, Array | None],
+            block: Bijector = chain.blocks[run.start],
+        ) -> tuple[tuple[Array, Array, Array | None], Params]:
+            (z, d_x, d_cond), (block_params, block_key) = carry, own
+            x, d_x, d_own, d_block_cond = block.pull_back(
+                block_params, z, cond, (d_x, d_log_det), block_key
+            )
+            return (x, d_x, add_cotangents(d_cond, d_block_cond)), d_own
+
+        backwards = list(reversed(run))
+        own = [(params_of(params, index), _key_of(key, index)) for index in backwards]
+        (z, d_x, d_cond), d_own = _fold(step, (z, d_x, d_cond), own)
+        # Without the barrier XLA may run all the inverses first and keep their results after all.
+        z, d_x = jax.lax.optimization_barrier((z, d_x))
+        named = zip(map(name_of, backwards), d_own, strict=True)
+        d_params.update({name: own for name, own in named if own})
+    return z, d_x, d_params, d_cond
+
+
+def _runs(chain: Chain) -> list[range]:
+    """Where blocks follow one another that are equal but for their parameters, if they scan."""
+    runs: list[range] = []
+    for index, block in enumerate(chain.blocks):
+        if chain.scan and runs and block == chain.blocks[runs[-1].start]:
+            runs[-1] = range(runs[-1].start, index + 1)
+        else:
+            runs.append(range(index, index + 1))
+    return runs
+
+
+def _fold(step: Callable, carry: Any, own: list[Any]) -> tuple[Any, list[Any]]:
+    """Folds `step` over the blocks of a run, in a loop where there are several."""
+    if len(own) == 1:
+        carry, out = step(carry, own[0])
+        return carry, [out]
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *own)
+    carry, outs = jax.lax.scan(step, carry, stacked)
+    return carry, [jax.tree.map(lambda leaf, i=i: leaf[i], outs) for i in range(len(own))]
+
+
+def name_of(index: int) -> str:
+    """The name linen gives the parameters of `blocks[index]`."""
+    return f"blocks_{index}"
+
+
+def params_of(params: Params, index: int) -> Params:
+    """A block's parameters; blocks without any have no entry."""
+    return params.get(name_of(index), {})
+
+
+def _key_of(key: Array | None, index: int) -> Array | None:
+    """A block's dropout key."""
+    return None if key is None else jax.random.fold_in(key, index)

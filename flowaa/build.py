@@ -1,0 +1,201 @@
+"""From a config to typed fields and modules: the only reader of a ConfigDict.
+
+Training and `load_run` build the same things from the same config and description of the data.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import flax.linen as nn
+import jax
+import numpy as np
+import optax
+from ml_collections import ConfigDict
+
+from flowaa.architecture import Architecture, Stage
+from flowaa.base_distribution import ClassMixture, StandardNormal
+from flowaa.data.dataset import Dataset, DataSpec
+from flowaa.density import Density
+from flowaa.errors import UserError
+from flowaa.flow import Flow
+from flowaa.likelihood import Dequantise, Preprocessing, Standardise
+from flowaa.reversibility import with_memory
+from flowaa.training.guard import ReversibilityGuard
+from flowaa.training.loop import Problem, TrainingOptions
+from flowaa.training.objective import evaluation_values, nll_loss
+from flowaa.training.parallel import local_devices
+
+
+def build_data(data: ConfigDict, *, seed: int) -> Dataset:
+    """Loads the data set that `config.data` names.
+
+    Raises:
+        UserError: there is no such data set, or it cannot be read.
+    """
+    from flowaa.data import arrays, digits, faces, ferg, image_folder, keller, tfds, toy
+
+    splits = {"seed": seed, "validation_fraction": data.validation_fraction}
+    tested = {**splits, "test_fraction": data.test_fraction}
+    loaders: dict[str, Callable[[], Dataset]] = {
+        "mixture": lambda: toy.mixture(n_rows=data.n_rows, **tested),
+        "moons": lambda: toy.moons(n_rows=data.n_rows, **tested),
+        "digits": lambda: digits.digits(**splits),
+        "keller": lambda: keller.keller(n_rows=data.n_rows, nonlinear=data.nonlinear, **tested),
+        "faces": lambda: faces.faces(
+            dir=data.dir, label=data.label, image_size=data.image_size, n_rows=data.n_rows,
+            nuisance=data.nuisance, **tested,
+        ),
+        "ferg": lambda: ferg.ferg(
+            dir=data.dir, prepared_dir=data.prepared_dir, label=data.label,
+            image_size=data.image_size, **tested,
+        ),
+        "arrays": lambda: arrays.arrays(path=data.path, **tested),
+        "image_folder": lambda: image_folder.image_folder(
+            dir=data.dir, image_size=data.image_size, **tested
+        ),
+    }
+    if data.name.startswith("tfds:"):
+        name = data.name.removeprefix("tfds:")
+        return tfds.tensorflow_dataset(name, data_dir=data.dir, **tested)
+    if data.name not in loaders:
+        raise UserError(
+            f"data.name: there is no data set {data.name!r}; there are {', '.join(loaders)} "
+            "and tfds:NAME"
+        )
+    return loaders[data.name]()
+
+
+def build_architecture(flow: ConfigDict, *, seed: int) -> Architecture:
+    """The typed architecture of `config.flow`.
+
+    Raises:
+        UserError: its stages' fields differ in length, or a choice is not one there is.
+    """
+    per_stage = ("reshape", "n_blocks", "width", "depth", "kernel_sizes", "split_off")
+    lengths = {name: len(flow[name]) for name in per_stage}
+    if len(set(lengths.values())) > 1:
+        raise UserError(f"flow: give every field one entry per stage; the lengths are {lengths}")
+    stages = tuple(
+        Stage(**{name: flow[name][index] for name in per_stage})
+        for index in range(len(flow.n_blocks))
+    )
+    names = {field.name for field in dataclasses.fields(Architecture)} - {"stages", "seed"}
+    architecture = Architecture(stages, seed=seed, **{name: flow[name] for name in names})
+    for stage in stages:
+        _check_choices("flow", stage)
+    _check_choices("flow", architecture)
+    return architecture
+
+
+def build_density(config: ConfigDict, spec: DataSpec) -> Density:
+    """The model: preprocessing, flow and base distribution, for data of this description."""
+    flow = config.flow
+    if (flow.conditional or flow.base == "class_mixture") and not spec.n_classes:
+        key = "flow.conditional" if flow.conditional else "flow.base"
+        raise UserError(f"{key}={flow.get(key.removeprefix('flow.'))}: the data has no labels; "
+                        "give labels (y) or an unconditional flow with base normal")
+    chain, latent_shape = build_architecture(flow, seed=config.seed).build(spec.shape)
+    n_dims = int(np.prod(spec.shape))
+    bases: dict[str, Callable[[], nn.Module]] = {
+        "normal": lambda: StandardNormal(n_dims),
+        "class_mixture": lambda: ClassMixture(n_dims, spec.n_classes),
+    }
+    if flow.base not in bases:
+        raise UserError(f"flow.base is {flow.base!r}; choose one of {', '.join(bases)}")
+    return Density(
+        Flow(
+            chain, bases[flow.base](), spec.shape, latent_shape,
+            n_condition_classes=spec.n_classes if flow.conditional else 0,
+        ),
+        _build_preprocessing(config.likelihood, spec),
+    )
+
+
+def build_optimizer(optimizer: ConfigDict, *, steps: int) -> optax.GradientTransformation:
+    """The optax chain of `config.optimizer` for a run of `steps` steps."""
+    final = optimizer.learning_rate * optimizer.final_learning_rate_fraction
+    warmup = min(optimizer.warmup_steps, steps // 2)
+    schedules: dict[str, Callable[[], optax.Schedule]] = {
+        "constant": lambda: optax.linear_schedule(
+            0.0 if warmup else optimizer.learning_rate, optimizer.learning_rate, max(warmup, 1)
+        ),
+        "cosine": lambda: optax.warmup_cosine_decay_schedule(
+            0.0 if warmup else optimizer.learning_rate, optimizer.learning_rate, warmup, steps,
+            final,
+        ),
+    }
+    if optimizer.schedule not in schedules:
+        raise UserError(f"optimizer.schedule is {optimizer.schedule!r}; "
+                        f"choose one of {', '.join(schedules)}")
+    schedule = schedules[optimizer.schedule]()
+    optimizers = {
+        "adam": lambda: optax.adam(schedule),
+        # Biases, scales and other vectors are not decayed: zero is not where they should go.
+        "adamw": lambda: optax.adamw(
+            schedule, weight_decay=optimizer.weight_decay,
+            mask=lambda params: jax.tree.map(lambda leaf: leaf.ndim > 1, params),
+        ),
+    }
+    if optimizer.name not in optimizers:
+        raise UserError(f"optimizer.name is {optimizer.name!r}; "
+                        f"choose one of {', '.join(optimizers)}")
+    clip = [optax.clip_by_global_norm(optimizer.clip_norm)] if optimizer.clip_norm else []
+    return optax.chain(*clip, optimizers[optimizer.name]())
+
+
+def build_options(config: ConfigDict) -> TrainingOptions:
+    """The typed `config.training`."""
+    training = config.training
+    return TrainingOptions(
+        batch_size=training.batch_size,
+        steps=training.steps,
+        steps_per_call=training.steps_per_call,
+        log_every_steps=training.log_every_steps,
+        evaluate_every_steps=training.evaluate_every_steps,
+        keep_checkpoints=training.keep_checkpoints,
+        device_bytes=config.data.device_bytes,
+        ema_decay=config.optimizer.ema_decay,
+        seed=config.seed,
+        devices=tuple(local_devices(training.n_devices)),
+    )
+
+
+def build_problem(config: ConfigDict, density: Density) -> Problem:
+    """What is trained: the density's negative log-likelihood."""
+    with_dropout = config.flow.dropout > 0
+    guard = None
+    if config.flow.memory == "reversible" and config.training.check_reversible_steps:
+        stored = dataclasses.replace(density, flow=with_memory(density.flow, "stored"))
+        guard = ReversibilityGuard(
+            density, nll_loss(stored, with_dropout=with_dropout),
+            every_steps=config.training.check_reversible_steps,
+            min_cosine=config.training.min_reversible_cosine,
+        )
+    return Problem(
+        init=density.init,
+        loss=nll_loss(density, with_dropout=with_dropout),
+        values=evaluation_values(density, n_samples=config.likelihood.evaluation_samples),
+        optimizer=build_optimizer(config.optimizer, steps=config.training.steps),
+        n_dims=density.flow.n_dims,
+        guard=guard,
+    )
+
+
+def _build_preprocessing(likelihood: ConfigDict, spec: DataSpec) -> Preprocessing:
+    if not spec.n_levels:
+        if likelihood.logit_alpha:
+            raise UserError("likelihood.logit_alpha: the logit is for discrete data, this is "
+                            "continuous; set it to 0")
+        return Standardise(spec.mean, spec.std)
+    mean = tuple(value + 0.5 for value in spec.mean)  # of levels and noise together
+    return Dequantise(spec.n_levels, mean, spec.std, likelihood.logit_alpha)
+
+
+def _check_choices(prefix: str, fields: Any) -> None:
+    """Checks the fields that are one of a few words."""
+    for name, hint in get_type_hints(type(fields)).items():
+        value = getattr(fields, name)
+        if get_origin(hint) is Literal and value not in get_args(hint):
+            raise UserError(f"{prefix}.{name} is {value!r}; choose one of "
+                            f"{', '.join(get_args(hint))}")

@@ -1,0 +1,1 @@
+"""Stylised faces, drawn from weights of extreme expressions."""

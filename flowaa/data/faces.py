@@ -1,0 +1,69 @@
+"""Drawn faces: a stand-in for FERG of which the truth is known."""
+
+import numpy as np
+
+from flowaa.data.dataset import Dataset, Split
+from flowaa.data.description import describe
+from flowaa.data.drawing.expressions import EXTREMES
+from flowaa.data.face_labels import CHARACTER_NAMES, EXPRESSION_NAMES, NAMES, check_label
+from flowaa.data.prepared import prepared, read_columns, read_images
+from flowaa.data.splitting import hold_out_test, hold_out_validation
+from flowaa.errors import UserError
+
+N_LEVELS = 256
+_SMALLEST_SIZE = 8
+_N_KINDS = len(CHARACTER_NAMES) * len(EXPRESSION_NAMES)
+
+
+def faces(*, dir: str, label: str, image_size: int, n_rows: int, nuisance: float, seed: int,
+          validation_fraction: float, test_fraction: float) -> Dataset:
+    """Six characters whose faces are known mixtures of six extreme expressions.
+
+    The true archetypes are `flowaa.data.drawing.face.extreme_faces`.
+
+    Args:
+        dir: where prepared sets lie; "" for the default of TensorFlow Datasets. The first time that
+            a set is asked for, it is drawn; another seed, size, number or nuisance is another set.
+        label: "character" or "expression".
+        image_size: side in pixels.
+        n_rows: faces drawn, all splits together.
+        nuisance: scales what varies without meaning: tilt, shift, size, brightness; 0 = none.
+        seed: governs the faces and the splits.
+        validation_fraction: share of the faces that are not for the test.
+        test_fraction: share of all faces.
+
+    Returns:
+        Images [N, image_size, image_size, 3] uint8, labelled; the true weights [N, 6] of the
+        extreme expressions as side information.
+
+    Raises:
+        UserError: if an argument is out of range, or the set cannot be written.
+    """
+    check_label(label)
+    if image_size < _SMALLEST_SIZE:
+        raise UserError(f"data.image_size is {image_size}; set it to {_SMALLEST_SIZE} pixels or "
+                        "more, e.g. 32")
+    if n_rows < _N_KINDS:  # every character shows every expression
+        raise UserError(f"data.n_rows is {n_rows}; set --config.data.n_rows to {_N_KINDS} or more")
+    if not 0.0 <= nuisance <= 10.0:  # beyond, faces leave the picture
+        raise UserError(f"data.nuisance is {nuisance}; set it from 0 to 10")
+    if seed < 0:
+        raise UserError(f"the seed is {seed}; set --config.seed to 0 or larger")
+
+    def make_builder() -> object:
+        # Imported here, since it takes a second that other data sets need not wait for.
+        from flowaa.data.faces_builder import Faces, FacesConfig
+
+        config = FacesConfig.of(image_size=image_size, n_images=n_rows, nuisance=nuisance,
+                                seed=seed)
+        return Faces(config=config, data_dir=dir or None, file_format="array_record")
+
+    builder = prepared(make_builder, key="data.dir")
+    labels, weights = read_columns(builder, label, "weights")
+    rows = Split(read_images(builder), labels.astype(np.int32), side=weights.astype(np.float32))
+    rest, test = hold_out_test(rows, test_fraction=test_fraction, seed=seed)
+    train, validation = hold_out_validation(
+        rest, validation_fraction=validation_fraction, seed=seed)
+    spec = describe(train, n_levels=N_LEVELS, n_classes=len(NAMES[label]),
+                    class_names=NAMES[label], side_names=EXTREMES)
+    return Dataset("faces", spec, train, validation, test)

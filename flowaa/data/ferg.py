@@ -1,0 +1,78 @@
+"""FERG-DB: rendered faces of six characters, which users bring, for its licence forbids us to."""
+
+import logging
+from collections.abc import Mapping
+
+import numpy as np
+
+from flowaa.data.dataset import Dataset, DataSpec, Split
+from flowaa.data.face_labels import NAMES, check_label
+from flowaa.data.ferg_files import N_RELEASED, Listing, list_ferg
+from flowaa.data.prepared import prepared, read_columns, read_images
+from flowaa.data.splitting import hold_out_test, hold_out_validation
+from flowaa.errors import UserError
+
+N_LEVELS = 256
+# Published for images of 32 × 32 with values from 0 to 1; red, green and blue.
+MEAN = (0.2090, 0.1497, 0.1129)
+STD = (0.2601, 0.1899, 0.1538)
+_LOG = logging.getLogger(__name__)
+
+
+def ferg(*, dir: str, prepared_dir: str, label: str, image_size: int, seed: int,
+         validation_fraction: float, test_fraction: float) -> Dataset:
+    """The Facial Expression Research Group database (Aneja et al., 2016).
+
+    The first time that a folder is asked for, its pictures are scaled down, without aliasing, and
+    kept; a folder with other files is another set. What does not belong to FERG, and pictures that
+    are broken, are named in warnings and left out.
+
+    Args:
+        dir: the folder `FERG_DB_256`, or the one that holds it.
+        prepared_dir: where scaled pictures lie; "" for the default of TensorFlow Datasets.
+        label: "character" or "expression".
+        image_size: side in pixels.
+        seed: governs the splits.
+        validation_fraction: share of the pictures that are not for the test.
+        test_fraction: share of all pictures.
+
+    Returns:
+        Images [N, image_size, image_size, 3] uint8, labelled, described by the published mean and
+        standard deviation.
+
+    Raises:
+        UserError: if there is no such folder or no picture in it, an argument is out of range, or
+            the set cannot be written.
+    """
+    check_label(label)
+    if image_size < 1:
+        raise UserError(f"data.image_size is {image_size}; set it to 1 pixel or more, e.g. 32")
+    listing = list_ferg(dir)
+
+    def make_builder() -> object:
+        # Imported here, since it takes a second that other data sets need not wait for.
+        from flowaa.data.ferg_builder import Ferg, FergConfig
+
+        config = FergConfig.of(image_size=image_size, fingerprint=listing.fingerprint)
+        return Ferg(config=config, data_dir=prepared_dir or None, file_format="array_record")
+
+    builder = prepared(make_builder, key="data.prepared_dir", manual_dir=listing.root)
+    (labels,) = read_columns(builder, label)
+    _report(listing, builder.info.metadata, n_used=len(labels))
+    rows = Split(read_images(builder), labels.astype(np.int32))
+    rest, test = hold_out_test(rows, test_fraction=test_fraction, seed=seed)
+    train, validation = hold_out_validation(
+        rest, validation_fraction=validation_fraction, seed=seed)
+    spec = DataSpec((image_size, image_size, 3), n_levels=N_LEVELS, n_classes=len(NAMES[label]),
+                    mean=tuple(255.0 * value for value in MEAN),
+                    std=tuple(255.0 * value for value in STD), class_names=NAMES[label])
+    return Dataset("ferg", spec, train, validation, test)
+
+
+def _report(listing: Listing, broken: Mapping[str, str], *, n_used: int) -> None:
+    """Names and counts what is left out."""
+    for name, reason in {**listing.unknown, **broken}.items():
+        _LOG.warning("%s: %s is left out (%s)", listing.root, name, reason)
+    if n_used != N_RELEASED or listing.unknown or broken:
+        _LOG.warning("%s: %d pictures of the release's %d; left out: %d broken, %d unknown",
+                     listing.root, n_used, N_RELEASED, len(broken), len(listing.unknown))

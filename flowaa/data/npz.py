@@ -1,0 +1,102 @@
+"""NumPy's `.npy` and `.npz` files: read or memory-mapped, never unpickled."""
+
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from flowaa.errors import UserError
+
+_MAPPED_BYTES = 256 * 2**20  # larger arrays are memory-mapped where they are stored uncompressed
+_NPY_MAGIC = b"\x93NUMPY"
+_ZIP_MAGIC = b"PK"
+_PICKLE_MAGIC = b"\x80"
+# What NumPy and zipfile raise on a file that is damaged or not what its name says.
+_DAMAGE = (ValueError, EOFError, OSError, KeyError, RuntimeError, MemoryError, zipfile.BadZipFile,
+           zlib.error)
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """All arrays of a file; that of an `.npy` file is called `x`.
+
+    Raises:
+        UserError: if the file is missing, empty, damaged, no NumPy file, or holds Python objects.
+    """
+    if not path.exists():
+        raise UserError(f"{path}: there is no such file; set --config.data.path to an .npz or .npy")
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; name an .npz or .npy file in it (for a folder of "
+                        "images use configs/image_folder.py)")
+    with path.open("rb") as file:
+        magic = file.read(len(_NPY_MAGIC))
+    if not magic:
+        raise UserError(f"{path} is empty; write it again with numpy.savez")
+    if magic == _NPY_MAGIC:
+        return {"x": _read_npy(path)}
+    if magic.startswith(_ZIP_MAGIC):
+        return _read_npz(path)
+    if magic.startswith(_PICKLE_MAGIC):
+        raise UserError(f"{path} is a Python pickle, which is never loaded: it could run any code; "
+                        "write plain arrays with numpy.savez")
+    raise UserError(f"{path} is no NumPy file; write plain arrays with numpy.savez")
+
+
+def _read_npy(path: Path) -> np.ndarray:
+    mapped = path.stat().st_size > _MAPPED_BYTES
+    try:
+        return np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+    except _DAMAGE as error:
+        raise _damaged(f"{path}", error) from error
+
+
+def _read_npz(path: Path) -> dict[str, np.ndarray]:
+    arrays = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+    except _DAMAGE as error:
+        raise _damaged(f"{path}", error) from error
+    for member in members:
+        key = member.filename.removesuffix(".npy")
+        try:
+            mapped = member.compress_type == zipfile.ZIP_STORED and member.file_size > _MAPPED_BYTES
+            arrays[key] = _map_member(path, member) if mapped else _load_member(path, member)
+        except _DAMAGE as error:
+            raise _damaged(f"{path}: {key}", error) from error
+    return arrays
+
+
+def _load_member(path: Path, member: zipfile.ZipInfo) -> np.ndarray:
+    with zipfile.ZipFile(path) as archive, archive.open(member) as file:
+        return np.lib.format.read_array(file, allow_pickle=False)
+
+
+def _map_member(path: Path, member: zipfile.ZipInfo) -> np.ndarray:
+    """Maps an uncompressed member, whose bytes stand in the archive as in an `.npy` file."""
+    with path.open("rb") as file:
+        # The local header: 26 bytes, the lengths of name and extra field, and these two
+        # (APPNOTE.TXT 4.3.7); the central directory's extra field can have another length.
+        file.seek(member.header_offset + 26)
+        lengths = file.read(4)
+        file.seek(int.from_bytes(lengths[:2], "little") + int.from_bytes(lengths[2:], "little"), 1)
+        version = np.lib.format.read_magic(file)
+        read_header = {(1, 0): np.lib.format.read_array_header_1_0,
+                       (2, 0): np.lib.format.read_array_header_2_0}[version]
+        shape, fortran_order, dtype = read_header(file)
+        if dtype.hasobject:
+            raise ValueError("Object arrays cannot be loaded")
+        return np.memmap(path, dtype, "r", file.tell(), shape, "F" if fortran_order else "C")
+
+
+def _damaged(where: str, error: Exception) -> UserError:
+    """The user's error behind what NumPy or zipfile raised."""
+    if isinstance(error, PermissionError):
+        return UserError(f"{where}: not readable; change its permissions")
+    reason = " ".join(str(error).split()) or type(error).__name__
+    if "Object arrays" in reason or "Python objects" in reason:  # NumPy's words
+        return UserError(f"{where} holds pickled Python objects, which are never loaded: they "
+                         "could run any code; write plain arrays, e.g. "
+                         "numpy.asarray(x, numpy.float32)")
+    return UserError(f"{where} cannot be read, it is truncated or damaged ({reason}); "
+                     "write it again with numpy.savez")

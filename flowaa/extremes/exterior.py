@@ -1,0 +1,165 @@
+"""Weights beyond the simplex: mixtures that leave the archetypes' hull (thesis 3.2).
+
+How far out a weight vector a [K] with Σ a = 1 lies is measured by the simplex's own gauge about its
+centre (1/K, …, 1/K),
+
+    gauge(a) = 1 − K·min_i a_i,
+
+which is 0 at the centre, 1 on the boundary and above 1 outside: a point of gauge e is e times as
+far from the centre as the boundary is in its direction. `extremeness` is that gauge.
+"""
+
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from flowaa.errors import UserError
+from flowaa.extremes import checks, normal
+
+
+def sample_exterior(
+    key: jax.Array,
+    n: int,
+    k: int,
+    *,
+    extremeness: ArrayLike,
+    concentration: ArrayLike = 1.0,
+) -> jax.Array:
+    """Weights that sum to one and lie outside the simplex by a stated extremeness.
+
+    A Dirichlet draw gives the direction from the simplex's centre; along it the draw goes to the
+    boundary and then `extremeness` times as far. With the same key the same directions are taken,
+    so that a draw's distance from the simplex grows with the extremeness.
+
+    Args:
+        key: a random key.
+        n: draws.
+        k: archetypes, at least 2.
+        extremeness: gauge of the draws: 1 is the boundary, larger is outside, smaller inside; a
+            number above 0, or one a row, [n]. `exterior_extremeness` gives it for a return period.
+        concentration: of the Dirichlet law: small (0.1) puts draws beyond the corners, 1 spreads
+            them, large (100) puts them beyond the facets, in all directions from the centre. A
+            number, one for each archetype [k], or [n, k] (a class's own archetypes larger).
+
+    Returns:
+        A [n, k] in the default float type. Up to an extremeness of 1e6 every row sums to one
+        exactly, in whatever order it is summed. Its smallest weight is (1 − extremeness)/k, within
+        rounding and on the right side of 0.
+
+    Raises:
+        UserError: if extremeness or concentration is not finite and above 0, or k < 2.
+    """
+    n = checks.require_count(n, "n, the number of draws,")
+    k = checks.require_count(k, "k, the number of archetypes,", least=2)
+    checks.require_positive(extremeness, "extremeness")
+    checks.require_positive(concentration, "concentration")
+    if jnp.shape(concentration) not in ((), (k,), (n, k)):
+        raise UserError(f"concentration has the shape {jnp.shape(concentration)}; it must be a "
+                        f"number, [{k}] or [{n}, {k}]")
+    return _sample(key, jnp.asarray(extremeness, jnp.result_type(float)),
+                   jnp.broadcast_to(jnp.asarray(concentration, jnp.result_type(float)), (n, k)),
+                   n, k)
+
+
+def gauge(weights: ArrayLike) -> jax.Array:
+    """How far from the simplex's centre weights lie, in units of the boundary's distance.
+
+    Args:
+        weights: [..., K], each row summing to one.
+
+    Returns:
+        [...]: 0 at the centre, 1 on the boundary, above 1 outside.
+    """
+    weights = jnp.asarray(weights)
+    return 1 - weights.shape[-1] * jnp.min(weights, axis=-1)
+
+
+def exterior_extremeness(n: ArrayLike, k: int, *, deviation: float = 1.0) -> jax.Array:
+    """The gauge that one draw in n exceeds, where archetype coordinates are normal.
+
+    Let the coordinates be normal with mean zero and the given deviation in each of the k − 1
+    dimensions, and the archetypes the vertices of the regular simplex of unit radius. Then every
+    K·(1/K − a_i) is normal with deviation (k − 1)·deviation, and their maximum, the gauge, exceeds
+    e with probability k·(1 − Φ(e/((k − 1)·deviation))): exact for k = 2, an upper bound that is
+    sharp in the tail for more.
+
+    Args:
+        n: [...] return period in draws, at least 1.
+        k: archetypes, at least 2.
+        deviation: of the coordinates, in units of the vertices' distance from the centre.
+
+    Returns:
+        [...] extremeness for `sample_exterior`; up to 1 where one draw in n does not even leave the
+        simplex.
+
+    Raises:
+        UserError: if a value is outside its range.
+    """
+    k = checks.require_count(k, "k, the number of archetypes,", least=2)
+    checks.require_positive(n, "n, the return period,", least=1)
+    checks.require_positive(deviation, "deviation")
+    score = normal.normal_quantile_from_log_survival(-checks.log_of(n) - math.log(k))
+    return (k - 1) * deviation * score
+
+
+def distance_to_simplex(weights: ArrayLike) -> jax.Array:
+    """Euclidean distance from weights to the nearest point of the simplex.
+
+    The nearest point is max(a − τ, 0) with τ such that it sums to one (Held, Wolfe and Crowder
+    1974).
+
+    Args:
+        weights: [..., K].
+
+    Returns:
+        [...] distances; 0 inside.
+    """
+    weights = jnp.asarray(weights)
+    descending = -jnp.sort(-weights, axis=-1)
+    counts = jnp.arange(1, weights.shape[-1] + 1).astype(weights.dtype)
+    thresholds = (jnp.cumsum(descending, axis=-1) - 1) / jnp.broadcast_to(counts, weights.shape)
+    # τ is the largest of these means: each is what τ would be with so many weights kept.
+    threshold = jnp.max(thresholds, axis=-1, keepdims=True)
+    return jnp.linalg.norm(weights - jnp.maximum(weights - threshold, 0), axis=-1)
+
+
+@functools.partial(jax.jit, static_argnames=("n", "k"))
+def _sample(
+    key: jax.Array, extremeness: jax.Array, concentration: jax.Array, n: int, k: int,
+) -> jax.Array:
+    inside = jax.random.dirichlet(key, concentration)
+    offset = inside - 1 / k
+    # Near the centre the rounding of 1/K is as large as the offset itself.
+    offset -= jnp.mean(offset, axis=1, keepdims=True)
+    depth = -k * jnp.min(offset, axis=1, keepdims=True)  # the gauge of the Dirichlet draw
+    # A draw at the very centre, as a huge concentration gives, has no direction: take a corner's.
+    corner = jnp.broadcast_to(jnp.eye(1, k, dtype=offset.dtype) - 1 / k, (n, k))
+    to_boundary = jnp.where(depth > 0, offset / jnp.where(depth > 0, depth, 1), corner)
+    gauges = jnp.broadcast_to(extremeness, (n,))[:, None]
+    return _round_to_sum_one(1 / k + gauges * to_boundary, gauges)
+
+
+def _round_to_sum_one(weights: jax.Array, gauges: jax.Array) -> jax.Array:
+    """Rounds weights [n, K] of gauges [n, 1] so that every row sums to exactly one.
+
+    All weights become multiples of a power of two so coarse that every partial sum is exact: far
+    from the simplex, at weights of 100, float32 could else not sum to one within 1e-6. Rounding
+    downwards keeps negative weights negative; the largest weight takes what is left.
+    """
+    k = weights.shape[1]
+    # Sorting puts the smallest first and the largest last. It also is a kernel of its own: else XLA
+    # may compute the weights twice, for rounding and for their sum, with last digits that differ.
+    places = jax.lax.broadcasted_iota(jnp.int32, weights.shape, 1)
+    weights, places = jax.lax.sort((weights, places), dimension=1, num_keys=1)
+    smallest = (1 - gauges) / k  # exactly, whatever was lost on the way
+    weights = jnp.maximum(weights, jnp.broadcast_to(smallest, weights.shape))
+    weights = weights.at[:, :1].set(smallest)
+    _, exponent = jnp.frexp(1 + 2 * gauges)  # no sum of some |weights| is larger
+    step = jnp.ldexp(jnp.ones_like(gauges), exponent - jnp.finfo(weights.dtype).nmant)
+    rounded = jnp.floor(weights / step) * step
+    rest = 1 - jnp.sum(rounded, axis=1)
+    _, rounded = jax.lax.sort((places, rounded.at[:, -1].add(rest)), dimension=1, num_keys=1)
+    return rounded

@@ -1,0 +1,106 @@
+"""Compilation over devices, in one place: what runs under the axis `batch`, and how.
+
+The functions mapped here know their devices by the axis alone, so that moving from `jax.pmap` to
+`jax.shard_map` changes this file only.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from flowaa.data import pipeline
+from flowaa.data.pipeline import Batches, Labelled
+from flowaa.training.state import TrainState
+from flowaa.training.step import AXIS, Metrics
+
+TrainCall = Callable[[TrainState, Any, Any, jax.Array], tuple[TrainState, Metrics]]
+Step = Callable[[TrainState, Labelled, jax.Array], tuple[TrainState, Metrics]]
+
+
+def compile_training(step: Step, batches: Batches, devices: Sequence[jax.Device]) -> TrainCall:
+    """Compiles calls of one or more steps, each over all devices.
+
+    Args:
+        step: a step on one device's share of a batch, under `AXIS`.
+        batches: where the rows come from.
+        devices: those of the calls.
+
+    Returns:
+        A function of the replicated state, `batches.constant`, `batches.at(...)` and the run's key,
+        which gives the state after the call and the metrics' means over its steps, [n_devices].
+    """
+
+    def call(
+        state: TrainState, constant: Any, batch: Any, key: jax.Array
+    ) -> tuple[TrainState, Metrics]:
+        def one_step(state: TrainState, rows: Any) -> tuple[TrainState, Metrics]:
+            return step(state, batches.select(constant, rows), key)
+
+        n_steps = jax.tree.leaves(batch)[0].shape[0]
+        if n_steps == 1:  # no loop: XLA:CPU runs convolutions ten times slower inside one
+            return one_step(state, jax.tree.map(lambda rows: rows[0], batch))
+        state, metrics = jax.lax.scan(one_step, state, batch)
+        return state, jax.tree.map(jnp.mean, metrics)
+
+    return jax.pmap(
+        call, axis_name=AXIS, devices=devices, in_axes=(0, 0, 0, None), donate_argnums=(0,)
+    )
+
+
+def compile_evaluation(
+    values: Callable[..., dict[str, jax.Array]], devices: Sequence[jax.Device]
+) -> Callable[..., Metrics]:
+    """Compiles sums over masked batches.
+
+    Args:
+        values: a function of (params, x, y, batch_key) to named values per example [B].
+        devices: those of the calls.
+
+    Returns:
+        A function of replicated params, x, y, mask (leading axis n_devices) and a key, which gives
+        the sums of the values over unmasked examples of the global batch, [n_devices].
+    """
+
+    def sums(params: Any, x: Any, y: Any, mask: jax.Array, key: jax.Array) -> Metrics:
+        named = values(params, x, y, key)
+        totals = {name: jnp.where(mask, value, 0.0).sum() for name, value in named.items()}
+        return jax.lax.psum(totals, AXIS)
+
+    return jax.pmap(sums, axis_name=AXIS, devices=devices, in_axes=(0, 0, 0, 0, None))
+
+
+def compile_once(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compiles, in little time, a program that runs once on one device, such as initialisation.
+
+    Random numbers of forty shapes take XLA:CPU ten seconds to optimise and none to draw.
+    """
+    options = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
+    return jax.jit(function, compiler_options=options)
+
+
+def replicate(tree: Any, devices: Sequence[jax.Device]) -> Any:
+    """A copy of every array on each device, with a leading device axis."""
+    sharding = pipeline.device_axis(devices)
+    return jax.tree.map(
+        lambda leaf: pipeline.replicate(np.asarray(leaf), devices, sharding), tree
+    )
+
+
+def unreplicate(tree: Any) -> Any:
+    """The first device's copy of every array, on the host."""
+    return jax.tree.map(lambda leaf: np.array(leaf.addressable_shards[0].data[0]), tree)
+
+
+def shard(array: np.ndarray | None, n_devices: int) -> np.ndarray | None:
+    """[B, ...] as [n_devices, B / n_devices, ...]."""
+    if array is None:
+        return None
+    return array.reshape(n_devices, -1, *array.shape[1:])
+
+
+def local_devices(n_devices: int) -> list[jax.Device]:
+    """The first `n_devices` local devices, or all for 0."""
+    return jax.local_devices()[: n_devices or None]

@@ -1,0 +1,128 @@
+"""A check that cannot fail is none: bijectors that break one law each, and fail its check."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import pytest
+
+from flowaa.bijectors.base import Array, Bijector, Params, sum_per_example
+from tests.bijectors.cases import Case
+from tests.bijectors.checks import CHECKS, make_subject
+
+
+class Sound(Bijector):
+    """z = exp(s) x + c(cond) in each of three features."""
+
+    @nn.compact
+    def log_scale(self) -> Array:
+        return self.param("log_scale", nn.initializers.zeros, (3,))
+
+    def affine(self, x: Array) -> tuple[Array, Array]:
+        log_scale = jnp.broadcast_to(self.log_scale(), x.shape)
+        return log_scale, sum_per_example(log_scale)
+
+    def encode(self, x: Array, cond: Array | None = None) -> tuple[Array, Array]:
+        log_scale, log_det = self.affine(x)
+        return x * jnp.exp(log_scale) + cond, log_det
+
+    def decode(self, z: Array, cond: Array | None = None) -> tuple[Array, Array]:
+        log_scale, log_det = self.affine(z)
+        return (z - cond) * jnp.exp(-log_scale), -log_det
+
+
+class NoInverse(Sound):
+    def decode(self, z: Array, cond: Array | None = None) -> tuple[Array, Array]:
+        x, log_det = super().decode(z, cond)
+        return x + 1e-2, log_det
+
+
+class SameSign(Sound):
+    """decode gives the log_det of encode."""
+
+    def decode(self, z: Array, cond: Array | None = None) -> tuple[Array, Array]:
+        x, log_det = super().decode(z, cond)
+        return x, -log_det
+
+
+class WrongSign(Sound):
+    """Both signs are wrong, so that they cancel."""
+
+    def encode(self, x: Array, cond: Array | None = None) -> tuple[Array, Array]:
+        z, log_det = super().encode(x, cond)
+        return z, -log_det
+
+    def decode(self, z: Array, cond: Array | None = None) -> tuple[Array, Array]:
+        x, log_det = super().decode(z, cond)
+        return x, -log_det
+
+
+class OtherWhenTraced(Sound):
+    def encode(self, x: Array, cond: Array | None = None) -> tuple[Array, Array]:
+        z, log_det = super().encode(x, cond)
+        return (z, log_det) if isinstance(x, jax.core.Tracer) else (z + 1e-2, log_det)
+
+
+class CentresTheBatch(Sound):
+    def encode(self, x: Array, cond: Array | None = None) -> tuple[Array, Array]:
+        return super().encode(x - x.mean(axis=0, keepdims=True), cond)
+
+
+class Unclamped(Sound):
+    """exp(exp(|x|)) of 10 sigma overflows."""
+
+    def encode(self, x: Array, cond: Array | None = None) -> tuple[Array, Array]:
+        z, log_det = super().encode(x, cond)
+        return z * jnp.exp(jnp.exp(x**2)), log_det
+
+
+class InfiniteGradient(Sound):
+    """Finite values whose gradient is not: the root of a number that is zero far out."""
+
+    def encode(self, x: Array, cond: Array | None = None) -> tuple[Array, Array]:
+        z, log_det = super().encode(x, cond)
+        return z + jnp.sqrt(jnp.maximum(5.0 - jnp.abs(x), 0.0)), log_det
+
+
+class PullsBackWrongly(Sound):
+    """Its reversible gradient leaves out one of what a gradient is taken of."""
+
+    forgets: int  # 1: the input, 2: the parameters, 3: the condition
+
+    def pull_back(self, params: Params, z: Array, cond: Array | None,
+                  cotangents: tuple[Array, Array], key: Array | None) -> Any:
+        result = list(super().pull_back(params, z, cond, cotangents, key))
+        result[self.forgets] = jax.tree.map(jnp.zeros_like, result[self.forgets])
+        return tuple(result)
+
+
+BROKEN = {
+    "no_inverse": (NoInverse, "round_trip"),
+    "same_sign": (SameSign, "log_dets_cancel"),
+    "wrong_sign": (WrongSign, "log_det"),
+    "other_when_traced": (OtherWhenTraced, "jit"),
+    "centres_the_batch": (CentresTheBatch, "neighbours"),
+    "unclamped": (Unclamped, "finite_far_out"),
+    "infinite_gradient": (InfiniteGradient, "finite_far_out"),
+    "forgets_input": (lambda: PullsBackWrongly(1), "memory_modes"),
+    "forgets_parameters": (lambda: PullsBackWrongly(2), "memory_modes"),
+    "forgets_condition": (lambda: PullsBackWrongly(3), "memory_modes"),
+}
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_sound_bijector_passes(check: str) -> None:
+    CHECKS[check](make_subject(Case(Sound, (3,), "label"), "float32"))
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_broken_bijector_fails(name: str) -> None:
+    make, check = BROKEN[name]
+    subject = make_subject(Case(make, (3,), "label"), "float32")
+    with pytest.raises(AssertionError):
+        CHECKS[check](subject)
+
+
+def test_all_checks_are_seen_to_fail() -> None:
+    assert {check for _, check in BROKEN.values()} == set(CHECKS)

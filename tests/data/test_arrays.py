@@ -1,0 +1,212 @@
+"""The user's own arrays: what is read is what was written, and nothing wrong passes."""
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from flowaa.data import npz
+from flowaa.data.arrays import arrays
+from flowaa.errors import UserError
+
+RANDOM = np.random.default_rng(0)
+# Every row can be told from every other, and so from its label.
+IMAGES = np.arange(40 * 4 * 6, dtype=np.uint16).reshape(40, 4, 6) // 10 % 256
+IMAGES = (IMAGES + np.arange(40)[:, None, None]).astype(np.uint8)
+LABELS = np.arange(40) % 4
+ROWS = RANDOM.standard_normal((40, 5)).astype(np.float32)
+
+
+def load(path: Path, **options):
+    return arrays(path=str(path), **{"seed": 0, "validation_fraction": 0.25,
+                                     "test_fraction": 0.2, **options})
+
+
+def save(path: Path, **found) -> Path:
+    np.savez(path, **found)
+    return path
+
+
+def splits(dataset):
+    return dataset.train, dataset.validation, dataset.test
+
+
+def test_one_array_is_split_with_every_row_once_and_its_label_kept(tmp_path):
+    dataset = load(save(tmp_path / "a.npz", x=IMAGES, y=LABELS))
+    assert [len(split) for split in splits(dataset)] == [24, 8, 8]
+    recorded = np.concatenate([split.source_rows for split in splits(dataset)])
+    assert sorted(recorded) == list(range(40))
+    for split in splits(dataset):
+        np.testing.assert_array_equal(split.x, IMAGES[split.source_rows][..., None])
+        np.testing.assert_array_equal(split.y, LABELS[split.source_rows])
+    assert dataset.spec.shape == (4, 6, 1)
+    assert (dataset.spec.n_levels, dataset.spec.n_classes) == (256, 4)
+
+
+def test_given_splits_are_kept_as_they_are(tmp_path):
+    path = save(tmp_path / "a.npz", x_train=ROWS[:20], x_validation=ROWS[20:28], x_test=ROWS[28:])
+    dataset = load(path)
+    np.testing.assert_array_equal(dataset.train.x, ROWS[:20])
+    np.testing.assert_array_equal(dataset.validation.x, ROWS[20:28])
+    np.testing.assert_array_equal(dataset.test.x, ROWS[28:])
+    assert dataset.spec.n_levels == 0
+    assert dataset.train.y is None
+    np.testing.assert_allclose(dataset.spec.std, ROWS[:20].std(0), rtol=1e-6)
+
+
+def test_validation_is_taken_from_the_training_rows_only(tmp_path):
+    dataset = load(save(tmp_path / "a.npz", x_train=ROWS[:30], x_test=ROWS[30:],
+                        y_train=LABELS[:30, None], y_test=LABELS[30:].astype(float)))
+    np.testing.assert_array_equal(dataset.test.x, ROWS[30:])
+    np.testing.assert_array_equal(dataset.test.y, LABELS[30:])
+    held_out = np.concatenate([dataset.train.source_rows, dataset.validation.source_rows])
+    assert sorted(held_out) == list(range(30))
+    np.testing.assert_array_equal(dataset.validation.x, ROWS[dataset.validation.source_rows])
+
+
+@pytest.mark.parametrize("x", [ROWS, ROWS.astype(np.float64), ROWS.astype(">f4"),
+                               np.asfortranarray(ROWS), IMAGES, IMAGES.astype(np.int64)],
+                         ids=["float32", "float64", "big-endian", "fortran", "uint8", "int64"])
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+def test_mapped_arrays_read_as_loaded_ones(tmp_path, monkeypatch, x, suffix):
+    path = tmp_path / f"a{suffix}"
+    np.save(path, x) if suffix == ".npy" else np.savez(path, x=x)
+    loaded = load(path)
+    monkeypatch.setattr(npz, "_MAPPED_BYTES", 0)
+    assert isinstance(npz.read_arrays(path)["x"], np.memmap)
+    mapped = load(path)
+    for split, reference in zip(splits(mapped), splits(loaded), strict=True):
+        rows = split.x[np.arange(len(split))]
+        assert rows.dtype == (np.uint8 if x is IMAGES or x.dtype == np.int64 else np.float32)
+        np.testing.assert_array_equal(rows, reference.x)
+    assert mapped.spec == loaded.spec
+
+
+def test_compressed_arrays_are_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(npz, "_MAPPED_BYTES", 0)
+    np.savez_compressed(tmp_path / "a.npz", x=ROWS)
+    dataset = load(tmp_path / "a.npz")
+    np.testing.assert_array_equal(dataset.test.x, ROWS[dataset.test.source_rows])
+
+
+def with_value(row: int, value: float) -> np.ndarray:
+    changed = ROWS.astype(np.float64)
+    changed[row, 3] = value
+    return changed
+
+
+TEST = {"x_test": ROWS[:5]}
+WRONG = {
+    "no keys": ({}, r"\(none\)"),
+    "other keys": ({"images": ROWS}, "has the keys images"),
+    "unknown key besides": ({"x": ROWS, "z": ROWS}, "has the keys x, z"),
+    "no test rows": ({"x_train": ROWS}, "has the keys x_train"),
+    "labels of one split": ({"x_train": ROWS, "y_train": LABELS, **TEST}, "keep x"),
+    "scalar": ({"x": np.float32(1)}, r"x has shape \(\)"),
+    "one axis": ({"x": ROWS[:, 0]}, r"x has shape \(40,\)"),
+    "no rows": ({"x": ROWS[:0]}, "holds no values"),
+    "no features": ({"x": ROWS[:, :0]}, "holds no values"),
+    "text": ({"x": np.array([["a"], ["b"]])}, "x has type <U1"),
+    "complex": ({"x": ROWS.astype(complex)}, "x has type complex128"),
+    "booleans": ({"x": ROWS > 0}, "x has type bool"),
+    "channels first": ({"x": np.zeros((9, 3, 8, 8), np.uint8)}, "channels first"),
+    "integers beyond uint8": ({"x": 300 * np.ones((9, 2), int)}, r"beyond 0 … 255"),
+    "negative integers": ({"x": -np.ones((9, 2), int)}, r"beyond 0 … 255"),
+    "NaN": ({"x_train": with_value(17, np.nan), **TEST}, "x_train: row 17 holds NaN"),
+    "infinity": ({"x_train": ROWS, "x_test": with_value(2, -np.inf)}, "x_test: row 2 holds NaN"),
+    "float32 overflow": ({"x": with_value(3, 1e39)}, "row 3 holds NaN or infinite"),
+    "another width": ({"x_train": ROWS, "x_test": ROWS[:, :4]}, r"differ .*\(5,\).*\(4,\)"),
+    "another type": ({"x_train": ROWS, "x_test": (ROWS > 0).astype(np.uint8)}, "uint8"),
+    "too few rows": ({"x": ROWS[:1]}, "too few"),
+    "fewer labels": ({"x": ROWS, "y": LABELS[:39]}, r"y has shape \(39,\) where 40 rows"),
+    "matrix of labels": ({"x": ROWS, "y": np.eye(40)}, r"y has shape \(40, 40\)"),
+    "names for labels": ({"x": ROWS, "y": LABELS.astype(str)}, "numpy.unique"),
+    "negative label": ({"x": ROWS, "y": LABELS - 1}, "row 0 has label -1"),
+    "fractional label": ({"x": ROWS, "y": LABELS + 0.5}, "row 0 has label 0.5"),
+    "NaN label": ({"x": ROWS, "y": np.where(LABELS == 2, np.nan, LABELS)}, "row 2 has label nan"),
+    "label far out": ({"x": ROWS, "y": np.where(np.arange(40) == 7, 99, LABELS)},
+                      r"label 99 \(row 7\) is out of range"),
+    "unknown test label": ({"x_train": ROWS, "y_train": LABELS, "x_test": ROWS[:2],
+                            "y_test": np.array([0, 4])}, "row 1 has label 4, out of range 0 … 3"),
+}
+
+
+@pytest.mark.parametrize("mapped", [False, True], ids=["loaded", "mapped"])
+@pytest.mark.parametrize(("found", "message"), WRONG.values(), ids=WRONG)
+def test_wrong_content_ends_in_one_line(tmp_path, monkeypatch, found, message, mapped):
+    if mapped:
+        monkeypatch.setattr(npz, "_MAPPED_BYTES", 0)
+    with pytest.raises(UserError, match=message) as error:
+        load(save(tmp_path / "a.npz", **found))
+    assert "\n" not in str(error.value)
+    assert "a.npz" in str(error.value) or "too few" in message
+
+
+@pytest.mark.parametrize(("content", "message"), [
+    (b"", "is empty"), (b"x,y\n1,2\n", "no NumPy file"), (b"PK\x03\x04 and no more", "damaged"),
+    (b"\x93NUMPY\x01\x00", "damaged"), (pickle.dumps([1, 2]), "pickle, which is never loaded")])
+def test_no_numpy_file_ends_in_one_line(tmp_path, content, message):
+    (tmp_path / "a.npz").write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        load(tmp_path / "a.npz")
+
+
+def test_missing_file_and_folder_end_in_one_line(tmp_path):
+    with pytest.raises(UserError, match="no such file"):
+        load(tmp_path / "none.npz")
+    with pytest.raises(UserError, match="is a folder"):
+        load(tmp_path)
+    with pytest.raises(UserError, match=r"--config\.data\.path"):
+        arrays(path="", seed=0, validation_fraction=0.1, test_fraction=0.1)
+
+
+class Bomb:
+    """What unpickles it makes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __reduce__(self):
+        return Path.touch, (self._path,)
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+@pytest.mark.parametrize("mapped", [False, True], ids=["loaded", "mapped"])
+def test_objects_are_never_unpickled(tmp_path, monkeypatch, suffix, mapped):
+    if mapped:
+        monkeypatch.setattr(npz, "_MAPPED_BYTES", 0)
+    path, trace = tmp_path / f"a{suffix}", tmp_path / "unpickled"
+    objects = np.array([Bomb(trace), Bomb(trace)], object)
+    np.save(path, objects, allow_pickle=True) if suffix == ".npy" else np.savez(path, x=objects)
+    with pytest.raises(UserError, match="pickled Python objects"):
+        load(path)
+    assert not trace.exists()
+    with np.load(path, allow_pickle=True) if suffix == ".npz" else open(path, "rb") as file:
+        _ = file["x"] if suffix == ".npz" else np.load(file, allow_pickle=True)
+    assert trace.exists()  # the bomb does work
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+@pytest.mark.parametrize("mapped", [False, True], ids=["loaded", "mapped"])
+def test_a_file_cut_anywhere_is_called_damaged(tmp_path, monkeypatch, suffix, mapped):
+    if mapped:
+        monkeypatch.setattr(npz, "_MAPPED_BYTES", 0)
+    path = tmp_path / f"a{suffix}"
+    np.save(path, ROWS) if suffix == ".npy" else np.savez(path, x=ROWS, y=LABELS)
+    whole = path.read_bytes()
+    for length in [*range(8, len(whole), 37), len(whole) - 1]:
+        path.write_bytes(whole[:length])
+        with pytest.raises(UserError, match="truncated or damaged"):
+            load(path)
+
+
+@pytest.mark.parametrize("write", [np.savez, np.savez_compressed])
+def test_a_changed_byte_of_an_archive_is_noticed(tmp_path, write):
+    # What cannot be compressed is stored within a compressed member too: only the checksum tells.
+    write(tmp_path / "a.npz", x=RANDOM.integers(0, 256, (40, 100)).astype(np.uint8))
+    whole = bytearray((tmp_path / "a.npz").read_bytes())
+    whole[2000] ^= 1
+    (tmp_path / "a.npz").write_bytes(whole)
+    with pytest.raises(UserError, match="damaged"):
+        load(tmp_path / "a.npz")

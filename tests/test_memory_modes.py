@@ -1,0 +1,120 @@
+"""Reversible and scanned chains give the stored chain's gradients, in less memory."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from flowaa import cost
+from flowaa.architecture import Architecture, Stage
+from flowaa.base_distribution import StandardNormal
+from flowaa.bijectors.base import call
+from flowaa.flow import Flow
+from flowaa.reversibility import measure_reversibility, with_memory, worst_block
+
+_STAGES = (Stage("squeeze", 2, 4, 1, (3,), 0.5), Stage("flatten", 2, 8, 1))
+
+
+def flow_of(architecture: Architecture, shape: tuple[int, ...], n_classes: int = 0) -> Flow:
+    chain, latent_shape = architecture.build(shape)
+    return Flow(chain, StandardNormal(int(np.prod(shape))), shape, latent_shape, n_classes)
+
+
+def random_params(flow: Flow, label: jax.Array | None = None, scale: float = 0.1):
+    params = flow.init(jax.random.key(0), jnp.zeros((3, *flow.shape)), label)["params"]
+    leaves = jax.tree.leaves(params)
+    return jax.tree.unflatten(jax.tree.structure(params), [
+        leaf + scale * jax.random.normal(jax.random.fold_in(jax.random.key(1), index), leaf.shape)
+        for index, leaf in enumerate(leaves)
+    ])
+
+
+def gradient(flow: Flow, params, x, label=None, dropout_key=None):
+    def loss(params, x):
+        return -call(flow, "log_prob", params, x, label, key=dropout_key).mean()
+
+    return jax.jit(jax.grad(loss, argnums=(0, 1)))(params, x)
+
+
+def relative_error(found, expected) -> float:
+    pairs = zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True)
+    return max(float(jnp.abs(a - b).max() / jnp.abs(b).max()) for a, b in pairs)
+
+
+@pytest.mark.parametrize("scan", [False, True])
+@pytest.mark.parametrize("memory", ["remat", "reversible"])
+def test_gradients_are_those_of_the_stored_chain(memory, scan):
+    architecture = Architecture(_STAGES, actnorm=True, mixing="orthogonal", dropout=0.3, scan=scan)
+    label = jnp.array([0, 2, 1])
+    flow = flow_of(architecture, (4, 4, 2), n_classes=3)
+    params = random_params(flow, label)
+    x = jax.random.normal(jax.random.key(2), (3, 4, 4, 2))
+    key = jax.random.key(3)
+    stored = gradient(flow, params, x, label, key)
+    assert relative_error(gradient(with_memory(flow, memory), params, x, label, key), stored) < 1e-5
+
+
+def test_scanned_chain_equals_the_same_blocks_unrolled():
+    scanned = flow_of(Architecture((Stage("none", 3, 8, 1),), scan=True), (6,))
+    unrolled = dataclasses.replace(
+        scanned, bijector=dataclasses.replace(scanned.bijector, scan=False)
+    )
+    params = random_params(scanned)
+    x = jax.random.normal(jax.random.key(2), (3, 6))
+    np.testing.assert_allclose(
+        call(scanned, "log_prob", params, x), call(unrolled, "log_prob", params, x), rtol=1e-6
+    )
+    assert "scan" in str(jax.make_jaxpr(lambda x: call(scanned, "log_prob", params, x))(x))
+
+
+def test_reversible_memory_does_not_grow_with_depth():
+    def temp_bytes(n_blocks: int, memory: str) -> int:
+        stage = Stage("none", n_blocks, 64, 1)
+        flow = with_memory(flow_of(Architecture((stage,), mixing="none"), (64,)), memory)
+        params = jax.eval_shape(lambda: random_params(flow))
+        return cost.compiled_temp_bytes(flow, params, 512)
+
+    assert temp_bytes(16, "reversible") < 1.3 * temp_bytes(4, "reversible")
+    assert temp_bytes(16, "stored") > 2.5 * temp_bytes(4, "stored")
+
+
+def test_trusted_where_well_conditioned_and_the_bad_block_is_named():
+    flow = flow_of(Architecture((Stage("none", 4, 8),), mixing="none", clamp=30.0), (6,))
+    params = random_params(flow, scale=0.01)
+    x = jax.random.normal(jax.random.key(2), (8, 6))
+    good = measure_reversibility(flow, params, x, None)
+    assert good.gradient_cosine > 0.9999
+    assert good.reconstruction_error < 1e-4
+    # Block 2 multiplies by exp(-24) and adds 1: float32 cannot tell its outputs apart.
+    theta = params["bijector"]["blocks_2"]["subnets_0"]["Dense_2"]["bias"]
+    params["bijector"]["blocks_2"]["subnets_0"]["Dense_2"]["bias"] = theta.at[:3].set(-60.0).at[
+        3:].set(1.0)
+    bad = measure_reversibility(flow, params, x, None)
+    assert bad.reconstruction_error > 0.1
+    assert worst_block(flow, bad) == "blocks_2 (Coupling)"
+
+
+def test_flops_are_those_of_the_layers():
+    flow = flow_of(Architecture((Stage("none", 2, 16, 1, (3,)),), mixing="none"), (4, 4, 6))
+    params = jax.eval_shape(lambda: random_params(flow))
+    # Two-sided blocks of two subnets: 3 -> 16 -> 6 channels, 3x3 kernels at 16 pixels.
+    forward = 2 * 2 * 2 * (3 * 16 + 16 * 6) * 9 * 16
+    found = cost.gradient_flops(with_memory(flow, "stored"), params, 5) / 5
+    # The gradient of the very first convolution's input is not needed.
+    assert 2.8 * forward < found <= 3.0 * forward
+    assert found == pytest.approx(3 * forward - 2 * 3 * 16 * 9 * 16)
+
+
+def test_memory_is_a_line_in_the_batch():
+    flow = flow_of(Architecture((Stage("none", 3, 16),)), (4, 4, 6))
+    import optax
+
+    found = cost.step_cost(with_memory(flow, "reversible"), optax.adam(1e-3), (16, 48))
+    params = jax.eval_shape(lambda: random_params(flow))
+    exact = cost.compiled_temp_bytes(with_memory(flow, "reversible"), params, 128)
+    assert found.temp_bytes(128) == pytest.approx(exact, rel=0.1)
+    batch = found.largest_batch(2**30)
+    assert found.state_bytes + found.temp_bytes(batch) <= 2**30
+    assert found.state_bytes + found.temp_bytes(batch + 1) > 2**30
