@@ -90,7 +90,8 @@ def fit(
 
     run = Run(
         mixture=jnp.full((n_blocks, n_archetypes, size), 1.0 / n_archetypes, dtype),
-        hull=hulls.at_rows(starts[0], dtype), archetypes=jnp.zeros((n_archetypes, n_features), dtype),
+        hull=hulls.at_rows(starts[0], dtype),
+        archetypes=jnp.zeros((n_archetypes, n_features), dtype),
         ahead=jnp.zeros((n_archetypes, n_features), dtype), momentum=infinite, loss=infinite,
         rss=infinite, gap=infinite, cutoff=infinite, rounds=jnp.int32(0),
         converged=jnp.array(False))
@@ -103,7 +104,7 @@ def fit(
 def assign(
     x: Array, archetypes: Array, max_steps: Array, *, solver: str
 ) -> tuple[Array, Array]:
-    """The weights [N, K, B] of archetypes [K, D] in rows [N, B, D], and squared residuals [N, B]."""
+    """Weights [N, K, B] of archetypes [K, D] in rows [N, B, D]; squared residuals [N, B]."""
     start = jnp.full((len(archetypes), x.shape[1]), 1.0 / len(archetypes), x.dtype)
     tolerance = jnp.zeros((), x.dtype)
 
