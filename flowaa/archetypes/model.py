@@ -1,0 +1,141 @@
+"""Archetypal analysis of a table: what the estimator, the choice of k and the commands share."""
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator
+
+import jax
+import numpy as np
+
+from flowaa.archetypes import linear, starts
+from flowaa.archetypes.alternation import LAST_MIX_STEPS
+from flowaa.archetypes.rows import Frame, Rows, block_shape, prepare
+
+_START_MIX_STEPS = 30  # AA++ draws rows by their residuals, which need not be exact
+
+INITS = ("coreset", "aa++", "furthest_first", "furthest_sum", "uniform")
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How archetypes are found."""
+
+    n_archetypes: int
+    solver: str = "frank_wolfe"  # a key of alternation.SOLVERS
+    init: str = "coreset"  # one of INITS
+    n_init: int = 10  # starts that are compared
+    tol: float = 1e-6  # relative decrease of the loss in a round that ends the fit
+    max_iter: int = 500  # rounds of the best start
+    loss: str = "squared"  # one of robust.LOSSES
+    trim: float = 0.0  # share of the rows, the furthest out, that archetypes may not use
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """Fitted archetypes and how well they fit, in data units."""
+
+    archetypes: np.ndarray  # [K, D], by decreasing share of the data
+    weights: np.ndarray  # [n, K] of the archetypes in each row: A
+    data_index: np.ndarray  # [K, S] the rows that make up the archetypes …
+    data_weight: np.ndarray  # [K, S] … and their weights: B without its zeros
+    frame: Frame
+    rss: float  # weighted residual sum of squares
+    total: float  # weighted sum of squares about the mean
+    gap: float  # bound on the relative decrease of the loss by a better A or a better B alone
+    n_iter: int  # rounds, of all starts together
+    converged: bool
+
+
+def fit_model(
+    x: np.ndarray, settings: Settings, *, weight: np.ndarray | None = None,
+    rng: np.random.Generator,
+) -> Model:
+    """Fits archetypes.
+
+    Args:
+        x: [n, D] finite, float32 or float64, which is also the precision of the computation.
+        settings: how.
+        weight: [n] sample weights, non-negative and some positive; None for equal ones.
+        rng: draws the coreset and the starts.
+    """
+    weight = np.ones(len(x)) if weight is None else np.asarray(weight, np.float64)
+    rows = prepare(x, weight, coreset=settings.init == "coreset", trim=settings.trim,
+                   resistant=settings.loss != "squared", rng=rng)
+    with _precision(x.dtype):
+        fit = linear.fit(
+            rows.blocks, _choose_starts(rows, settings, rng), np.asarray(settings.tol, x.dtype),
+            np.int32(settings.max_iter), solver=settings.solver, loss=settings.loss,
+            coreset=rows.coreset)
+        return _in_data_units(jax.tree.map(np.asarray, fit), rows)
+
+
+def find_weights(
+    x: np.ndarray, archetypes: np.ndarray, frame: Frame, *, solver: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """The weights [n, K] of archetypes [K, D] in the rows [n, D], and squared residuals [n]."""
+    n_blocks, size = block_shape(len(x))
+    blocks = np.empty((n_blocks, size, x.shape[1]), x.dtype)
+    frame.write(x, blocks.reshape(-1, x.shape[1]))
+    normalised = ((archetypes - frame.centre) / frame.scale).astype(x.dtype)
+    with _precision(x.dtype):
+        mixture, squared = linear.assign(
+            blocks, normalised, np.int32(LAST_MIX_STEPS), solver=solver)
+        weights = np.asarray(mixture).transpose(0, 2, 1).reshape(-1, len(archetypes))
+        return weights[: len(x)], np.asarray(squared, np.float64).ravel()[: len(x)] * frame.scale**2
+
+
+def _choose_starts(rows: Rows, settings: Settings, rng: np.random.Generator) -> np.ndarray:
+    """Places [R, K] of the rows that the archetypes start from."""
+    blocks = rows.blocks
+    n_places = blocks.x.shape[1] if rows.coreset else blocks.eligible.size
+    allowed = np.flatnonzero(blocks.eligible.reshape(-1)[:n_places])
+    # Where nothing is left out but padding, no copy is needed.
+    is_whole = len(allowed) == allowed[-1] + 1
+    x = rows.flat[: len(allowed)] if is_whole else rows.flat[allowed]
+    weight = blocks.weight.reshape(-1)[allowed]
+
+    def residuals(archetypes: np.ndarray) -> np.ndarray:
+        scope = blocks.x[:1] if rows.coreset else blocks.x
+        squared = linear.assign(
+            scope, archetypes, np.int32(_START_MIX_STEPS), solver=settings.solver)[1]
+        return np.asarray(squared).ravel()[allowed]
+
+    rules = {
+        "uniform": [starts.uniform],
+        "furthest_first": [starts.furthest_first],
+        "furthest_sum": [starts.furthest_sum],
+        "aa++": [starts.aa_plus_plus(residuals)],
+        # Far-out rows and typical ones fail on different data: take turns.
+        "coreset": [starts.furthest_sum, starts.uniform],
+    }[settings.init]
+    picks = [rules[i % len(rules)](x, weight, settings.n_archetypes, rng)
+             for i in range(settings.n_init)]
+    return allowed[np.array(picks)].astype(np.int32)
+
+
+def _in_data_units(fit: linear.Fit, rows: Rows) -> Model:
+    """The result of a fit for the table it was made for."""
+    first = int(rows.coreset)
+    share = np.einsum("nkb,nb->k", fit.mixture[first:], rows.blocks.weight[first:])
+    order = np.argsort(-share, kind="stable")
+    weights = np.concatenate([block[order].T for block in fit.mixture])[rows.place]
+    unit = rows.frame.scale**2 * rows.mean_weight
+    # Data that the archetypes reproduce exactly leave nothing to compare the gap with.
+    floor = np.finfo(weights.dtype).eps * rows.total / unit
+    return Model(
+        archetypes=rows.frame.restore(fit.archetypes[order]).astype(weights.dtype),
+        weights=weights,
+        data_index=rows.origin[fit.hull.index[order]],
+        data_weight=fit.hull.weight[order],
+        frame=rows.frame, rss=float(fit.rss) * unit, total=rows.total,
+        gap=float(2.0 * fit.gap / (fit.loss + floor or 1.0)),
+        n_iter=int(fit.n_rounds), converged=bool(fit.converged))
+
+
+@contextlib.contextmanager
+def _precision(dtype: np.dtype) -> Iterator[None]:
+    """Computes in the given precision, and never multiplies matrices in less (GPU, TPU)."""
+    # jax.experimental.enable_x64 was renamed in jax 0.8.
+    enable_x64 = jax.enable_x64 if hasattr(jax, "enable_x64") else jax.experimental.enable_x64
+    with enable_x64(bool(dtype == np.float64)), jax.default_matmul_precision("highest"):
+        yield

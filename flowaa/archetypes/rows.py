@@ -1,0 +1,187 @@
+"""From a table on the host to the blocks a fit runs on: centred, scaled, padded, and a coreset.
+
+All of it is NumPy: it is done once a fit, and in JAX would only add to what must be compiled.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+
+import numpy as np
+
+from flowaa.archetypes.alternation import Blocks
+from flowaa.archetypes.hull import BUCKETS
+
+COMPARED_ROWS = 4096  # up to this many rows, starts are compared on all of them
+_BLOCK_ROWS = 2048  # the size of blocks and coreset above that …
+_LARGE_BLOCK_ROWS = 8192  # … and for more than _LARGE_ROWS rows
+_LARGE_ROWS = 2**17
+_SLICE_ROWS = 2**14  # rows converted at a time, so that no second copy of the data is made
+_ALIGNMENT_BYTES = 64  # JAX uses aligned host memory as it is, and copies other memory
+_FAR_MEDIANS = 4.0  # resistant: rows further out, in median distances, make no archetype
+
+
+@dataclasses.dataclass(frozen=True)
+class Frame:
+    """The affine map between data and blocks: data = centre + scale · block."""
+
+    centre: np.ndarray  # [D] float64
+    scale: float
+
+    def write(self, x: np.ndarray, out: np.ndarray) -> None:
+        """Writes the rows `x` [n, D] into the first rows of `out`, and zeros into the others."""
+        for part in _slices(len(x)):
+            out[part] = (x[part] - self.centre) / self.scale
+        out[len(x):] = 0.0
+
+    def restore(self, rows: np.ndarray) -> np.ndarray:
+        """Rows [..., D] in data units, float64."""
+        return self.centre + self.scale * np.asarray(rows, np.float64)
+
+
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """Rows ready to be fitted."""
+
+    blocks: Blocks  # of NumPy arrays
+    coreset: bool  # whether block 0 is a coreset of the others
+    frame: Frame
+    origin: np.ndarray  # [N · B] which row of the data lies in each place; −1 for padding
+    place: np.ndarray  # [n] where each row of the data lies
+    mean_weight: float  # by which the blocks' weights were divided
+    total: float  # weighted sum of squares about the weighted mean, in data units
+
+    @property
+    def flat(self) -> np.ndarray:
+        """All places [N · B, D]."""
+        return self.blocks.x.reshape(-1, self.blocks.x.shape[-1])
+
+
+def prepare(
+    x: np.ndarray, weight: np.ndarray, *, coreset: bool, trim: float, resistant: bool,
+    rng: np.random.Generator,
+) -> Rows:
+    """Lays out a table in blocks.
+
+    Args:
+        x: [n, D] float32 or float64.
+        weight: [n] float64 sample weights, non-negative, some positive.
+        coreset: add a coreset if there are more than COMPARED_ROWS rows.
+        trim: share of the rows, those furthest from the centre, that archetypes may not use.
+        resistant: use medians for centre and scale, and keep archetypes off far-out rows.
+        rng: draws the coreset.
+    """
+    place = np.arange(len(x))
+    first = place  # the row of `x` that each row fitted stands for
+    if len(x) <= COMPARED_ROWS:
+        first, place, weight = _merge_equal_rows(x, weight)
+        x = x[first]
+    mean = np.sum([weight[part] @ x[part] for part in _slices(len(x))], axis=0) / weight.sum()
+    sample = slice(None, None, -(-len(x) // COMPARED_ROWS))
+    centre = _weighted_median(x[sample], weight[sample]) if resistant else mean
+    squared = np.concatenate([((x[part] - centre) ** 2).sum(1) for part in _slices(len(x))])
+    spread = float(weight @ squared)
+    total = max(spread - weight.sum() * float(((mean - centre) ** 2).sum()), 0.0)
+    typical, far = spread / weight.sum(), np.inf
+    if resistant:
+        median = float(_weighted_median(squared[sample, None], weight[sample])[0])
+        if median > 0:
+            typical, far = median, _FAR_MEDIANS**2 * median
+    if trim > 0:
+        far = min(far, float(np.quantile(squared[weight > 0], 1.0 - trim)))
+    frame = Frame(centre, float(np.sqrt(typical / x.shape[1])) or 1.0)
+
+    mean_weight = float(weight.mean())
+    coreset = coreset and len(x) > COMPARED_ROWS
+    n_blocks, size = block_shape(len(x))
+    origin = np.full(((n_blocks + coreset) * size), -1)
+    weights = np.zeros(len(origin))
+    rows = _aligned_empty((len(origin), x.shape[1]), x.dtype)
+    begin = size if coreset else 0
+    origin[begin:][: len(x)] = first
+    weights[begin:][: len(x)] = weight / mean_weight
+    frame.write(x, rows[begin:])
+    far_out = np.zeros(len(origin), bool)
+    far_out[begin:][: len(x)] = squared > far
+    if coreset:
+        drawn, weights[:size] = _draw_coreset(weight, np.minimum(squared, far), size, rng)
+        origin[:size], far_out[:size] = first[drawn], squared[drawn] > far
+        rows[:size] = rows[begin + drawn]
+    shape = (n_blocks + coreset, size)
+    blocks = Blocks(x=rows.reshape(*shape, -1), weight=weights.astype(x.dtype).reshape(shape),
+                    eligible=((weights > 0) & ~far_out).reshape(shape))
+    return Rows(blocks, coreset, frame, origin, place + begin, mean_weight, total)
+
+
+def block_shape(n_rows: int) -> tuple[int, int]:
+    """Number and size of the blocks that hold so many rows.
+
+    One block up to COMPARED_ROWS rows, of a size rounded up in steps of an eighth to a quarter,
+    so that data sets of about the same size share one compiled fit.
+    """
+    if n_rows > COMPARED_ROWS:
+        size = _BLOCK_ROWS if n_rows <= _LARGE_ROWS else _LARGE_BLOCK_ROWS
+        return -(-n_rows // size), size
+    step = max(BUCKETS, 2 ** (n_rows.bit_length() - 3))
+    return 1, -(-n_rows // step) * step
+
+
+def _slices(n_rows: int) -> Iterator[slice]:
+    return (slice(i, min(i + _SLICE_ROWS, n_rows)) for i in range(0, n_rows, _SLICE_ROWS))
+
+
+def _aligned_empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    n_bytes = int(np.prod(shape)) * dtype.itemsize
+    memory = np.empty(n_bytes + _ALIGNMENT_BYTES, np.uint8)
+    offset = -memory.ctypes.data % _ALIGNMENT_BYTES
+    return memory[offset : offset + n_bytes].view(dtype).reshape(shape)
+
+
+def _merge_equal_rows(
+    x: np.ndarray, weight: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows that are equal become one with the sum of their weights, in an order of their own.
+
+    A row of weight two is thus the very same problem as the row given twice, in any order, and
+    a row of weight zero comes last, where it changes nothing.
+
+    Returns:
+        For each row kept, a row of `x` [m]; for each row of `x`, which one stands for it [n]; and
+        the weights [m].
+    """
+    # One number a row to sort by; equal rows have equal numbers whatever their neighbours.
+    key = (x * np.cos(np.arange(1, x.shape[1] + 1))).sum(1)
+    order = np.lexsort((key, weight == 0))
+    new = np.ones(len(x), bool)
+    new[1:] = (x[order[1:]] != x[order[:-1]]).any(1) | np.diff(weight[order] == 0)
+    group = np.cumsum(new) - 1
+    place = np.empty(len(x), np.int64)
+    place[order] = group
+    return order[new], place, np.bincount(group, weights=weight[order])
+
+
+def _weighted_median(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Median of each column of `values` [n, D], rows counting by their weights."""
+    order = np.argsort(values, axis=0)
+    below = np.cumsum(weight[order], axis=0)
+    middle = (below < 0.5 * below[-1]).sum(0)
+    return np.take_along_axis(values, np.take_along_axis(order, middle[None], 0), 0)[0]
+
+
+def _draw_coreset(
+    weight: np.ndarray, squared: np.ndarray, size: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and weights that stand for all rows (Mair & Brefeld 2019, Coresets for AA).
+
+    Half of the probability follows the sample weights and half the squared distance from the
+    centre, where archetypes are. The draw is systematic, hence without needless repetition.
+
+    Returns:
+        Row numbers [size], and weights [size] such that weighted sums are unbiased.
+    """
+    share = weight / weight.sum()
+    far = weight * squared
+    if far.sum() > 0:
+        share = 0.5 * share + 0.5 * far / far.sum()
+    points = (np.arange(size) + rng.random()) / size
+    drawn = np.minimum(np.searchsorted(np.cumsum(share), points), len(share) - 1)
+    return drawn, weight[drawn] / (size * share[drawn]) / weight.mean()
