@@ -32,9 +32,9 @@ def load(name: str, variant: str = ""):
 
 
 def flat(config) -> dict:
-    return {key: value for key, value in config.items(preserve_field_references=False)} | {
-        f"{block}.{key}": value for block, values in config.to_dict().items()
-        if isinstance(values, dict) for key, value in values.items()}
+    """Values by dotted key."""
+    return {f"{block}.{key}": value for block, values in config.to_dict().items()
+            if isinstance(values, dict) for key, value in values.items()} | {"seed": config.seed}
 
 
 def noise_of(name: str) -> Dataset:
@@ -72,6 +72,19 @@ def test_docstring_is_the_experiments_card(name):
         assert "--workdir=" in module.__doc__
 
 
+@pytest.fixture
+def fast_compilation():
+    """Large networks take few steps here: compile them fast rather than well."""
+    option = "jax_disable_most_optimizations"
+    before = jax.config.values.get(option)
+    if before is not None:
+        jax.config.update(option, True)
+    yield
+    if before is not None:
+        jax.config.update(option, before)
+
+
+@pytest.mark.usefixtures("fast_compilation")
 @pytest.mark.parametrize("name", CONFIGS)
 def test_smoke_variant_trains(name, tmp_path, monkeypatch):
     config = load(name, "smoke")
@@ -79,8 +92,7 @@ def test_smoke_variant_trains(name, tmp_path, monkeypatch):
     config.training.n_devices = 1
     if config.data.name in SHAPES:
         monkeypatch.setattr(build, "build_data", lambda data, *, seed: noise_of(data.name))
-    with jax.disable_most_optimizations(True) if False else jax_fast():
-        figures = train(config.lock(), str(tmp_path))
+    figures = train(config.lock(), str(tmp_path))
     assert figures["steps"] == config.training.steps >= 2
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     nll = [row["train/nll"] for row in rows if "train/nll" in row]
