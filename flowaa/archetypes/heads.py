@@ -32,8 +32,8 @@ class ClassDense(nn.Module):
     @nn.compact
     def __call__(self, x: Array, label: Array | None) -> Array:
         """Maps x [B, D] of classes label [B] to [B, n_outputs]."""
-        scale = self.gain**2
-        init = nn.initializers.variance_scaling(scale, "fan_in", "truncated_normal", batch_axis=(0,))
+        init = nn.initializers.variance_scaling(
+            self.gain**2, "fan_in", "truncated_normal", batch_axis=(0,))
         n_sets = max(self.n_classes, 1)
         kernel = self.param("kernel", init, (n_sets, x.shape[-1], self.n_outputs))
         bias = self.param("bias", nn.initializers.zeros, (n_sets, self.n_outputs))
