@@ -15,10 +15,10 @@ def get_config(variant: str = "") -> ConfigDict:
     config.data.n_rows = 21_000
 
     config.flow.reshape = ("haar", "haar", "flatten")
-    config.flow.n_blocks = (2, 4, 4)
-    config.flow.width = (16, 32, 256)
+    config.flow.n_blocks = (1, 4, 2)
+    config.flow.width = (16, 48, 256)
     config.flow.depth = (2, 2, 2)
-    config.flow.kernel_sizes = ((3,), (1, 3), (1,))
+    config.flow.kernel_sizes = (((3, 1, 1),), ((3, 1, 1),), (1,))
     config.flow.split_off = (0.0, 0.0, 0.0)
     config.flow.conditional = True
 
@@ -27,9 +27,11 @@ def get_config(variant: str = "") -> ConfigDict:
     config.archetypes.side = "scores"
     config.archetypes.start = "side"
     config.archetypes.nll_weight = 1.0
-    config.archetypes.archetype_weight = 1.0
-    config.archetypes.reconstruction_weight = 1.0
-    config.archetypes.side_weight = 20.0
+    config.archetypes.archetype_weight = 0.1
+    config.archetypes.reconstruction_weight = 10.0
+    config.archetypes.side_weight = 500.0
+
+    config.optimizer.clip_norm = 20.0
 
     config.training.batch_size = 64
     config.training.steps = 2_000

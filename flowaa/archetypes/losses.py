@@ -23,51 +23,36 @@ def safe_norm(x: Array) -> Array:
 
 
 def selected_weights(
-    selection_logits: Array, weights: Array, group: Array | None = None,
-    axis_name: str | None = None,
-) -> tuple[Array, Array]:
-    """B A [G, K, K] of the global batch: what the examples that make up each archetype are made of.
+    selection_logits: Array, weights: Array, axis_name: str | None = None
+) -> Array:
+    """B A [K, K] of the global batch: what the examples that make up each archetype are made of.
 
     Args:
         selection_logits: [B, K]; their softmax over all examples is B (thesis eq. 2.13).
         weights: A [B, K].
-        group: [B, G] one-hot: archetypes of a group are made of its examples alone; None for one
-            group.
         axis_name: mapped axis that holds the rest of the batch.
-
-    Returns:
-        B A, its rows summing to one, and [G] bool, whether the batch has examples of the group.
     """
-    if group is None:
-        group = jnp.ones((len(weights), 1), weights.dtype)
-
-    def total(value: Array) -> Array:
-        return value if axis_name is None else lax.psum(value, axis_name)
-
     # A shift that all examples share changes no softmax, and so needs no gradient.
     largest = lax.stop_gradient(selection_logits.max(0))
     if axis_name is not None:
         largest = lax.pmax(largest, axis_name)
-    share = jnp.einsum("bg,bk->gbk", group, jnp.exp(selection_logits - largest))
-    mass = total(share.sum(1))
-    mixed = total(jnp.einsum("gbk,bj->gkj", share, weights))
-    present = total(group.sum(0)) > 0
-    # A group far behind the others can underflow; its archetypes then wait for a better batch.
-    return mixed / jnp.maximum(mass, jnp.finfo(mass.dtype).tiny)[..., None], present
+    share = jnp.exp(selection_logits - largest)
+    mixed, mass = share.T @ weights, share.sum(0)
+    if axis_name is not None:
+        mixed, mass = lax.psum((mixed, mass), axis_name)
+    return mixed / mass[:, None]
 
 
 def archetype_loss(
-    selection_logits: Array, weights: Array, vertices: Array, group: Array | None = None,
-    axis_name: str | None = None,
+    selection_logits: Array, weights: Array, vertices: Array, axis_name: str | None = None
 ) -> Array:
     """mean_j ‖(B A Z − Z)_j‖ []: archetypes are mixtures of examples (thesis eq. 2.12, 2.13).
 
-    Keller et al. 2020 (IJCV), the loss ℓ_AT. Arguments as for `selected_weights`, and vertices
-    Z [K, L].
+    Keller et al. 2020 (IJCV), the loss ℓ_AT. Z are the vertices [K, L]; the other arguments are as
+    for `selected_weights`.
     """
-    mixed, present = selected_weights(selection_logits, weights, group, axis_name)
-    distance = safe_norm(mixed @ vertices - vertices).mean(-1)
-    return jnp.where(present, distance, 0.0).sum() / present.sum()
+    mixed = selected_weights(selection_logits, weights, axis_name)
+    return safe_norm(mixed @ vertices - vertices).mean()
 
 
 def mean_square(found: Array, wanted: Array) -> Array:
@@ -90,7 +75,8 @@ def prototype_loss(
     """Mean square distance [] per dimension of the simplex's centre from the typical latent.
 
     A prototype is the typical example of its class (thesis 2.3): the mean latent. Arguments: the
-    centre's latents [G, D], one a group, latents t [B, D]; the others as for `selected_weights`.
+    centre's latents [G, D], one a group, latents t [B, D], and which group each is of, one-hot
+    [B, G]; None for one group. The mean is over the groups that the batch has examples of.
     """
     if group is None:
         group = jnp.ones((len(t), 1), t.dtype)

@@ -112,8 +112,9 @@ def archetype_objective(
         if weights.archetype:
             selection = call(heads, "selection_logits", params["heads"], encoded.t, batch.y)
             vertices = call(heads, "vertices", params["heads"])
-            terms["archetype"] = losses.archetype_loss(
-                selection, mixed, vertices, _group(heads, batch.y), AXIS)
+            # Over examples of all classes, also where each has its own archetypes: a class's few in
+            # a batch hold no extreme ones, and weights would be stretched to make up for them.
+            terms["archetype"] = losses.archetype_loss(selection, mixed, vertices, AXIS)
         if weights.reconstruction:
             terms["reconstruction"] = losses.mean_square(found, encoded.y)
         if weights.latent_reconstruction:

@@ -115,17 +115,6 @@ def test_archetype_loss_is_the_equations(t):
     assert float(losses.archetype_loss(logits, weights, z)) == pytest.approx(expected, rel=1e-5)
 
 
-def test_archetype_loss_by_class_is_the_mean_over_the_classes_there_are(t):
-    random = np.random.default_rng(1)
-    logits = jnp.asarray(random.normal(size=(N, K)), jnp.float32)
-    weights = jnp.asarray(random.dirichlet(np.ones(K), N), jnp.float32)
-    z = jnp.asarray(regular_vertices(K), jnp.float32)
-    label = np.arange(N) % 2
-    found = losses.archetype_loss(logits, weights, z, jax.nn.one_hot(label, 3))  # no row of class 2
-    own = [losses.archetype_loss(logits[label == c], weights[label == c], z) for c in (0, 1)]
-    assert float(found) == pytest.approx(float(np.mean(own)), rel=1e-5)
-
-
 def test_archetype_loss_is_zero_and_its_gradient_finite_where_examples_are_archetypes():
     """The norm's gradient at zero is NaN; see `losses.safe_norm`."""
     weights, z = jnp.eye(K), jnp.asarray(regular_vertices(K), jnp.float32)
