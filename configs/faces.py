@@ -28,8 +28,9 @@ def get_config(variant: str = "") -> ConfigDict:
     config.archetypes.start = "side"
     config.archetypes.nll_weight = 1.0
     config.archetypes.archetype_weight = 0.1
-    config.archetypes.reconstruction_weight = 10.0
-    config.archetypes.side_weight = 500.0
+    config.archetypes.reconstruction_weight = 3.0
+    config.archetypes.side_weight = 100.0
+    config.archetypes.warm_up_steps = 500
 
     config.optimizer.clip_norm = 20.0
 
