@@ -26,14 +26,13 @@ def get_config(variant: str = "") -> ConfigDict:
     config.archetypes.sets = "per_class"
     config.archetypes.side = "scores"
     config.archetypes.start = "side"
-    config.archetypes.nll_weight = 1.0
+    config.archetypes.nll_weight = 10.0
     config.archetypes.archetype_weight = 0.1
-    config.archetypes.reconstruction_weight = 3.0
+    config.archetypes.reconstruction_weight = 1.0
     config.archetypes.side_weight = 100.0
-    config.archetypes.warm_up_steps = 500
 
     config.optimizer.clip_norm = 20.0
 
     config.training.batch_size = 64
-    config.training.steps = 2_000
+    config.training.steps = 1_200
     return default.finish(config, variant)
