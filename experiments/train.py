@@ -79,7 +79,8 @@ def train(config: ConfigDict, workdir: str) -> dict[str, float]:
 
         summary |= archetype_figures(run, dataset)
     folder.write_summary(summary)
-    _save_samples(folder.figures, run, dataset)
+    if run.params is not None:
+        _save_samples(folder.figures, run, dataset)
     return summary
 
 

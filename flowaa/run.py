@@ -63,9 +63,10 @@ def run_of(config: ConfigDict, spec: DataSpec, params: Params, step: int) -> "Ru
     """The run that trained these parameters."""
     density = build.build_density(config, spec)
     model = build.build_archetypes(config, spec, density)
-    flow_params = params if model is None else params["flow"]
-    return Run(config, spec, density, flow_params, step, model,
-               None if model is None else params)
+    if model is None:
+        return Run(config, spec, density, params, step)
+    has_flow = config.archetypes.bottleneck == "flow"
+    return Run(config, spec, density, params["flow"] if has_flow else None, step, model, params)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +81,7 @@ class Run:
     config: ConfigDict  # locked
     spec: DataSpec
     density: Density
-    params: Params
+    params: Params | None  # the flow's; None where a variational bottleneck takes its place
     step: int  # of the checkpoint
     archetype_model: ArchetypeModel | None = None
     archetype_params: Params | None = None  # of flow and heads
@@ -88,20 +89,20 @@ class Run:
     def encode(self, x: Any, label: Any = None) -> tuple[Array, Array]:
         """Latent z [B, D] of x [B, *shape], and log|det dz/dx| [B] in data units."""
         x = self._examples(x)
-        return self._encode(self.params, x, self._labels(label, len(x)))
+        return self._encode(self._flow, x, self._labels(label, len(x)))
 
     def decode(self, z: Any, label: Any = None) -> Array:
         """Examples [B, *shape] in data units of latents z [B, D]."""
         z = jnp.asarray(z, jnp.float32)
         if z.ndim != 2 or z.shape[1] != self.density.flow.n_dims:
             raise UserError(f"z has shape {z.shape}, not [B, {self.density.flow.n_dims}]")
-        return self._decode(self.params, z, self._labels(label, len(z)))
+        return self._decode(self._flow, z, self._labels(label, len(z)))
 
     def log_prob(self, x: Any, label: Any = None, key: Array | None = None) -> Array:
         """log p(x) [B] in nats."""
         x = self._examples(x)
         noise = MIDDLE_OF_LEVEL if key is None else self.density.noise(key, jnp.arange(len(x)))
-        return self._log_prob(self.params, x, self._labels(label, len(x)), noise)
+        return self._log_prob(self._flow, x, self._labels(label, len(x)), noise)
 
     def bits_per_dim(self, x: Any, label: Any = None, key: Array | None = None) -> float:
         """Mean of -log p(x) / (D ln 2)."""
@@ -114,12 +115,12 @@ class Run:
             raise UserError(f"n is {n}; ask for at least one draw")
         if not temperature >= 0:
             raise UserError(f"temperature is {temperature}; it must be 0 or larger")
-        return self._sample(self.params, key, n, self._labels(label, n), temperature)
+        return self._sample(self._flow, key, n, self._labels(label, n), temperature)
 
     def distribution(self, label: int | None = None) -> DensityDistribution:
         """The density of one example as a distrax distribution."""
         self._labels(label, 1)
-        return DensityDistribution(self.density, self.params, label)
+        return DensityDistribution(self.density, self._flow, label)
 
     @property
     def archetypes(self) -> Array:
@@ -152,6 +153,13 @@ class Run:
             raise UserError("this run has no archetypes; train with "
                             "--config.archetypes.n_archetypes=3 or another number")
         return self.archetype_model
+
+    @property
+    def _flow(self) -> Params:
+        if self.params is None:
+            raise UserError("this run has no flow: archetypes.bottleneck=variational encodes to "
+                            "weights alone; see archetype_weights and decode_weights")
+        return self.params
 
     @property
     def _heads(self) -> Params:
