@@ -1,6 +1,7 @@
 """What every command shares: flags to a config, and errors that end in one line."""
 
 import difflib
+import functools
 import importlib.util
 import itertools
 import sys
@@ -28,15 +29,21 @@ def define_config() -> flags.FlagHolder:
     return holder
 
 
+@functools.cache
+def define_workdir() -> flags.FlagHolder:
+    """Declares `--workdir`, which several commands have: one flag, however often."""
+    return flags.DEFINE_string("workdir", None, "Folder of the run; training makes it.")
+
+
 def run(main: Callable[[], None]) -> None:
     """Parses the flags and calls `main`; a user's error ends in one line and exit status 2.
 
     Args:
         main: the command's body; it reads its flags itself.
     """
-    if "config" in flags.FLAGS:
+    for shared in {"config", "workdir"} & set(flags.FLAGS):
         # Else `--help` shows only the flags that the command's own module declares.
-        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS["config"])
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[shared])
 
     def guarded(argv: Sequence[str]) -> None:
         if len(argv) > 1:
