@@ -8,8 +8,8 @@ components 0.0055), 2.687 bits/dim (the flow alone, `--config.archetypes.n_arche
 `--config.archetypes.side=none --config.archetypes.start=linear` leaves the scores out;
 `--config.archetypes.bottleneck=variational --config.archetypes.start=random` is the baseline.
 
-Half the nuisance of the data's default: at 1, the mean face of a character at given weights is off by
-0.0098, as five principal components are, so that no method could reconstruct better from weights.
+Half the nuisance of the data's default: at 1, the mean face of a character at given weights is off
+by 0.0098, as five principal components are: no method could reconstruct better from weights.
 """
 
 from ml_collections import ConfigDict
