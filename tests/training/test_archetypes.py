@@ -160,11 +160,11 @@ def test_a_pretrained_flow_of_another_shape_is_refused(tmp_path):
 def test_variational_baseline_has_weights_and_no_flow(tmp_path):
     config = config_of(**KELLER, **{"archetypes.bottleneck": "variational",
                                     "archetypes.start": "random", "training.steps": 40,
-                                    "archetypes.variational_width": 32,
+                                    "archetypes.variational_width": 32, "data.nonlinear": False,
                                     "optimizer.learning_rate": 0.01, "optimizer.warmup_steps": 0})
     train(config, str(tmp_path))
     squares = [row["train/reconstruction"] for row in rows(tmp_path) if "train/nll" in row]
-    assert np.mean(squares[-10:]) < 0.8 * np.mean(squares[:10])
+    assert np.median(squares[-10:]) < 0.8 * np.median(squares[:10])
     run = flowaa.load_run(tmp_path)
     x = run.decode_weights(np.eye(K))
     np.testing.assert_allclose(run.archetype_weights(x).sum(1), 1.0, atol=1e-5)
