@@ -1,5 +1,7 @@
 """Runs with archetypes: what they give, how they are staged, and what can be wrong with them."""
 
+import signal
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,11 +13,14 @@ from flowaa.archetypes.comparison import match, weight_error
 from flowaa.archetypes.heads import ArchetypeHeads
 from flowaa.archetypes.warm_start import Known, warm_start
 from flowaa.errors import UserError
-from tests.training.tiny import config_of, image_config, rows, summary, train
+from flowaa.training.loop import TrainingInterrupted
+from tests.training.test_resume import at_step
+from tests.training.tiny import config_of, image_config, rows, state_at, summary, train
 
 pytestmark = pytest.mark.usefixtures("no_figures")
 K = 3
 KELLER = {"data.name": "keller", "archetypes.n_archetypes": K}
+WARM_UP = config_of(**KELLER, **{"archetypes.warm_up_steps": 4, "optimizer.ema_decay": 0.9})
 
 
 @pytest.fixture(scope="module")
@@ -118,19 +123,36 @@ def test_scores_of_data_that_has_none(tmp_path):
               str(tmp_path))
 
 
-def test_heads_wait_while_the_flow_warms_up(tmp_path):
+@pytest.fixture(scope="module")
+def warmed_up(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("warmed_up")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("experiments.train._save_curves", lambda folder, rows: None)
+        train(WARM_UP, str(folder))
+    return folder
+
+
+def test_heads_wait_while_the_flow_warms_up(warmed_up, tmp_path):
     """Until archetypes join, only the likelihood is trained; then they start from the latents."""
-    config = config_of(**KELLER, **{"archetypes.warm_up_steps": 4})
-    train(config, str(tmp_path))
-    metrics = rows(tmp_path)
+    metrics = rows(warmed_up)
     assert all("train/archetype" not in row for row in metrics[:4])
     assert all("train/archetype" in row for row in metrics[4:8])
-    flow_alone = config_of(**{**KELLER, "archetypes.n_archetypes": 0})
-    train(flow_alone, str(tmp_path / "alone"))
-    alone = rows(tmp_path / "alone")
-    assert metrics[0]["train/nll"] == pytest.approx(alone[0]["train/nll"], rel=1e-4)
+    train(config_of(**{**KELLER, "archetypes.n_archetypes": 0}), str(tmp_path))
+    assert metrics[0]["train/nll"] == pytest.approx(rows(tmp_path)[0]["train/nll"], rel=1e-4)
     # As linear archetypes reconstruct, not as random layers do.
     assert metrics[4]["train/reconstruction"] < 0.3
+
+
+@pytest.mark.parametrize("stop", [4, 6])
+def test_a_run_stopped_where_archetypes_join_or_after_ends_the_same(
+    stop, warmed_up, tmp_path, monkeypatch
+):
+    at_step(monkeypatch, stop, lambda: signal.raise_signal(signal.SIGTERM))
+    with pytest.raises(TrainingInterrupted):
+        train(WARM_UP, str(tmp_path))
+    train(WARM_UP, str(tmp_path))
+    for found, expected in zip(state_at(tmp_path, 8), state_at(warmed_up, 8), strict=True):
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_a_frozen_flow_is_the_pretrained_one(tmp_path):
