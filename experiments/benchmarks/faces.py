@@ -13,7 +13,7 @@ from experiments import train as train_command
 _VARIANTS: dict[str, dict[str, object]] = {
     "scores": {},
     "unsupervised": {"archetypes.side": "none", "archetypes.start": "linear"},
-    "variational": {"archetypes.bottleneck": "variational", "archetypes.start": "random"},
+    "variational": {"archetypes.bottleneck": "variational"},
     "flow_alone": {"archetypes.n_archetypes": 0},
 }
 _FIGURES = ("weight_mae", "weight_mae_linear", "reconstruction_mse", "reconstruction_mse_pca",

@@ -72,9 +72,10 @@ def warm_start(heads: ArchetypeHeads, params: Any, known: Known, *, seed: int) -
                          np.append(logits.bias, logits.bias.min() - 2.0))
     params["to_weights"] = _layer(params["to_weights"], [logits.after(mean) for mean in means])
     params["to_selection"] = _layer(params["to_selection"], [sharp.after(mean) for mean in means])
-    params["to_latent"] = _layer(params["to_latent"], [
-        _least_squares(_rows(points, own, index), _rows(t, own, index))
-        for index in range(len(means))])
+    if t.shape[1] == heads.n_dims:  # else what is decoded is not what the rows are seen by
+        params["to_latent"] = _layer(params["to_latent"], [
+            _least_squares(_rows(points, own, index), _rows(t, own, index))
+            for index in range(len(means))])
     if heads.n_side and known.side is not None:
         params["to_side"] = _layer(params["to_side"], [
             _least_squares(_rows(points, own, index), _rows(known.side, own, index))

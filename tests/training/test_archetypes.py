@@ -181,7 +181,7 @@ def test_a_pretrained_flow_of_another_shape_is_refused(tmp_path):
 
 def test_variational_baseline_has_weights_and_no_flow(tmp_path):
     config = config_of(**KELLER, **{"archetypes.bottleneck": "variational",
-                                    "archetypes.start": "random", "training.steps": 40,
+                                    "archetypes.start": "side", "training.steps": 40,
                                     "archetypes.variational_width": 32, "data.nonlinear": False,
                                     "optimizer.learning_rate": 0.01, "optimizer.warmup_steps": 0})
     train(config, str(tmp_path))
