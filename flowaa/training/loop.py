@@ -100,11 +100,11 @@ def train(
         device_bytes=options.device_bytes, devices=options.devices,
     )
     checkpoints = Checkpoints(folder.checkpoints, keep=options.keep_checkpoints)
-    state = _first_state(problem, dataset.train, batches.order.indices(0), options, key)
-    found = checkpoints.restore_newest(state)
-    if found is not None:
-        state = found[1]
-    step = int(state.step)
+    create, arguments = _creation(
+        problem, dataset.train, batches.order.indices(0), options, key)
+    like = create.eval_shape(*arguments)
+    found = checkpoints.restore_newest(like)
+    step = 0 if found is None else found[0]
     log = MetricsLog(folder, step)
     evaluate = Evaluation(problem, options)
 
@@ -112,7 +112,9 @@ def train(
     guard, loss = problem.guard, problem.loss
     if guard is not None and any(_GIVEN_UP in row for row in log.rows):
         loss, guard = guard.stored_loss, None
-    call = _compile(loss, problem, batches, options)
+    call = _compile(loss, problem, batches, options, like, key)
+    # Made while the call is compiled.
+    state = create(*arguments) if found is None else found[1]
     device_state = parallel.replicate(state, options.devices)
     start = time.perf_counter() - log.wall_s
     pending: list[Metrics] = []
@@ -127,7 +129,7 @@ def train(
                 trusted, scalars = guard.check(parallel.unreplicate(device_state.params), x, y, key)
                 if not trusted:
                     scalars[_GIVEN_UP] = 1.0
-                    call = _compile(guard.stored_loss, problem, batches, options)
+                    call = _compile(guard.stored_loss, problem, batches, options, like, key)
                     guard = None
                 log.write(step, time.perf_counter() - start, scalars)
             device_state, metrics = call(
@@ -157,7 +159,7 @@ def train(
             if stop and step < options.steps:
                 raise TrainingInterrupted(step)
     log.close()
-    return _finish(checkpoints, state, evaluate, dataset, key, log.wall_s, options)
+    return _finish(checkpoints, like, evaluate, dataset, key, log.wall_s, options)
 
 
 class Evaluation:
@@ -189,7 +191,8 @@ class Evaluation:
 
 
 def _compile(
-    loss: Loss, problem: Problem, batches: Batches, options: TrainingOptions
+    loss: Loss, problem: Problem, batches: Batches, options: TrainingOptions, like: TrainState,
+    key: jax.Array,
 ) -> parallel.TrainCall:
     """The compiled call of steps on this loss."""
 
@@ -197,7 +200,8 @@ def _compile(
         return train_step(state, batch, key, loss=loss, optimizer=problem.optimizer,
                           ema_decay=options.ema_decay)
 
-    return parallel.compile_training(step, batches, options.devices)
+    return parallel.compile_training(step, batches, options.devices, state=like, key=key,
+                                     n_steps=options.steps_per_call)
 
 
 def _rows(split: Split, indices: np.ndarray) -> tuple[Any, Any]:
@@ -205,18 +209,20 @@ def _rows(split: Split, indices: np.ndarray) -> tuple[Any, Any]:
     return np.asarray(split.x[indices]), None if split.y is None else split.y[indices]
 
 
-def _first_state(
+def _creation(
     problem: Problem, split: Split, indices: np.ndarray, options: TrainingOptions, key: jax.Array
-) -> TrainState:
-    """The state before the first step; what depends on data is set from the first batch."""
+) -> tuple[Any, tuple[Any, ...]]:
+    """What makes the state before the first step, and its arguments.
+
+    What depends on data is set from the first batch.
+    """
     x, y = _rows(split, indices)
-    init_key = jax.random.fold_in(key, 2**31 - 2)
 
     def create(key: jax.Array, x: Any, y: Any) -> TrainState:
         params = problem.init(key, x, y)
         return create_state(params, problem.optimizer, with_ema=options.ema_decay > 0)
 
-    return parallel.compile_once(create)(init_key, x, y)
+    return parallel.compile_once(create), (jax.random.fold_in(key, 2**31 - 2), x, y)
 
 
 def _finish(
