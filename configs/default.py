@@ -56,6 +56,31 @@ def get_config(variant: str = "") -> ConfigDict:
     likelihood.logit_alpha = 0.0  # discrete data: > 0 maps x to logit(alpha + (1 - 2 alpha) x)
     likelihood.evaluation_samples = 1  # K > 1: also report the K-sample importance bound
 
+    config.archetypes = archetypes = ConfigDict()
+    archetypes.n_archetypes = 0  # K, vertices of the simplex in the latent space; 0 = a flow alone
+    archetypes.vertices = "fixed"  # fixed | learned, e.g. for a flow that was trained before
+    archetypes.sets = "shared"  # shared | per_class: archetypes of all classes, or of each its own
+    archetypes.prototype = False  # a further point in the centre that examples are mixtures of
+    archetypes.overshoot = 0.0  # how far below 0 weights may go; above 1, K - 1 times as far
+    archetypes.weight_norm = False  # the heads' lengths and directions are learned apart
+    archetypes.weight_noise = 0.0  # standard deviation of noise on the weights, in training
+    archetypes.side = "none"  # what weights are to predict: none | label | scores (data with them)
+    # What the heads start from: random, or linear, the classical archetypes of the latents, or
+    # side, where weights start as the scores (K of them, which sum to one).
+    archetypes.start = "linear"
+    archetypes.start_rows = 4_000  # training rows that the start is computed from
+    archetypes.pretrained = ""  # a run of this flow alone whose parameters the flow starts from
+    archetypes.freeze_flow = False  # only the heads are trained
+    archetypes.warm_up_steps = 0  # of the flow alone before archetypes join
+    # Weights of the losses; 0 leaves one out.
+    archetypes.nll_weight = 0.1  # nats per dimension
+    archetypes.archetype_weight = 10.0  # distance of BAZ from Z; the vertices' norm is 1
+    archetypes.reconstruction_weight = 80.0  # mean square, in units of the data's variance
+    archetypes.latent_reconstruction_weight = 0.0  # mean square, of the latent instead
+    archetypes.side_weight = 1.0  # cross-entropy in nats, or mean square of scores
+    archetypes.prototype_weight = 0.0  # mean square distance of the centre from the mean latent
+    archetypes.volume_weight = 0.0  # log of the simplex's volume in the latent, per edge
+
     config.optimizer = optimizer = ConfigDict()
     optimizer.name = "adamw"  # adam | adamw
     optimizer.learning_rate = 1e-3  # the peak, after warm-up

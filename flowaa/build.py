@@ -4,6 +4,7 @@ Training and `load_run` build the same things from the same config and descripti
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -22,10 +23,17 @@ from flowaa.errors import UserError
 from flowaa.flow import Flow
 from flowaa.likelihood import Dequantise, Preprocessing, Standardise
 from flowaa.reversibility import with_memory
+from flowaa.training.archetype_objective import (
+    ArchetypeModel,
+    archetype_objective,
+    archetype_values,
+)
+from flowaa.training.archetype_options import ArchetypeOptions
 from flowaa.training.guard import ReversibilityGuard
 from flowaa.training.loop import Problem, TrainingOptions
 from flowaa.training.objective import evaluation_values, nll_loss
 from flowaa.training.parallel import local_devices
+from flowaa.training.state import Params
 
 
 def check_ranges(config: ConfigDict) -> None:
@@ -118,8 +126,24 @@ def build_density(config: ConfigDict, spec: DataSpec) -> Density:
     )
 
 
-def build_optimizer(optimizer: ConfigDict, *, steps: int) -> optax.GradientTransformation:
-    """The optax chain of `config.optimizer` for a run of `steps` steps."""
+def build_archetypes(
+    config: ConfigDict, spec: DataSpec, density: Density
+) -> ArchetypeModel | None:
+    """The heads of `config.archetypes` on a density, or None where the flow is trained alone."""
+    options = _archetype_options(config)
+    return options.model(spec, density) if options.n_archetypes else None
+
+
+def build_optimizer(config: ConfigDict) -> optax.GradientTransformation:
+    """The optax chain of `config.optimizer`; a frozen flow's parameters stay as they are."""
+    chain = _build_chain(config.optimizer, steps=config.training.steps)
+    if not (config.archetypes.n_archetypes and config.archetypes.freeze_flow):
+        return chain
+    parts = {"flow": "frozen", "heads": "trained"}
+    return optax.multi_transform({"frozen": optax.set_to_zero(), "trained": chain}, parts)
+
+
+def _build_chain(optimizer: ConfigDict, *, steps: int) -> optax.GradientTransformation:
     final = optimizer.learning_rate * optimizer.final_learning_rate_fraction
     warmup = min(optimizer.warmup_steps, steps // 2)
     schedules: dict[str, Callable[[], optax.Schedule]] = {
@@ -167,8 +191,20 @@ def build_options(config: ConfigDict) -> TrainingOptions:
     )
 
 
-def build_problem(config: ConfigDict, density: Density) -> Problem:
-    """What is trained: the density's negative log-likelihood."""
+def build_problem(
+    config: ConfigDict, density: Density, dataset: Dataset | None = None, flow_params: Params = None
+) -> Problem:
+    """What is trained: the density's negative log-likelihood, or archetypes too.
+
+    Args:
+        config: the run's.
+        density: the flow's.
+        dataset: the rows that archetypes start from.
+        flow_params: of a flow trained before, that archetypes are to be found in.
+    """
+    if config.archetypes.n_archetypes:
+        assert dataset is not None, "archetypes start from rows"
+        return _archetype_problem(config, density, dataset, flow_params)
     with_dropout = config.flow.dropout > 0
     guard = None
     if config.flow.memory == "reversible" and config.training.check_reversible_steps:
@@ -182,10 +218,46 @@ def build_problem(config: ConfigDict, density: Density) -> Problem:
         init=density.init,
         loss=nll_loss(density, with_dropout=with_dropout),
         values=evaluation_values(density, n_samples=config.likelihood.evaluation_samples),
-        optimizer=build_optimizer(config.optimizer, steps=config.training.steps),
+        optimizer=build_optimizer(config),
         n_dims=density.flow.n_dims,
         guard=guard,
     )
+
+
+def _archetype_problem(
+    config: ConfigDict, density: Density, dataset: Dataset, flow_params: Params
+) -> Problem:
+    """Archetypes and flow together, perhaps after the flow alone; or on a frozen flow."""
+    if config.training.check_reversible_steps:
+        raise UserError("training.check_reversible_steps: there is no such check with archetypes; "
+                        "set it to 0")
+    options = _archetype_options(config)
+    model = options.model(dataset.spec, density)
+    objective = functools.partial(archetype_objective, model, freeze_flow=options.freeze_flow,
+                                  with_dropout=config.flow.dropout > 0)
+
+    def init(key: jax.Array, x: Any, y: Any) -> Params:
+        params = model.init(key, x, y)
+        return params if flow_params is None else {**params, "flow": flow_params}
+
+    return Problem(
+        init=init,
+        loss=objective(options.loss_weights),
+        values=archetype_values(model, options.loss_weights),
+        optimizer=build_optimizer(config),
+        n_dims=density.flow.n_dims,
+        phases=options.phases(objective, model, dataset.train, seed=config.seed),
+        selection="objective",
+    )
+
+
+def _archetype_options(config: ConfigDict) -> ArchetypeOptions:
+    options = ArchetypeOptions(**config.archetypes)
+    _check_choices("archetypes", options)
+    if options.warm_up_steps % config.training.steps_per_call:
+        raise UserError(f"archetypes.warm_up_steps is {options.warm_up_steps}; set it to a "
+                        f"multiple of training.steps_per_call={config.training.steps_per_call}")
+    return options
 
 
 def _build_preprocessing(likelihood: ConfigDict, spec: DataSpec) -> Preprocessing:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from tqdm import tqdm
@@ -51,6 +52,15 @@ class TrainingOptions:
 
 
 @dataclasses.dataclass(frozen=True)
+class Phase:
+    """From which step on a loss is trained, and what is done to the parameters before."""
+
+    first_step: int
+    loss: Loss
+    prepare: Callable[[Params], Params] | None = None  # on the host
+
+
+@dataclasses.dataclass(frozen=True)
 class Problem:
     """What is trained: pure functions, free of configs and files."""
 
@@ -60,6 +70,13 @@ class Problem:
     optimizer: optax.GradientTransformation
     n_dims: int
     guard: ReversibilityGuard | None = None
+    phases: tuple[Phase, ...] = ()  # by first step, the first at 0; none = `loss` all along
+    selection: str = "bits_per_dim"  # the figure on validation that chooses the best state
+
+    def phase_at(self, step: int) -> Phase:
+        """The phase that step `step` + 1 belongs to."""
+        phases = self.phases or (Phase(0, self.loss),)
+        return [phase for phase in phases if phase.first_step <= step][-1]
 
 
 class TrainingInterrupted(Exception):
@@ -109,13 +126,13 @@ def train(
     evaluate = Evaluation(problem, options)
 
     # A run that gave reversible training up before it was interrupted does not take it up again.
-    guard, loss = problem.guard, problem.loss
+    guard, phase = problem.guard, problem.phase_at(step)
     if guard is not None and any(_GIVEN_UP in row for row in log.rows):
-        loss, guard = guard.stored_loss, None
-    call = _compile(loss, problem, batches, options, like, key)
+        phase, guard = dataclasses.replace(phase, loss=guard.stored_loss), None
+    call = _compile(phase.loss, problem, batches, options, like, key)
     # Made while the call is compiled.
     state = create(*arguments) if found is None else found[1]
-    device_state = parallel.replicate(state, options.devices)
+    device_state = parallel.replicate(_enter(phase, step, state), options.devices)
     start = time.perf_counter() - log.wall_s
     pending: list[Metrics] = []
     with (
@@ -137,8 +154,10 @@ def train(
             )
             step += options.steps_per_call
             pending.append(metrics)
+            next_phase = problem.phase_at(step)
             scalars = {}
-            if step % options.log_every_steps == 0 or step == options.steps:
+            is_logged = step % options.log_every_steps == 0 or next_phase.first_step == step
+            if is_logged or step == options.steps:
                 scalars = {f"train/{name}": value for name, value in _mean(pending).items()}
                 pending = []
                 _check_finite(scalars, step)
@@ -149,7 +168,7 @@ def train(
                 params = device_state.evaluation_params
                 figures = evaluate(params, dataset.validation, key)
                 scalars |= {f"validation/{name}": value for name, value in figures.items()}
-                selection = figures["bits_per_dim"]
+                selection = figures[problem.selection]
             if scalars:
                 log.write(step, time.perf_counter() - start, scalars)
             if selection is not None or stop:
@@ -158,6 +177,10 @@ def train(
                 on_evaluation(log.rows)
             if stop and step < options.steps:
                 raise TrainingInterrupted(step)
+            if next_phase.first_step == step and step < options.steps:
+                state = _enter(next_phase, step, parallel.unreplicate(device_state))
+                device_state = parallel.replicate(state, options.devices)
+                call = _compile(next_phase.loss, problem, batches, options, like, key)
     log.close()
     return _finish(checkpoints, like, evaluate, dataset, key, log.wall_s, options)
 
@@ -171,7 +194,7 @@ class Evaluation:
         self._n_dims = problem.n_dims
 
     def __call__(self, params: Params, split: Split, key: jax.Array) -> dict[str, float]:
-        """Figures of replicated params: `nll` in nats, `bits_per_dim`, and their bounds."""
+        """Figures of replicated params: those of `Problem.values`, and of each nll its bits/dim."""
         totals: dict[str, float] = {}
         key = jax.random.fold_in(key, 2**31 - 1)  # apart from every step's
         batch_size = self._options.batch_size
@@ -184,7 +207,7 @@ class Evaluation:
             for name, value in parallel.unreplicate(sums).items():
                 totals[name] = totals.get(name, 0.0) + float(value)
         figures = {name: total / len(split) for name, total in totals.items()}
-        for name in list(figures):
+        for name in [name for name in figures if "nll" in name]:
             bits = figures[name] / (self._n_dims * np.log(2.0))
             figures[name.replace("nll", "bits_per_dim")] = bits
         return figures
@@ -202,6 +225,17 @@ def _compile(
 
     return parallel.compile_training(step, batches, options.devices, state=like, key=key,
                                      n_steps=options.steps_per_call)
+
+
+def _enter(phase: Phase, step: int, state: TrainState) -> TrainState:
+    """The state that a phase begins with; a state from within the phase stays as it is."""
+    if step != phase.first_step or phase.prepare is None:
+        return state
+    params = phase.prepare(state.params)
+    ema_params = state.ema_params
+    if ema_params is not None:  # what was averaged was made anew
+        ema_params = jax.tree.map(jnp.copy, params)
+    return TrainState(state.step, params, state.opt_state, ema_params)
 
 
 def _rows(split: Split, indices: np.ndarray) -> tuple[Any, Any]:
