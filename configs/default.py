@@ -107,6 +107,33 @@ def get_config(variant: str = "") -> ConfigDict:
     training.n_devices = 0  # 0 = all local devices
     training.compilation_cache = "~/.cache/flowaa"  # "" = off
 
+    # What `experiments.detect` trains on a finished run; `--detector.KEY=VALUE` overrides.
+    config.detector = detector = ConfigDict()
+    detector.kind = "discriminator"  # discriminator: real or not | classifier: classes, with doubt
+    detector.network = "dense"  # dense | conv (images)
+    detector.width = 128  # features of hidden layers; of conv, channels of the first
+    detector.depth = 3  # hidden layers; of conv, halvings of the resolution
+    detector.spectral_norm = False  # divides weights by their largest singular value
+    detector.rejects = False  # classifier: outliers are a class of their own
+    detector.confidence_weight = 1.0  # classifier: of outliers in the loss
+    # shell, gumbel (drawn by the flow), box, noise, permutation, mixup (of the data); their shares
+    detector.sources = ("shell",)
+    detector.shares = (1.0,)
+    detector.extremeness = (1e2, 1e8)  # return periods of the flow's outliers, nearest and furthest
+    detector.box_margin = 0.5  # of the data's range on each side
+    detector.noise = 1.0  # deviation, in deviations of the data
+    detector.reject_quantile = 0.01  # outliers more probable than this share of inliers: left out
+    # none | generator (a network that learns to make outliers look real, as in a GAN) | flow (the
+    # flow itself goes on learning to); both only with continuous data
+    detector.adversary = "none"
+    detector.learning_rate = 1e-3  # falls to 0 as a cosine
+    detector.weight_decay = 0.0
+    detector.batch_size = 256  # inliers, over all devices; as many outliers are made
+    detector.steps = 3_000
+    detector.steps_per_call = 1  # more pays for dense networks and flows
+    detector.log_every_steps = 100
+    detector.evaluate_every_steps = 500
+
     config.figures = figures = ConfigDict()
     figures.n_samples = 64
     figures.temperature = 1.0
@@ -122,6 +149,11 @@ def finish(config: ConfigDict, variant: str) -> ConfigDict:
         config.data.n_rows = 300
         config.flow.n_blocks = tuple(min(n_blocks, 2) for n_blocks in config.flow.n_blocks)
         config.flow.width = tuple(min(width, 32) for width in config.flow.width)
+        config.detector.steps = 4
+        config.detector.steps_per_call = min(config.detector.steps_per_call, 2)
+        config.detector.log_every_steps = 2
+        config.detector.evaluate_every_steps = 2
+        config.detector.batch_size = 16
         config.training.steps = 4
         config.training.steps_per_call = min(config.training.steps_per_call, 2)
         config.training.batch_size = 16

@@ -19,9 +19,12 @@ from flowaa.architecture import Architecture, Stage
 from flowaa.base_distribution import ClassMixture, StandardNormal
 from flowaa.data.dataset import Dataset, DataSpec
 from flowaa.density import Density
+from flowaa.detection.detector import Detector
+from flowaa.detection.networks import ConvNetwork, DenseNetwork
 from flowaa.errors import UserError
 from flowaa.flow import Flow
 from flowaa.likelihood import Dequantise, Preprocessing, Standardise
+from flowaa.outlier_mixture import OutlierMixture, adversary, outlier_mixture
 from flowaa.reversibility import with_memory
 from flowaa.training.archetype_objective import (
     ArchetypeModel,
@@ -29,6 +32,7 @@ from flowaa.training.archetype_objective import (
     archetype_values,
 )
 from flowaa.training.archetype_options import ArchetypeOptions
+from flowaa.training.detector_objective import DetectorProblem
 from flowaa.training.guard import ReversibilityGuard
 from flowaa.training.loop import Problem, TrainingOptions
 from flowaa.training.objective import evaluation_values, nll_loss
@@ -39,6 +43,11 @@ from flowaa.training.state import Params
 def check_ranges(config: ConfigDict) -> None:
     """Raises a `UserError` where a number of the config lies outside its range."""
     ranges.check_ranges({key: config[key] for key in ranges.RANGES})
+
+
+def check_detector_ranges(detector: ConfigDict) -> None:
+    """As `check_ranges`, of a `config.detector` by itself."""
+    ranges.check_ranges({f"detector.{key}": value for key, value in detector.items()})
 
 
 def build_data(data: ConfigDict, *, seed: int) -> Dataset:
@@ -222,6 +231,76 @@ def build_problem(
         n_dims=density.flow.n_dims,
         guard=guard,
     )
+
+
+def build_detector(
+    detector: ConfigDict, density: Density, flow_params: Params, dataset: Dataset
+) -> tuple[DetectorProblem, OutlierMixture, Problem]:
+    """A detector of `config.detector` on a trained flow, its outliers, and its training.
+
+    Raises:
+        UserError: a choice is not one there is, or the data does not fit it.
+    """
+    spec = dataset.spec
+    _check_detector(detector, density, spec)
+    n_classes = spec.n_classes if detector.kind == "classifier" else 0
+    n_logits = n_classes + detector.rejects if n_classes else 1
+    network = (ConvNetwork if detector.network == "conv" else DenseNetwork)(
+        n_logits, detector.width, detector.depth, detector.spectral_norm)
+    mixture = outlier_mixture(
+        density, flow_params, dataset, sources=tuple(detector.sources),
+        shares=tuple(detector.shares), extremeness=tuple(detector.extremeness),
+        box_margin=detector.box_margin, noise=detector.noise,
+        reject_quantile=detector.reject_quantile)
+    generator = None
+    if detector.adversary == "generator":
+        generator = DenseNetwork(density.flow.n_dims, detector.width, detector.depth)
+    of_detector = DetectorProblem(
+        Detector(network, spec.mean, spec.std, n_classes, bool(n_classes) and detector.rejects),
+        mixture, detector.confidence_weight, detector.adversary,
+        adversary(density, generator, detector.adversary), generator)
+    schedule = optax.cosine_decay_schedule(detector.learning_rate, detector.steps)
+    learned = optax.adamw(schedule, weight_decay=detector.weight_decay)
+    parts = {"network": "learned", "flow": "frozen"}
+    if detector.adversary != "none":
+        parts[detector.adversary] = "learned"
+    return of_detector, mixture, Problem(
+        init=lambda key, x, y: of_detector.init(key, x, flow_params),
+        loss=of_detector.loss(),
+        values=of_detector.values,
+        optimizer=optax.multi_transform(
+            {"learned": learned, "frozen": optax.set_to_zero()}, parts),
+        n_dims=density.flow.n_dims,
+        selection="loss",
+    )
+
+
+def build_detector_options(config: ConfigDict, detector: ConfigDict) -> TrainingOptions:
+    """How long and on what a run's detector is trained."""
+    return TrainingOptions(
+        batch_size=detector.batch_size, steps=detector.steps,
+        steps_per_call=detector.steps_per_call, log_every_steps=detector.log_every_steps,
+        evaluate_every_steps=detector.evaluate_every_steps,
+        keep_checkpoints=config.training.keep_checkpoints,
+        device_bytes=config.data.device_bytes, ema_decay=0.0, seed=config.seed,
+        devices=tuple(local_devices(config.training.n_devices)),
+    )
+
+
+def _check_detector(detector: ConfigDict, density: Density, spec: DataSpec) -> None:
+    choices = {"kind": ("discriminator", "classifier"), "network": ("dense", "conv"),
+               "adversary": ("none", "generator", "flow")}
+    for key, values in choices.items():
+        if detector[key] not in values:
+            raise UserError(f"detector.{key} is {detector[key]!r}; choose one of "
+                            f"{', '.join(values)}")
+    if detector.kind == "classifier" and not spec.n_classes:
+        raise UserError("detector.kind=classifier: the data has no labels; take discriminator")
+    if detector.network == "conv" and len(spec.shape) != 3:
+        raise UserError("detector.network=conv: the data has no images; take dense")
+    if detector.adversary != "none" and density.preprocessing.is_discrete:
+        raise UserError(f"detector.adversary={detector.adversary}: data with levels has no "
+                        "gradient; take none")
 
 
 def _archetype_problem(

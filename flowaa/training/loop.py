@@ -161,7 +161,7 @@ def train(
                 scalars = {f"train/{name}": value for name, value in _mean(pending).items()}
                 pending = []
                 _check_finite(scalars, step)
-                bar.set_postfix_str(f"{scalars['train/bits_per_dim']:.3f} bits/dim")
+                bar.set_postfix_str(_watched(scalars))
             bar.update(options.steps_per_call)
             selection = None
             if step % options.evaluate_every_steps == 0 or step == options.steps:
@@ -285,6 +285,13 @@ def _mean(metrics: list[Metrics]) -> dict[str, float]:
     """Means over calls of the first device's metrics (all devices have the same)."""
     on_host = [parallel.unreplicate(call) for call in metrics]
     return {name: float(np.mean([call[name] for call in on_host])) for name in on_host[0]}
+
+
+def _watched(scalars: dict[str, float]) -> str:
+    """What the progress bar shows."""
+    if "train/bits_per_dim" in scalars:
+        return f"{scalars['train/bits_per_dim']:.3f} bits/dim"
+    return f"loss {scalars['train/loss']:.4f}"
 
 
 def _check_finite(scalars: dict[str, float], step: int) -> None:
