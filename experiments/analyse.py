@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from flowaa.data.dataset import Dataset
     from flowaa.run import Run
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a run with archetypes.")
+_WORKDIR = command.define_workdir("Folder of a run with archetypes.")
 _LABEL = flags.DEFINE_integer("label", 0, "Class of the mixtures that are drawn, where there are "
                               "classes.", lower_bound=0)
 _TRIPLE = flags.DEFINE_list("triple", ["0", "1", "2"], "The three archetypes of the triangle.")

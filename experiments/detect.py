@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from flowaa.outlier_mixture import OutlierMixture
     from flowaa.run import Run
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
-_STEP = flags.DEFINE_integer("step", None, "Checkpoint; the best on validation by default.")
+_WORKDIR = command.define_workdir("Folder of the run.")
+_STEP = command.define_step()
 _NAME = flags.DEFINE_string("name", "discriminator", "Of the detector, and of its folder.")
 _DETECTOR = config_flags.DEFINE_config_dict("detector", default.get_config().detector)
 
@@ -176,10 +176,10 @@ def _save_plane(
     density = jax.jit(lambda x: outliers.marginal_log_prob(run.density, run.params, x))
     save_density(figures / "density.png", plane, np.asarray(density(points)), truth=truth, data=x)
     label = 0 if run.density.flow.n_condition_classes else None
-    save_grid_map(figures / "latent_grid.png", plane=Plane.around(x),
+    of_label = x if label is None or y is None else x[y[:1000] == label]
+    save_grid_map(figures / "latent_grid.png", plane=Plane.around(of_label, margin=0.2),
                   encode=lambda x: np.asarray(run.encode(x, label)[0]),
-                  decode=lambda z: np.asarray(run.decode(z, label)), data=x[
-                      slice(None) if label is None or y is None else y[:1000] == label])
+                  decode=lambda z: np.asarray(run.decode(z, label)), data=of_label)
 
 
 def _save_curves(folder: Path, rows: Any) -> None:

@@ -20,8 +20,8 @@ from flowaa.errors import UserError
 if TYPE_CHECKING:
     from flowaa.run import Run
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
-_STEP = flags.DEFINE_integer("step", None, "Checkpoint; the best on validation by default.")
+_WORKDIR = command.define_workdir("Folder of the run.")
+_STEP = command.define_step()
 _METHOD = flags.DEFINE_string(
     "method", "shell", "shell: at the latent radius that one draw in `extremeness` exceeds; "
     "gumbel: like the furthest of so many.")

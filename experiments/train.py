@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from absl import flags
 from ml_collections import ConfigDict
 
 from experiments import command
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from flowaa.run import Run
 
 _CONFIG = command.define_config()
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; made if it is not there.")
+_WORKDIR = command.define_workdir("Folder of the run; made if it is not there.")
 
 INTERRUPTED_STATUS = 130  # what a shell gives for Ctrl-C
 
