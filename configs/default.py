@@ -58,6 +58,10 @@ def get_config(variant: str = "") -> ConfigDict:
 
     config.archetypes = archetypes = ConfigDict()
     archetypes.n_archetypes = 0  # K, vertices of the simplex in the latent space; 0 = a flow alone
+    # What they are sought in: flow, or variational, a baseline: a dense encoder and decoder with a
+    # Gaussian posterior (Keller et al. 2020), of which config.flow says only whether it has labels.
+    archetypes.bottleneck = "flow"
+    archetypes.variational_width = 256  # hidden features of that encoder and decoder
     archetypes.vertices = "fixed"  # fixed | learned, e.g. for a flow that was trained before
     archetypes.sets = "shared"  # shared | per_class: archetypes of all classes, or of each its own
     archetypes.prototype = False  # a further point in the centre that examples are mixtures of
