@@ -49,6 +49,9 @@ def get_config(variant: str = "") -> ConfigDict:
     flow.memory = "stored"  # what backpropagation keeps: stored | remat | reversible
     flow.scan = False  # equal blocks in one compiled loop: for accelerators, slow on a CPU
     flow.dropout = 0.0  # of the subnets' hidden features, in training only
+    # float32 | bfloat16: the subnets' arithmetic, for accelerators. All else, log-dets included, is
+    # float32; what is decoded can be off by a bfloat16 rounding of a subnet's input, which is rare.
+    flow.subnet_dtype = "float32"
     flow.conditional = False  # condition every subnet on the class label
     flow.base = "normal"  # normal | class_mixture (learned means and scales, one Gaussian a class)
 
