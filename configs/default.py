@@ -123,7 +123,8 @@ def get_config(variant: str = "") -> ConfigDict:
     detector.spectral_norm = False  # divides weights by their largest singular value
     detector.rejects = False  # classifier: outliers are a class of their own
     detector.confidence_weight = 1.0  # classifier: of outliers in the loss
-    # shell, gumbel (drawn by the flow), box, noise, permutation, mixup (of the data); their shares
+    # shell, gumbel, simplex (drawn by the flow; the last in runs with archetypes), box, noise,
+    # permutation, mixup (of the data); and the share of each
     detector.sources = ("shell",)
     detector.shares = (1.0,)
     detector.extremeness = (1e2, 1e8)  # return periods of the flow's outliers, nearest and furthest

@@ -69,9 +69,12 @@ def detect(
     from flowaa.training import loop
     from flowaa.training.run_folder import RunFolder
 
+    if run.params is None:
+        raise UserError("this run has no flow to make outliers with; train one with "
+                        "archetypes.bottleneck=flow")
     build.check_detector_ranges(detector)
     of_detector, mixture, problem = build.build_detector(
-        detector, run.density, run.params, dataset)
+        detector, run.density, run.params, dataset, run.archetype_plane)
     options = build.build_detector_options(run.config, detector)
     batch_order(len(dataset.train), batch_size=options.batch_size, seed=options.seed,
                 n_devices=len(options.devices))

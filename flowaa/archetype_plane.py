@@ -56,8 +56,9 @@ def draw_exterior(
         plane: of the archetypes.
         key: a random key.
         n: draws.
-        extremeness: return period in draws of the coordinates' gauge, at least 1, a number. Where
-            one latent in so many does not even leave the simplex, draws lie just outside it.
+        extremeness: return period in draws of the coordinates' gauge, at least 1, a number or
+            [n]. Where one latent in so many does not even leave the simplex, draws lie just
+            outside it.
         label: [n] classes, or None where there is one set of corners.
         mean: of the latents' law, a number or [n, D].
         scale: its deviations, likewise.

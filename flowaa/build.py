@@ -16,6 +16,7 @@ import optax
 from ml_collections import ConfigDict
 
 from flowaa import ranges
+from flowaa.archetype_plane import ArchetypePlane
 from flowaa.architecture import Architecture, Stage
 from flowaa.base_distribution import ClassMixture, StandardNormal
 from flowaa.data.dataset import Dataset, DataSpec
@@ -235,7 +236,8 @@ def build_problem(
 
 
 def build_detector(
-    detector: ConfigDict, density: Density, flow_params: Params, dataset: Dataset
+    detector: ConfigDict, density: Density, flow_params: Params, dataset: Dataset,
+    plane: ArchetypePlane | None = None,
 ) -> tuple[DetectorProblem, OutlierMixture, Problem]:
     """A detector of `config.detector` on a trained flow, its outliers, and its training.
 
@@ -252,7 +254,7 @@ def build_detector(
         density, flow_params, dataset, sources=tuple(detector.sources),
         shares=tuple(detector.shares), extremeness=tuple(detector.extremeness),
         box_margin=detector.box_margin, noise=detector.noise,
-        reject_quantile=detector.reject_quantile)
+        reject_quantile=detector.reject_quantile, plane=plane)
     generator = None
     if detector.adversary == "generator":
         generator = DenseNetwork(density.flow.n_dims, detector.width, detector.depth)

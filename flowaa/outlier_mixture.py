@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from flowaa import extremes, outliers
+from flowaa.archetype_plane import ArchetypePlane
 from flowaa.bijectors.base import call
 from flowaa.data.dataset import Dataset
 from flowaa.data.pipeline import read_all
@@ -18,7 +19,7 @@ from flowaa.training.state import Params
 
 Array = jax.Array
 
-FROM_FLOW = ("shell", "gumbel")
+FROM_FLOW = ("shell", "gumbel", "simplex")
 AMBIENT = ("box", "noise", "permutation", "mixup")
 SOURCES = (*FROM_FLOW, *AMBIENT)
 
@@ -30,8 +31,9 @@ class OutlierMixture:
     """Makes outliers for a batch of inliers, half from here and half from there.
 
     From the flow: "shell", at radii even between those of two return periods; "gumbel", like the
-    furthest of a number of draws between both. In data space, without a model: "box", uniform in
-    the data's range, widened; "noise", "permutation" and "mixup" of the inliers.
+    furthest of a number of draws between both; "simplex", as far beyond the archetypes. In data
+    space, without a model: "box", uniform in the data's range, widened; "noise", "permutation" and
+    "mixup" of the inliers.
     """
 
     density: Density
@@ -40,6 +42,7 @@ class OutlierMixture:
     low: np.ndarray  # [*shape] of the box, data units
     high: np.ndarray
     noise: np.ndarray  # [*shape] deviation
+    plane: ArchetypePlane | None  # of the run's archetypes, for "simplex"
     threshold: float | None  # ln p of x above which an outlier is taken for an inlier, nats
 
     def __call__(self, flow_params: Params, key: Array, x: Array) -> tuple[Array, Array]:
@@ -55,8 +58,8 @@ class OutlierMixture:
         return made, (log_prob < self.threshold).astype(jnp.float32)
 
     def all_sources(self) -> tuple[str, ...]:
-        """Every source there is, in the mixture or not."""
-        return SOURCES
+        """Every source there is for this run, in the mixture or not."""
+        return tuple(name for name in SOURCES if name != "simplex" or self.plane is not None)
 
     def only(self, source: str) -> "OutlierMixture":
         """The same with one source alone."""
@@ -91,8 +94,8 @@ class OutlierMixture:
         period_key, key = jax.random.split(key)
         log_period = jax.random.uniform(
             period_key, (n,), minval=np.log(nearest), maxval=np.log(furthest))
-        return outliers.draw_latents(self.density, flow_params, key, n, method="gumbel",
-                                     extremeness=jnp.exp(log_period))
+        return outliers.draw_latents(self.density, flow_params, key, n, method=source,
+                                     extremeness=jnp.exp(log_period), plane=self.plane)
 
     def _as_data(self, x: Array) -> Array:
         """Levels where the data has levels: else a detector would know outliers by fractions."""
@@ -126,7 +129,7 @@ def adversary(
 def outlier_mixture(
     density: Density, flow_params: Params, dataset: Dataset, *, sources: tuple[str, ...],
     shares: tuple[float, ...], extremeness: tuple[float, float], box_margin: float,
-    noise: float, reject_quantile: float,
+    noise: float, reject_quantile: float, plane: ArchetypePlane | None = None,
 ) -> OutlierMixture:
     """A mixture for a data set.
 
@@ -142,6 +145,7 @@ def outlier_mixture(
         noise: deviation, in deviations of the data.
         reject_quantile: outliers that are more probable than this share of the inliers count
             nothing; 0 keeps all.
+        plane: of the run's archetypes, if it has any.
 
     Raises:
         UserError: an argument is out of range.
@@ -150,6 +154,9 @@ def outlier_mixture(
         if source not in SOURCES:
             raise UserError(f"detector.sources: there is no source {source!r}; choose of "
                             f"{', '.join(SOURCES)}")
+    if "simplex" in sources and plane is None:
+        raise UserError("detector.sources: simplex: this run has no archetypes; train with "
+                        "--config.archetypes.n_archetypes=3, or take shell or gumbel")
     if len(shares) != len(sources) or not sources or min(shares) < 0 or not sum(shares) > 0:
         raise UserError(f"detector.shares is {shares}; give one share, 0 or larger, for each of "
                         f"the sources {sources}")
@@ -169,4 +176,5 @@ def outlier_mixture(
         density, tuple((source, share / total) for source, share in zip(sources, shares,
                                                                         strict=True)),
         (float(extremeness[0]), float(extremeness[1])), low - margin, high + margin,
-        noise * np.broadcast_to(np.asarray(dataset.spec.std, np.float32), x.shape[1:]), threshold)
+        noise * np.broadcast_to(np.asarray(dataset.spec.std, np.float32), x.shape[1:]), plane,
+        threshold)

@@ -147,11 +147,12 @@ class Run:
         if n < 1:
             raise UserError(f"n is {n}; ask for at least one draw")
         labels = None if label is None else self._labels(label, n)
+        plane = self.archetype_plane
         z, labels = outliers.draw_latents(
             self.density, self._flow, key, n, method=method, extremeness=extremeness,
-            label=labels, plane=self._plane)
+            label=labels, plane=plane)
         x = self._decode(self._flow, z, labels)
-        return Outliers(x, z, labels, *self._numbers(self._flow, x, z, labels, self._plane))
+        return Outliers(x, z, labels, *self._numbers(self._flow, x, z, labels, plane))
 
     def distribution(self, label: int | None = None) -> DensityDistribution:
         """The density of one example as a distrax distribution."""
@@ -210,7 +211,8 @@ class Run:
         return labels
 
     @functools.cached_property
-    def _plane(self) -> ArchetypePlane | None:
+    def archetype_plane(self) -> ArchetypePlane | None:
+        """The plane through the archetypes in the latent space, where the run has both."""
         if self.archetype_model is None or self.params is None:
             return None
         heads = self.archetype_model.heads

@@ -91,8 +91,8 @@ def _classifier(flow: Run, dataset: Dataset, folder: Path, seed: int) -> dict[st
     """Accuracy beside Bayes's rule, and confidence far from all data."""
     detector = flow.config.detector.copy_and_resolve_references().unlock()
     detector.kind = "classifier"
-    # From just outside to as far as the far points: the return period grows as exp(r²/2).
-    detector.extremeness = (1e2, 1e300)
+    # What lies just outside comes from the flow, what lies far out from a box as wide as ±50.
+    detector.sources, detector.shares, detector.box_margin = ("shell", "box"), (1.0, 1.0), 8.0
     trained, params, _ = detect(flow, detector, dataset, folder)
     probabilities = jax.jit(
         lambda x: jax.numpy.exp(trained.class_log_probs(trained.logits(params, x))))

@@ -112,7 +112,7 @@ def gauge_return_level(n: ArrayLike, means: ArrayLike, deviations: ArrayLike) ->
     the sum of theirs, and in the tail nearly so. As `exterior_extremeness`, for any normal law.
 
     Args:
-        n: [] return period in draws, at least 1.
+        n: [...] return period in draws, at least 1.
         means: [..., K] of K·(1/K − a_i).
         deviations: [..., K] above 0.
 
@@ -132,7 +132,7 @@ def gauge_return_level(n: ArrayLike, means: ArrayLike, deviations: ArrayLike) ->
 
     # Beyond the furthest variable's own level for all K, the sum of K chances is below 1/n.
     score = normal.normal_quantile_from_log_survival(wanted - math.log(means.shape[-1]))
-    bounds = means + jnp.maximum(score, 0) * deviations
+    bounds = means + jnp.maximum(score, 0)[..., None] * deviations
 
     def halve(_: int, interval: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         low, high = interval

@@ -9,6 +9,7 @@ from scipy import stats
 
 import flowaa
 from flowaa import build, outliers
+from flowaa.archetype_plane import archetype_plane
 from flowaa.errors import UserError
 from flowaa.outlier_mixture import SOURCES, outlier_mixture
 from tests.training.tiny import config_of, train
@@ -56,7 +57,9 @@ def test_box_holds_the_data_and_its_margin(run, dataset):
 
 @pytest.mark.parametrize("source", SOURCES)
 def test_every_source_draws(run, dataset, source):
-    made, _ = mixture_of(run, dataset, sources=(source,))(run.params, KEY, dataset.train.x[:32])
+    corners = jax.numpy.array([[[1.0, 0.0], [-1.0, 0.5], [0.0, -1.0]]])
+    mixture = mixture_of(run, dataset, sources=(source,), plane=archetype_plane(corners))
+    made, _ = mixture(run.params, KEY, dataset.train.x[:32])
     assert np.isfinite(made).all()
     assert not np.allclose(made, dataset.train.x[:32])
 
@@ -94,6 +97,7 @@ def test_levels_stay_levels(run, dataset):
 
 @pytest.mark.parametrize(("changes", "message"), [
     ({"sources": ("shel",)}, "there is no source 'shel'; choose of shell, gumbel"),
+    ({"sources": ("simplex",)}, "this run has no archetypes"),
     ({"shares": (1.0, 2.0)}, "give one share"),
     ({"shares": (0.0,)}, "give one share"),
     ({"extremeness": (0.5, 10.0)}, "smallest and the largest return period, at least 1"),
