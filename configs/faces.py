@@ -1,6 +1,15 @@
 """Drawn faces and their six extreme expressions: the truth is known, nothing is downloaded.
 
 python -m experiments.train --config=configs/faces.py --workdir=runs/faces
+
+About ten minutes on two cores. Measured, seed 0, on the test set: mean absolute weight error 0.039
+(classical analysis of the pixels 0.265), mean square error of reconstruction 0.0047 (five principal
+components 0.0055), 2.687 bits/dim (the flow alone, `--config.archetypes.n_archetypes=0`: 2.747).
+`--config.archetypes.side=none --config.archetypes.start=linear` leaves the scores out;
+`--config.archetypes.bottleneck=variational --config.archetypes.start=random` is the baseline.
+
+Half the nuisance of the data's default: at 1, the mean face of a character at given weights is off
+by 0.0098, as five principal components are: no method could reconstruct better from weights.
 """
 
 from ml_collections import ConfigDict

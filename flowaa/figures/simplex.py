@@ -60,13 +60,13 @@ def save_image_triangle(path: Path | str, images: np.ndarray, weights: np.ndarra
     """Draws images [N, H, W, 1 or 3] at their mixtures [N, 3] of three corners."""
     points = weights @ corners(3)
     n_steps = round((np.sqrt(8 * len(weights) + 1) - 3) / 2)
-    half = 0.47 * np.sqrt(3) / n_steps  # of the distance between neighbours on the lattice
-    figure = new_figure(7.5, 7.0)
+    half = 0.48 * 1.5 / n_steps  # of the distance between the lattice's rows
+    figure = new_figure(7.5, 6.8)
     axes = figure.add_subplot()
     for image, (x, y) in zip(to_unit(images, value_range), points, strict=True):
         axes.imshow(np.broadcast_to(image, (*image.shape[:2], 3)), interpolation="nearest",
                     extent=(x - half, x + half, y - half, y + half))
-    _name_corners(axes, names, 1.0 + 1.6 * half)
+    _name_corners(axes, names, 1.0 + 1.6 * half, margin=half)
     axes.set_title(title, fontsize=11)
     save(figure, path)
 
@@ -111,18 +111,19 @@ def save_dirichlet_draws(path: Path | str, concentrations: Sequence[np.ndarray],
         title: a line above.
     """
     n_images = len(images[0])
-    figure = new_figure(2.6 + 0.8 * n_images, 2.4 * len(concentrations) + 0.4)
-    grid = figure.add_gridspec(len(concentrations), n_images + 3)
+    figure = new_figure(2.6 + 1.1 * n_images, 1.5 * len(concentrations) + 0.5)
+    grid = figure.add_gridspec(len(concentrations), n_images + 1,
+                               width_ratios=[2.3, *[1.0] * n_images])
     for row, concentration in enumerate(concentrations):
-        axes = figure.add_subplot(grid[row, :3])
+        axes = figure.add_subplot(grid[row, 0])
         _draw_density(axes, concentration)
         _draw_polygon(axes, names, font_size=7)
         points = draws[row] @ corners(3)
         axes.scatter(points[:, 0], points[:, 1], s=14, color="white", edgecolors="black",
                      linewidths=0.6)
-        axes.set_title(row_names[row], fontsize=9, pad=14)
+        axes.set_title(row_names[row], fontsize=9)
         for column, image in enumerate(to_unit(images[row], value_range)):
-            panel = figure.add_subplot(grid[row, 3 + column])
+            panel = figure.add_subplot(grid[row, 1 + column])
             panel.imshow(np.broadcast_to(image, (*image.shape[:2], 3)), interpolation="nearest")
             panel.set_axis_off()
     figure.suptitle(title, fontsize=11)
@@ -146,11 +147,14 @@ def _draw_polygon(axes: Axes, names: Sequence[str], font_size: int = 9) -> None:
     _name_corners(axes, names, 1.08, font_size)
 
 
-def _name_corners(axes: Axes, names: Sequence[str], radius: float, font_size: int = 9) -> None:
-    for name, (x, y) in zip(names, corners(len(names)), strict=True):
+def _name_corners(axes: Axes, names: Sequence[str], radius: float, font_size: int = 9,
+                  margin: float = 0.1) -> None:
+    """Writes names beside the corners, and leaves a margin around them."""
+    places = radius * corners(len(names))
+    for name, (x, y) in zip(names, places, strict=True):
         aside = "center" if abs(x) < 0.3 else ("left" if x > 0 else "right")
         above = "bottom" if y > 0.3 else ("top" if y < -0.3 else "center")
-        axes.text(radius * x, radius * y, name, fontsize=font_size, ha=aside, va=above)
-    margin = radius + 0.12
-    axes.set(xlim=(-margin, margin), ylim=(-margin, margin), aspect="equal")
+        axes.text(x, y, name, fontsize=font_size, ha=aside, va=above)
+    low, high = places.min(0) - margin, places.max(0) + margin
+    axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
     axes.set_axis_off()
