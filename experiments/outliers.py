@@ -3,8 +3,9 @@
 python -m experiments.outliers --workdir=runs/digits --extremeness=1e6
 
 Writes `outliers/METHOD_EXTREMENESS.npz` into the run's folder: x in data units and, of each, the
-latent z, log_prob (nats), radius (deviations), return_period (draws) and label; and two pictures
-into `figures/` that walk from typical to extreme, by the latents' deviation and by return period.
+latent z, log_prob (nats), radius (deviations), return_period (draws) and label; and pictures
+into `figures/`: two walk from typical to extreme, by the latents' deviation and by return period,
+two show the laws behind the dial.
 """
 
 from collections.abc import Callable, Iterator
@@ -35,6 +36,7 @@ _SIGMAS = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
 _PERIODS = (1.0, 1e2, 1e4, 1e6)
 _N_IMAGES = 10  # directions followed in a picture of images
 _N_POINTS = 1_000
+_N_BLOCKS, _BLOCK = 4_000, 1_000  # simulated maxima of the radius: blocks, and draws in each
 
 
 def main() -> None:
@@ -51,6 +53,7 @@ def main() -> None:
                   label=_LABEL.value, seed=_SEED.value, batch_size=_BATCH_SIZE.value)
     pictures = save_walks(run, folder / "figures", method=_METHOD.value, label=_LABEL.value,
                           seed=_SEED.value)
+    pictures += save_laws(run.density.flow.n_dims, folder / "figures", seed=_SEED.value)
     print(f"{_N.value} outliers in {file}; pictures: {', '.join(map(str, pictures))}")
 
 
@@ -117,6 +120,19 @@ def save_walks(
                             [(level, project(x)) for level, x in flat], title=title,
                             axis_names=axis_names)
     return [folder / name for name in walks]
+
+
+def save_laws(d: int, folder: Path, *, seed: int) -> list[Path]:
+    """Draws the laws behind the dial in the run's d dimensions (thesis Fig. 3.1)."""
+    from flowaa.figures.canvas import save
+    from flowaa.figures.extremes import draw_gumbel_convergence, draw_return_period_walk
+
+    radii = np.sqrt(np.random.default_rng(seed).chisquare(d, (_N_BLOCKS, _BLOCK)))
+    figures = {"gumbel_law.png": draw_gumbel_convergence(radii.max(1), d, float(_BLOCK)),
+               "return_levels.png": draw_return_period_walk((d,))}
+    for name, figure in figures.items():
+        save(figure, folder / name)
+    return [folder / name for name in figures]
 
 
 def _plane(
