@@ -21,7 +21,7 @@ class Solver:
     """The rules that improve A and Z, and the steps each may take in one round."""
 
     mix: Callable[[Array, Array, Array, Array, Array], Array]
-    mix_steps: int
+    mix_steps: int  # or as many as there are archetypes, if that is more
     shape: Callable[[Array, Array, Array, Array, Array, Array], Array]
     shape_steps: int
 
@@ -82,14 +82,16 @@ class Stage:
 
 
 def assign_block(
-    x: Array, mixture: Array, archetypes: Array, tolerance: Array, max_steps: Array, solver: str
+    x: Array, archetypes: Array, warm: Array, is_warm: Array | bool, tolerance: Array,
+    max_steps: Array, *, solver: str,
 ) -> tuple[Array, Array, Array]:
     """Finds the weights of one block of rows.
 
     Args:
         x: [B, D] rows.
-        mixture: [K, B] where to start.
         archetypes: [K, D].
+        warm: [K, B] weights to start from …
+        is_warm: … if this is true, and otherwise from each row's nearest archetype.
         tolerance: [] duality gap at which a row stops.
         max_steps: [] steps after which all do.
         solver: a key of SOLVERS.
@@ -104,8 +106,10 @@ def assign_block(
     target = spread @ x.T - (spread @ centre)[:, None]
     # Gaps below the rounding of the gradient cannot be told from zero.
     rounding = 4.0 * jnp.finfo(x.dtype).eps * gram.max()
+    nearest = (0.5 * jnp.diagonal(gram)[:, None] - target).argmin(0)
+    cold = (jnp.arange(len(gram))[:, None] == nearest).astype(x.dtype)
     mixture = SOLVERS[solver].mix(
-        gram, target, mixture, jnp.maximum(tolerance, rounding), max_steps)
+        gram, target, jnp.where(is_warm, warm, cold), jnp.maximum(tolerance, rounding), max_steps)
     mixture = mixture / mixture.sum(0)
     squared = ((x - mixture.T @ archetypes) ** 2).sum(1)
     return mixture, squared, mixtures.duality_gaps(mixture, gram @ mixture - target)
@@ -134,7 +138,10 @@ def alternate(blocks: Blocks, run: Run, stage: Stage, *, solver: str, loss: str)
     value = totals.loss - gain
 
     # Nesterov's momentum on Z; where it stops paying, a plain round decides what happens.
-    stalled = run.loss - value <= stage.tol * value
+    # A loss at the rounding of unit residuals is none at all.
+    n_values = blocks.x[0].size * (stage.high - stage.low)
+    negligible = n_values * (8.0 * jnp.finfo(value.dtype).eps) ** 2
+    stalled = run.loss - value <= stage.tol * value + negligible
     grown = jnp.where(stalled, 1.0, 0.5 + jnp.sqrt(0.25 + run.momentum**2))
     drive = jnp.where(stalled, 0.0, (run.momentum - 1.0) / grown)
     return Run(
@@ -157,12 +164,13 @@ def _assign(
 ) -> tuple[Array, Totals]:
     """A [N, K, B] for all blocks of the stage, and the totals over their rows."""
     n_rows = blocks.x.shape[1] * (stage.high - stage.low)
-    steps = jnp.where(stage.last, LAST_MIX_STEPS, SOLVERS[solver].mix_steps)
+    usual_steps = max(SOLVERS[solver].mix_steps, len(run.ahead))
+    steps = jnp.where(stage.last, LAST_MIX_STEPS, usual_steps)
 
     def one(i: Array | int, mixture: Array) -> tuple[Array, Totals]:
         x, weight = blocks.x[i], blocks.weight[i]
         mixture, squared, gap = assign_block(
-            x, mixture, run.ahead, goal / n_rows, steps, solver)
+            x, run.ahead, mixture, run.rounds > 0, goal / n_rows, steps, solver=solver)
         value, slope = robust.loss_and_slope(loss, squared, run.cutoff)
         weighted = mixture * (weight * slope)
         sums = jnp.stack([value, squared, slope * gap]) @ weight

@@ -47,7 +47,7 @@ def at_rows(index: Array, dtype: jnp.dtype) -> Hull:
 
 def mix_rows(weight: Array, rows: Array) -> Array:
     """Mixtures [K, D] of rows [K, S, D] with weights [K, S]."""
-    return jnp.einsum("ks,ksd->kd", weight, rows)
+    return (weight[:, :, None] * rows).sum(1)
 
 
 def bucket_best(best: BucketBest, direction: Array, x: Array, eligible: Array, offset: Array
@@ -114,7 +114,7 @@ def pairwise_frank_wolfe(
 
 def mix_features(rows: Array, direction: Array) -> Array:
     """Inner products [K, S] of rows [K, S, D] with directions [K, D]."""
-    return jnp.einsum("ksd,kd->ks", rows, direction)
+    return (rows * direction[:, None]).sum(2)
 
 
 def spectral_gradient(

@@ -5,7 +5,6 @@ one; the best is followed to convergence on all rows; a last round finds A and t
 The stages share one loop body, and so one compilation.
 """
 
-import functools
 from typing import NamedTuple
 
 import jax
@@ -20,10 +19,11 @@ from flowaa.archetypes.alternation import (
     alternate,
     assign_block,
 )
+from flowaa.archetypes.compilation import quick_jit
 from flowaa.archetypes.hull import Hull
 
 _EXPLORE_TOL = 1e-3
-_EXPLORE_ROUNDS = 20
+_EXPLORE_ROUNDS = 6
 
 
 class Fit(NamedTuple):
@@ -35,11 +35,11 @@ class Fit(NamedTuple):
     loss: Array  # [] weighted sum of the rows' losses
     rss: Array  # [] weighted residual sum of squares
     gap: Array  # [] by how much, at most, a better A or a better B alone would lower ½ the loss
-    n_rounds: Array  # [] of all stages
+    n_rounds: Array  # [] of the best start
     converged: Array  # [] bool
 
 
-@functools.partial(jax.jit, static_argnames=("solver", "loss", "coreset"))
+@quick_jit(static_argnames=("solver", "loss", "coreset"))
 def fit(
     blocks: Blocks, starts: Array, tol: Array, max_rounds: Array, *, solver: str, loss: str,
     coreset: bool,
@@ -69,9 +69,7 @@ def fit(
         hull = jax.tree.map(lambda new, old: jnp.where(fresh, new, old), start, best.hull)
         archetypes = hulls.mix_rows(hull.weight, x[hull.index])
         run = best._replace(
-            # New rows get their weights from the same beginning, and so the same weights.
-            mixture=jnp.where(last, 1.0 / n_archetypes, best.mixture), hull=hull,
-            archetypes=archetypes, ahead=archetypes, momentum=jnp.ones((), dtype), loss=infinite,
+            hull=hull, archetypes=archetypes, ahead=archetypes, momentum=jnp.ones((), dtype), loss=infinite,
             cutoff=jnp.where(last, best.cutoff, infinite), rounds=jnp.int32(0),
             converged=jnp.array(False))
         stage = Stage(
@@ -85,11 +83,11 @@ def fit(
         better = ~exploring | (run.loss < best.loss)
         hull, value = jax.tree.map(lambda new, old: jnp.where(better, new, old),
                                    (run.hull, run.loss), (best.hull, best.loss))
-        return run._replace(hull=hull, loss=value, rounds=best.rounds + run.rounds,
+        return run._replace(hull=hull, loss=value, rounds=jnp.where(last, best.rounds, run.rounds),
                             converged=jnp.where(last, best.converged, run.converged))
 
     run = Run(
-        mixture=jnp.full((n_blocks, n_archetypes, size), 1.0 / n_archetypes, dtype),
+        mixture=jnp.zeros((n_blocks, n_archetypes, size), dtype),
         hull=hulls.at_rows(starts[0], dtype), archetypes=jnp.zeros((n_archetypes, n_features), dtype),
         ahead=jnp.zeros((n_archetypes, n_features), dtype), momentum=infinite, loss=infinite,
         rss=infinite, gap=infinite, cutoff=infinite, rounds=jnp.int32(0),
@@ -99,15 +97,15 @@ def fit(
                run.converged)
 
 
-@functools.partial(jax.jit, static_argnames=("solver",))
+@quick_jit(static_argnames=("solver",))
 def assign(
     x: Array, archetypes: Array, max_steps: Array, *, solver: str
 ) -> tuple[Array, Array]:
     """The weights [N, K, B] of archetypes [K, D] in rows [N, B, D], and squared residuals [N, B]."""
-    start = jnp.full((len(archetypes), x.shape[1]), 1.0 / len(archetypes), x.dtype)
+    unused = jnp.zeros((len(archetypes), x.shape[1]), x.dtype)
     tolerance = jnp.zeros((), x.dtype)
 
     def one(x: Array) -> tuple[Array, Array]:
-        return assign_block(x, start, archetypes, tolerance, max_steps, solver)[:2]
+        return assign_block(x, archetypes, unused, False, tolerance, max_steps, solver=solver)[:2]
 
     return lax.map(one, x)

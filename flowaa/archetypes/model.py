@@ -11,6 +11,7 @@ from flowaa.archetypes import linear, starts
 from flowaa.archetypes.alternation import LAST_MIX_STEPS
 from flowaa.archetypes.rows import Frame, Rows, block_shape, prepare
 
+_ROUNDING = 1e3  # units in the last place of the total sum of squares that count as none
 _START_MIX_STEPS = 30  # AA++ draws rows by their residuals, which need not be exact
 
 INITS = ("coreset", "aa++", "furthest_first", "furthest_sum", "uniform")
@@ -40,15 +41,22 @@ class Model:
     data_weight: np.ndarray  # [K, S] … and their weights: B without its zeros
     frame: Frame
     rss: float  # weighted residual sum of squares
+    mean: np.ndarray  # [D] weighted
     total: float  # weighted sum of squares about the mean
-    gap: float  # bound on the relative decrease of the loss by a better A or a better B alone
-    n_iter: int  # rounds, of all starts together
+    gap: float  # the most that a better A, or a better B, could lower the loss, as a share of it
+    n_iter: int  # rounds of the best start
     converged: bool
+
+    def dense_data_weights(self) -> np.ndarray:
+        """B [K, n]."""
+        dense = np.zeros((len(self.archetypes), len(self.weights)), self.data_weight.dtype)
+        np.add.at(dense, (np.arange(len(dense))[:, None], self.data_index), self.data_weight)
+        return dense
 
 
 def fit_model(
     x: np.ndarray, settings: Settings, *, weight: np.ndarray | None = None,
-    rng: np.random.Generator,
+    rng: np.random.Generator, room: int = 0,
 ) -> Model:
     """Fits archetypes.
 
@@ -57,10 +65,11 @@ def fit_model(
         settings: how.
         weight: [n] sample weights, non-negative and some positive; None for equal ones.
         rng: draws the coreset and the starts.
+        room: compile for so many rows, if there are fewer, so that later fits need not compile.
     """
     weight = np.ones(len(x)) if weight is None else np.asarray(weight, np.float64)
     rows = prepare(x, weight, coreset=settings.init == "coreset", trim=settings.trim,
-                   resistant=settings.loss != "squared", rng=rng)
+                   resistant=settings.loss != "squared", rng=rng, room=room)
     with _precision(x.dtype):
         fit = linear.fit(
             rows.blocks, _choose_starts(rows, settings, rng), np.asarray(settings.tol, x.dtype),
@@ -121,14 +130,14 @@ def _in_data_units(fit: linear.Fit, rows: Rows) -> Model:
     order = np.argsort(-share, kind="stable")
     weights = np.concatenate([block[order].T for block in fit.mixture])[rows.place]
     unit = rows.frame.scale**2 * rows.mean_weight
-    # Data that the archetypes reproduce exactly leave nothing to compare the gap with.
-    floor = np.finfo(weights.dtype).eps * rows.total / unit
+    # Where the archetypes reproduce the data, the gap is rounding, and so is what it compares with.
+    floor = _ROUNDING * float(np.finfo(weights.dtype).eps) * rows.total / unit
     return Model(
         archetypes=rows.frame.restore(fit.archetypes[order]).astype(weights.dtype),
         weights=weights,
         data_index=rows.origin[fit.hull.index[order]],
         data_weight=fit.hull.weight[order],
-        frame=rows.frame, rss=float(fit.rss) * unit, total=rows.total,
+        frame=rows.frame, rss=float(fit.rss) * unit, mean=rows.mean, total=rows.total,
         gap=float(2.0 * fit.gap / (fit.loss + floor or 1.0)),
         n_iter=int(fit.n_rounds), converged=bool(fit.converged))
 

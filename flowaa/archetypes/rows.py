@@ -12,9 +12,7 @@ from flowaa.archetypes.alternation import Blocks
 from flowaa.archetypes.hull import BUCKETS
 
 COMPARED_ROWS = 4096  # up to this many rows, starts are compared on all of them
-_BLOCK_ROWS = 2048  # the size of blocks and coreset above that …
-_LARGE_BLOCK_ROWS = 8192  # … and for more than _LARGE_ROWS rows
-_LARGE_ROWS = 2**17
+_MIN_BLOCK_BITS, _MAX_BLOCK_BITS = 10, 13  # blocks, and the coreset, have 1024 to 8192 rows
 _SLICE_ROWS = 2**14  # rows converted at a time, so that no second copy of the data is made
 _ALIGNMENT_BYTES = 64  # JAX uses aligned host memory as it is, and copies other memory
 _FAR_MEDIANS = 4.0  # resistant: rows further out, in median distances, make no archetype
@@ -48,7 +46,8 @@ class Rows:
     origin: np.ndarray  # [N · B] which row of the data lies in each place; −1 for padding
     place: np.ndarray  # [n] where each row of the data lies
     mean_weight: float  # by which the blocks' weights were divided
-    total: float  # weighted sum of squares about the weighted mean, in data units
+    mean: np.ndarray  # [D] weighted
+    total: float  # weighted sum of squares about the mean, in data units
 
     @property
     def flat(self) -> np.ndarray:
@@ -58,7 +57,7 @@ class Rows:
 
 def prepare(
     x: np.ndarray, weight: np.ndarray, *, coreset: bool, trim: float, resistant: bool,
-    rng: np.random.Generator,
+    rng: np.random.Generator, room: int = 0,
 ) -> Rows:
     """Lays out a table in blocks.
 
@@ -69,6 +68,7 @@ def prepare(
         trim: share of the rows, those furthest from the centre, that archetypes may not use.
         resistant: use medians for centre and scale, and keep archetypes off far-out rows.
         rng: draws the coreset.
+        room: make the blocks large enough for so many rows, for a compiled fit to be used again.
     """
     place = np.arange(len(x))
     first = place  # the row of `x` that each row fitted stands for
@@ -90,9 +90,9 @@ def prepare(
         far = min(far, float(np.quantile(squared[weight > 0], 1.0 - trim)))
     frame = Frame(centre, float(np.sqrt(typical / x.shape[1])) or 1.0)
 
-    mean_weight = float(weight.mean())
+    mean_weight = float(weight.sum() / np.count_nonzero(weight))
     coreset = coreset and len(x) > COMPARED_ROWS
-    n_blocks, size = block_shape(len(x))
+    n_blocks, size = block_shape(max(len(x), room))
     origin = np.full(((n_blocks + coreset) * size), -1)
     weights = np.zeros(len(origin))
     rows = _aligned_empty((len(origin), x.shape[1]), x.dtype)
@@ -103,23 +103,24 @@ def prepare(
     far_out = np.zeros(len(origin), bool)
     far_out[begin:][: len(x)] = squared > far
     if coreset:
-        drawn, weights[:size] = _draw_coreset(weight, np.minimum(squared, far), size, rng)
+        drawn, drawn_weight = draw_coreset(weight, np.minimum(squared, far), size, rng)
+        weights[:size] = drawn_weight / mean_weight
         origin[:size], far_out[:size] = first[drawn], squared[drawn] > far
         rows[:size] = rows[begin + drawn]
     shape = (n_blocks + coreset, size)
     blocks = Blocks(x=rows.reshape(*shape, -1), weight=weights.astype(x.dtype).reshape(shape),
                     eligible=((weights > 0) & ~far_out).reshape(shape))
-    return Rows(blocks, coreset, frame, origin, place + begin, mean_weight, total)
+    return Rows(blocks, coreset, frame, origin, place + begin, mean_weight, mean, total)
 
 
 def block_shape(n_rows: int) -> tuple[int, int]:
     """Number and size of the blocks that hold so many rows.
 
-    One block up to COMPARED_ROWS rows, of a size rounded up in steps of an eighth to a quarter,
-    so that data sets of about the same size share one compiled fit.
+    There is one block up to COMPARED_ROWS rows, of a size rounded up by an eighth on average, so
+    that data sets of about the same size share one compiled fit.
     """
     if n_rows > COMPARED_ROWS:
-        size = _BLOCK_ROWS if n_rows <= _LARGE_ROWS else _LARGE_BLOCK_ROWS
+        size = 2 ** int(np.clip(n_rows.bit_length() - 4, _MIN_BLOCK_BITS, _MAX_BLOCK_BITS))
         return -(-n_rows // size), size
     step = max(BUCKETS, 2 ** (n_rows.bit_length() - 3))
     return 1, -(-n_rows // step) * step
@@ -167,7 +168,7 @@ def _weighted_median(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
     return np.take_along_axis(values, np.take_along_axis(order, middle[None], 0), 0)[0]
 
 
-def _draw_coreset(
+def draw_coreset(
     weight: np.ndarray, squared: np.ndarray, size: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rows and weights that stand for all rows (Mair & Brefeld 2019, Coresets for AA).
@@ -184,4 +185,4 @@ def _draw_coreset(
         share = 0.5 * share + 0.5 * far / far.sum()
     points = (np.arange(size) + rng.random()) / size
     drawn = np.minimum(np.searchsorted(np.cumsum(share), points), len(share) - 1)
-    return drawn, weight[drawn] / (size * share[drawn]) / weight.mean()
+    return drawn, weight[drawn] / (size * share[drawn])
