@@ -40,9 +40,9 @@ class BucketBest(NamedTuple):
 
 
 def at_rows(index: Array, dtype: jnp.dtype) -> Hull:
-    """Archetypes that are the rows `index` [K]."""
-    index = jnp.repeat(index[:, None], KEPT + BUCKETS, axis=1)
-    return Hull(index, jnp.zeros(index.shape, dtype).at[:, 0].set(1.0))
+    """Archetypes that are the rows `index` [..., K]."""
+    index = jnp.repeat(index[..., None], KEPT + BUCKETS, axis=-1)
+    return Hull(index, jnp.zeros(index.shape, dtype).at[..., 0].set(1.0))
 
 
 def mix_rows(weight: Array, rows: Array) -> Array:
