@@ -95,6 +95,8 @@ def finish(config: ConfigDict, variant: str) -> ConfigDict:
         raise ValueError(f"the config has no variant {variant!r}; there is 'smoke'")
     if variant == "smoke":
         config.data.n_rows = 300
+        config.flow.n_blocks = tuple(min(n_blocks, 2) for n_blocks in config.flow.n_blocks)
+        config.flow.width = tuple(min(width, 32) for width in config.flow.width)
         config.training.steps = 4
         config.training.steps_per_call = min(config.training.steps_per_call, 2)
         config.training.batch_size = 16

@@ -48,7 +48,8 @@ def run(main: Callable[[], None]) -> None:
         except OSError as error:
             _stop(_describe_os_error(error))
 
-    logging.set_verbosity(logging.WARNING)  # libraries' chatter; progress is shown by the commands
+    # Libraries log tracebacks of what is then told in a line.
+    logging.set_verbosity(logging.FATAL)
     app.run(guarded, flags_parser=_parse_flags)
 
 
@@ -58,6 +59,8 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
         if "config" in flags.FLAGS:
             _check_config(argv)
         return flags.FLAGS(list(argv))
+    except SystemExit:  # --help, which absl ends with status 1
+        sys.exit(0)
     except UserError as error:
         return _stop(str(error))
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:

@@ -36,6 +36,8 @@ def main() -> None:
     except TrainingInterrupted as stop:
         print(stop, file=sys.stderr)
         sys.exit(INTERRUPTED_STATUS)
+    except OSError as error:  # a full disk has no name of its own
+        raise OSError(error.errno, error.strerror, error.filename or _WORKDIR.value) from error
     for name, value in summary.items():
         print(f"{name:32} {value:.6g}")
     print(f"figures in {_WORKDIR.value}/figures; restore with flowaa.load_run({_WORKDIR.value!r})")
@@ -45,16 +47,21 @@ def train(config: ConfigDict, workdir: str) -> dict[str, float]:
     """Trains `config` in `workdir` and returns what `summary.json` holds."""
     # Imported here: `--help` should not wait for JAX.
     from flowaa import build
+    from flowaa.data.pipeline import batch_order
     from flowaa.data.splitting import save_record
     from flowaa.run import Run, spec_to_json
     from flowaa.training import compilation, loop
     from flowaa.training.run_folder import RunFolder
 
+    build.check_ranges(config)
     compilation.enable_cache(config.training.compilation_cache)
     dataset = build.build_data(config.data, seed=config.seed)
     density = build.build_density(config, dataset.spec)
     problem = build.build_problem(config, density)
     options = build.build_options(config)
+    # All that can be wrong with a config is found out before anything is written.
+    batch_order(len(dataset.train), batch_size=options.batch_size, seed=options.seed,
+                n_devices=len(options.devices))
     folder = RunFolder(workdir)
     folder.claim(config.to_dict())
     save_record(dataset, folder.path / "splits.npz")

@@ -13,6 +13,7 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
+from flowaa import ranges
 from flowaa.architecture import Architecture, Stage
 from flowaa.base_distribution import ClassMixture, StandardNormal
 from flowaa.data.dataset import Dataset, DataSpec
@@ -25,6 +26,11 @@ from flowaa.training.guard import ReversibilityGuard
 from flowaa.training.loop import Problem, TrainingOptions
 from flowaa.training.objective import evaluation_values, nll_loss
 from flowaa.training.parallel import local_devices
+
+
+def check_ranges(config: ConfigDict) -> None:
+    """Raises a `UserError` where a number of the config lies outside its range."""
+    ranges.check_ranges({key: config[key] for key in ranges.RANGES})
 
 
 def build_data(data: ConfigDict, *, seed: int) -> Dataset:

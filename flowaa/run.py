@@ -39,18 +39,19 @@ def load_run(workdir: str | os.PathLike[str], step: int | None = None) -> "Run":
     checkpoints = Checkpoints(folder.checkpoints, read_only=True)
     try:
         for candidate in checkpoints.candidates(step):
-            try:
-                spec = spec_from_json(checkpoints.run_of(candidate)["data"])
-            except Exception:  # a damaged checkpoint: `try_restore` says of those what is wrong
-                spec = None
-            if spec is None:
+            saved = checkpoints.try_run_of(candidate)
+            if saved is None:
                 continue
+            spec = spec_from_json(saved["data"])
             density = build.build_density(config, spec)
             state = checkpoints.try_restore(candidate, _state_like(config, density))
             if state is not None:
                 return Run(config, spec, density, state.evaluation_params, candidate)
     finally:
         checkpoints.close()
+    if step is not None:
+        raise UserError(f"checkpoint {step} of {folder.path} is damaged; leave step out for the "
+                        "best that can be read")
     raise UserError(f"no checkpoint in {folder.checkpoints} can be read; train anew")
 
 

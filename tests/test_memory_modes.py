@@ -43,17 +43,16 @@ def relative_error(found, expected) -> float:
     return max(float(jnp.abs(a - b).max() / jnp.abs(b).max()) for a, b in pairs)
 
 
-@pytest.mark.parametrize("scan", [False, True])
-@pytest.mark.parametrize("memory", ["remat", "reversible"])
-def test_gradients_are_those_of_the_stored_chain(memory, scan):
-    architecture = Architecture(_STAGES, actnorm=True, mixing="orthogonal", dropout=0.3, scan=scan)
+def test_scanned_reversible_gradients_are_those_of_the_stored_chain():
+    architecture = Architecture(_STAGES, actnorm=True, mixing="orthogonal", dropout=0.3, scan=True)
     label = jnp.array([0, 2, 1])
     flow = flow_of(architecture, (4, 4, 2), n_classes=3)
     params = random_params(flow, label)
     x = jax.random.normal(jax.random.key(2), (3, 4, 4, 2))
     key = jax.random.key(3)
     stored = gradient(flow, params, x, label, key)
-    assert relative_error(gradient(with_memory(flow, memory), params, x, label, key), stored) < 1e-5
+    reversible = gradient(with_memory(flow, "reversible"), params, x, label, key)
+    assert relative_error(reversible, stored) < 1e-5
 
 
 def test_scanned_chain_equals_the_same_blocks_unrolled():

@@ -36,7 +36,7 @@ def digits(task: Task) -> "FlowjaxRacer":
         jax.random.key(0), base_dist=Normal(jnp.zeros(64)), flow_layers=12, nn_width=128,
         nn_depth=2, transformer=RationalQuadraticSpline(knots=8, interval=8),
     )
-    return FlowjaxRacer(task, flow, weight_decay=1e-2)
+    return FlowjaxRacer(task, flow, learning_rate=1e-3, weight_decay=1e-2)
 
 
 def moons(task: Task) -> "FlowjaxRacer":
@@ -45,7 +45,7 @@ def moons(task: Task) -> "FlowjaxRacer":
         jax.random.key(0), base_dist=Normal(jnp.zeros(2)), flow_layers=8, nn_width=64,
         nn_depth=2, transformer=RationalQuadraticSpline(knots=8, interval=4),
     )
-    return FlowjaxRacer(task, flow, weight_decay=0.0)
+    return FlowjaxRacer(task, flow, learning_rate=1e-3, weight_decay=0.0)
 
 
 class _Training:
@@ -80,9 +80,10 @@ class FlowjaxRacer:
 
     _N_STEPS = 5  # between looks at the clock
 
-    def __init__(self, task: Task, flow: Any, *, weight_decay: float) -> None:
+    def __init__(self, task: Task, flow: Any, *, learning_rate: float,
+                 weight_decay: float) -> None:
         optimizer = optax.chain(
-            optax.adamw(1e-3, weight_decay=weight_decay), scale_by_share(),
+            optax.adamw(learning_rate, weight_decay=weight_decay), scale_by_share(),
         )
         self._training = _Training(flow, optimizer)
         self._batches = task.batches()

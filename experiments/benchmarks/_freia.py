@@ -23,13 +23,13 @@ def toy(batches: Iterator[np.ndarray], *, width: int, n_blocks: int) -> dict[str
     """Training of a 2-D flow on batches [B, 2]."""
     model = ff.SequenceINN(2)
     _append_blocks(model, [_dense(width)] * n_blocks)
-    return _torch.toy_sides("freia", model, _log_prob(model), batches)
+    return _torch.sides("freia", model, _log_prob(model), batches)
 
 
-def thesis(batches: Iterator[np.ndarray]) -> Side:
+def thesis(batches: Iterator[np.ndarray]) -> dict[str, Side]:
     """Training of the thesis's architecture on batches [B, 3, 32, 32]."""
     model = thesis_model()
-    return _torch.side(model, _log_prob(model), batches, _torch.n_cores())
+    return _torch.sides("freia", model, _log_prob(model), batches)
 
 
 def thesis_model() -> nn.Module:
@@ -70,7 +70,7 @@ def _append_blocks(model: Any, subnets: list[Subnet]) -> None:
     """Two-sided affine couplings, each followed by a permutation."""
     for subnet in subnets:
         model.append(fm.GLOWCouplingBlock, subnet_constructor=subnet, clamp=_CLAMP)
-        model.append(fm.PermuteRandom)
+        model.append(fm.PermuteRandom, seed=len(model))
 
 
 def _conv(width: int, kernel: int, dropout: float = 0.0) -> Subnet:

@@ -20,10 +20,10 @@ def toy(batches: Iterator[np.ndarray], *, width: int, n_blocks: int) -> dict[str
     """Training of a 2-D flow on batches [B, 2]."""
     layers = [layer for _ in range(n_blocks) for layer in _dense_block(2, width)]
     model = _flow(2, layers)
-    return _torch.toy_sides("normflows", model, model.log_prob, batches)
+    return _torch.sides("normflows", model, model.log_prob, batches)
 
 
-def thesis(batches: Iterator[np.ndarray]) -> Side:
+def thesis(batches: Iterator[np.ndarray]) -> dict[str, Side]:
     """Training of the thesis's architecture (configs/thesis.py) on batches [B, 3, 32, 32]."""
     layers = [nf.flows.Squeeze()]
     for _ in range(4):
@@ -35,7 +35,7 @@ def thesis(batches: Iterator[np.ndarray]) -> Side:
     for _ in range(2):
         layers += _dense_block(3072, 392)
     model = _flow(3072, layers)
-    return _torch.side(model, model.log_prob, batches, _torch.n_cores())
+    return _torch.sides("normflows", model, model.log_prob, batches)
 
 
 def digits(task: Task) -> _torch.TorchRacer:

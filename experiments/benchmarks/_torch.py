@@ -21,26 +21,24 @@ def n_cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def side(model: nn.Module, log_prob: LogProb, batches: Iterator[np.ndarray],
-         n_threads: int) -> Side:
-    """Training by Adam at a learning rate of 1e-3."""
+def sides(name: str, model: nn.Module, log_prob: LogProb,
+          batches: Iterator[np.ndarray]) -> dict[str, Side]:
+    """Training by Adam at a learning rate of 1e-3, with all cores and with one thread.
+
+    On small arrays torch is faster with one thread.
+    """
     optimizer = torch.optim.Adam(_trained(model), 1e-3, fused=True)
     step = _training_step(log_prob, batches, optimizer)
+    memory_bytes = saved_bytes(model, log_prob, next(batches))
 
-    def call() -> None:
-        torch.set_num_threads(n_threads)
-        step()
+    def side(n_threads: int) -> Side:
+        def call() -> None:
+            torch.set_num_threads(n_threads)
+            step()
 
-    return Side(call, memory_bytes=saved_bytes(model, log_prob, next(batches)))
+        return Side(call, memory_bytes=memory_bytes)
 
-
-def toy_sides(name: str, model: nn.Module, log_prob: LogProb,
-              batches: Iterator[np.ndarray]) -> dict[str, Side]:
-    """Training of small arrays, on which torch is faster with one thread than with all cores."""
-    return {
-        name: side(model, log_prob, batches, n_cores()),
-        f"{name}_one_thread": side(model, log_prob, batches, 1),
-    }
+    return {name: side(n_cores()), f"{name}_one_thread": side(1)}
 
 
 def _training_step(log_prob: LogProb, batches: Iterator[np.ndarray],

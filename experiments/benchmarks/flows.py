@@ -90,8 +90,9 @@ def _thesis(peers: Mapping[str, ModuleType]) -> Figures:
     images = np.random.default_rng(0).normal(size=(_N_BATCHES, batch_size, 3, 32, 32))
     batches = itertools.cycle(images.astype(np.float32))
     sides = {"ours": _ours.side(config, _ours.random_images(10 * batch_size, side=32))}
-    # flowjax's flows are of vectors.
-    sides |= {name: peers[name].thesis(batches) for name in ("freia", "normflows") if name in peers}
+    for name in ("freia", "normflows"):  # flowjax's flows are of vectors
+        if name in peers:
+            sides |= peers[name].thesis(batches)
     rows = _measure({**sides, "matmul": Side(_matmul())}, batch_size)
     flops_per_s = 2 * _MATMUL_SIZE**3 / rows.pop("matmul")["step_s"]
     _print_table("Thesis's network, batch 64", rows)

@@ -98,10 +98,9 @@ def _choose_starts(rows: Rows, settings: Settings, rng: np.random.Generator) -> 
     blocks = rows.blocks
     n_places = blocks.x.shape[1] if rows.coreset else blocks.eligible.size
     allowed = np.flatnonzero(blocks.eligible.reshape(-1)[:n_places])
-    if len(allowed) == allowed[-1] + 1:  # nothing left out but padding: no copy is needed
-        x = rows.flat[: len(allowed)]
-    else:
-        x = rows.flat[allowed]
+    # Where nothing is left out but padding, no copy is needed.
+    is_whole = len(allowed) == allowed[-1] + 1
+    x = rows.flat[: len(allowed)] if is_whole else rows.flat[allowed]
     weight = blocks.weight.reshape(-1)[allowed]
 
     def residuals(archetypes: np.ndarray) -> np.ndarray:

@@ -12,6 +12,9 @@ import numpy as np
 
 from flowaa.bijectors.base import Array, sum_per_example, zero_log_det
 
+# Of a bin's share of the box and of a knot's slope: flatter splines cannot be inverted in float32.
+_SPLINE_MINIMUM = 1e-2
+
 
 class Law(Protocol):
     """An elementwise bijection of the target given parameters."""
@@ -109,8 +112,13 @@ class Spline:
 
     def inverse(self, y: Array, theta: Array) -> tuple[Array, Array]:
         """x = spline^-1(y); log_det = -sum log spline'(x)."""
-        x, log_slope = self._bijector(y, theta).inverse_and_log_det(y)
-        return x, sum_per_example(log_slope)
+        spline = self._bijector(y, theta)
+        x = spline.inverse(y)
+        # The root of the bin's quadratic loses half its digits in float32; a Newton step, which
+        # needs the forward map alone, brings them back.
+        near_y, log_slope = spline.forward_and_log_det(x)
+        x = x - (near_y - y) * jnp.exp(-log_slope)
+        return x, -sum_per_example(spline.forward_log_det_jacobian(x))
 
     def _bijector(self, x: Array, theta: Array) -> Any:
         import distrax  # here, since it pulls in TFP, and only splines need it
@@ -118,7 +126,9 @@ class Spline:
         # distrax makes slopes 1 where their parameter is 0, so a zero theta is the identity.
         return distrax.RationalQuadraticSpline(
             theta.reshape(*x.shape, self.n_parameters), -self.bound, self.bound,
-            boundary_slopes="unconstrained" if False else "identity",
+            boundary_slopes="identity",
+            min_bin_size=_SPLINE_MINIMUM * 2 * self.bound,
+            min_knot_slope=_SPLINE_MINIMUM,
         )
 
 

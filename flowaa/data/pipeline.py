@@ -174,6 +174,19 @@ class StreamedBatches:
         return jax.device_put(batch, self._sharding)
 
 
+def batch_order(n_rows: int, *, batch_size: int, seed: int, n_devices: int) -> BatchOrder:
+    """The order of batches that are divided over devices.
+
+    Raises:
+        UserError: if a batch is larger than the rows, or the devices do not divide it.
+    """
+    if batch_size % n_devices:
+        raise UserError(f"a batch of {batch_size} rows cannot be divided evenly over {n_devices}"
+                        " devices; set --config.training.batch_size to a multiple of "
+                        f"{n_devices} or --config.training.n_devices to a divisor of it")
+    return BatchOrder(n_rows, batch_size, seed)
+
+
 def open_batches(split: Split, *, batch_size: int, seed: int, device_bytes: int,
                  devices: Sequence[jax.Device]) -> Batches:
     """Opens the training batches of a split.
@@ -188,11 +201,7 @@ def open_batches(split: Split, *, batch_size: int, seed: int, device_bytes: int,
     Raises:
         UserError: if the batch is larger than the split, or the devices do not divide it.
     """
-    if batch_size % len(devices):
-        raise UserError(f"a batch of {batch_size} rows cannot be divided evenly over {len(devices)}"
-                        " devices; set --config.training.batch_size to a multiple of "
-                        f"{len(devices)} or --config.training.n_devices to a divisor of it")
-    order = BatchOrder(len(split), batch_size, seed)
+    order = batch_order(len(split), batch_size=batch_size, seed=seed, n_devices=len(devices))
     if n_bytes(split.x) <= device_bytes:
         return ResidentBatches(split, order, devices)
     return StreamedBatches(split, order, devices)

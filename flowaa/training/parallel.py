@@ -13,6 +13,7 @@ import numpy as np
 
 from flowaa.data import pipeline
 from flowaa.data.pipeline import Batches, Labelled
+from flowaa.errors import UserError
 from flowaa.training.state import TrainState
 from flowaa.training.step import AXIS, Metrics
 
@@ -102,5 +103,13 @@ def shard(array: np.ndarray | None, n_devices: int) -> np.ndarray | None:
 
 
 def local_devices(n_devices: int) -> list[jax.Device]:
-    """The first `n_devices` local devices, or all for 0."""
-    return jax.local_devices()[: n_devices or None]
+    """The first `n_devices` local devices, or all for 0.
+
+    Raises:
+        UserError: there are fewer.
+    """
+    devices = jax.local_devices()
+    if n_devices > len(devices):
+        raise UserError(f"training.n_devices is {n_devices}, but this machine has {len(devices)}; "
+                        "set it to 0 to use all")
+    return devices[: n_devices or None]

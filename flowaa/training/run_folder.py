@@ -9,11 +9,14 @@
 
 import json
 import os
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from tensorboardX import SummaryWriter
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.summary import scalar
 
 from flowaa.errors import UserError
 
@@ -48,9 +51,16 @@ class RunFolder:
         elif self.checkpoints.exists():
             raise UserError(f"--workdir: {self.path} has checkpoints but no config.json; "
                             "use another folder")
-        self.figures.mkdir(parents=True, exist_ok=True)
-        # Written even where it is there: a read-only folder is found out now, not after an hour.
-        write_json(self.path / "config.json", config)
+        is_new = not self.path.exists()
+        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            # Written even where it is there: a full disk is found out now, not after an hour.
+            write_json(self.path / "config.json", config)
+        except OSError:
+            if is_new:
+                self.path.rmdir()
+            raise
+        self.figures.mkdir(exist_ok=True)
 
     def has_run(self) -> bool:
         """Whether a run was started here."""
@@ -65,7 +75,7 @@ class RunFolder:
         file = self.path / "config.json"
         try:
             return json.loads(file.read_text())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             raise UserError(f"{self.path} holds no run: there is no config.json") from None
         except (json.JSONDecodeError, UnicodeDecodeError):
             raise UserError(f"{file} is damaged; restore it or train anew") from None
@@ -85,7 +95,11 @@ class MetricsLog:
         self._file = folder.path / "metrics.jsonl"
         self.rows = [row for row in _read_rows(self._file) if row["step"] <= step]
         _write_atomically(self._file, "".join(json.dumps(row) + "\n" for row in self.rows))
-        self._writer = SummaryWriter(str(folder.path), purge_step=step + 1 if step else None)
+        # Without the thread of a SummaryWriter, which on a full disk dies and is then waited for.
+        self._events = EventsWriter(str(folder.path / "events"))
+        if step:  # of an earlier file, events from here on are dropped
+            start = SessionLog(status=SessionLog.START)
+            self._events.write_event(Event(step=step + 1, session_log=start))
 
     @property
     def wall_s(self) -> float:
@@ -99,11 +113,14 @@ class MetricsLog:
         with self._file.open("a") as file:
             file.write(json.dumps(row) + "\n")
         for name, value in scalars.items():
-            self._writer.add_scalar(name, value, step)
+            self._events.write_event(
+                Event(wall_time=time.time(), step=step, summary=scalar(name, value))
+            )
+        self._events.flush()
 
     def close(self) -> None:
-        """Flushes the events."""
-        self._writer.close()
+        """Closes the events' file."""
+        self._events.close()
 
 
 def write_json(file: Path, value: Any) -> None:

@@ -1,0 +1,101 @@
+"""Every config loads, has the default's keys and no others, and its CPU-sized variant trains."""
+
+import importlib
+import json
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from configs import default
+from experiments.train import train
+from flowaa import build
+from flowaa.data.dataset import Dataset, Split
+from flowaa.data.description import describe
+
+CONFIGS = sorted(path.stem for path in (Path(__file__).parents[1] / "configs").glob("*.py")
+                 if path.stem != "__init__")
+# Data that has to be brought or downloaded: here noise of the same shape and kind.
+SHAPES = {
+    "tfds:cifar10": ((32, 32, 3), np.uint8),
+    "tfds:mnist": ((28, 28, 1), np.uint8),
+    "image_folder": ((32, 32, 3), np.uint8),
+    "ferg": ((32, 32, 3), np.uint8),
+    "faces": ((32, 32, 3), np.uint8),
+    "arrays": ((6,), np.float32),
+}
+
+
+def load(name: str, variant: str = ""):
+    return importlib.import_module(f"configs.{name}").get_config(variant)
+
+
+def flat(config) -> dict:
+    """Values by dotted key."""
+    return {f"{block}.{key}": value for block, values in config.to_dict().items()
+            if isinstance(values, dict) for key, value in values.items()} | {"seed": config.seed}
+
+
+def noise_of(name: str) -> Dataset:
+    shape, dtype = SHAPES[name]
+    random = np.random.default_rng(0)
+
+    def split(n_rows: int) -> Split:
+        x = random.normal(size=(n_rows, *shape)) * 40 + 128
+        return Split(x.clip(0, 255).astype(dtype), np.arange(n_rows, dtype=np.int32) % 10)
+
+    train = split(40)
+    spec = describe(train, n_levels=256 if dtype == np.uint8 else 0, n_classes=10)
+    return Dataset(name, spec, train, split(16), split(16))
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("variant", ["", "smoke"])
+def test_keys_are_the_defaults(name, variant):
+    config, known = load(name, variant), default.get_config()
+    assert set(flat(config)) == set(flat(known))
+    for key, value in flat(known).items():
+        found = flat(config)[key]
+        assert type(found) is type(value), f"{key} is {found!r}, the default {value!r}"
+    build.check_ranges(config)
+    with pytest.raises(ValueError, match="no variant 'tiny'; there is 'smoke'"):
+        load(name, "tiny")
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_docstring_is_the_experiments_card(name):
+    """It says how to run it."""
+    module = importlib.import_module(f"configs.{name}")
+    if name != "default":
+        assert f"--config=configs/{name}.py" in module.__doc__
+        assert "--workdir=" in module.__doc__
+
+
+@pytest.fixture
+def fast_compilation():
+    """Large networks take few steps here: compile them fast rather than well."""
+    option = "jax_disable_most_optimizations"
+    before = jax.config.values.get(option)
+    if before is not None:
+        jax.config.update(option, True)
+    yield
+    if before is not None:
+        jax.config.update(option, before)
+
+
+@pytest.mark.usefixtures("fast_compilation")
+@pytest.mark.parametrize("name", CONFIGS)
+def test_smoke_variant_trains(name, tmp_path, monkeypatch):
+    config = load(name, "smoke")
+    config.training.compilation_cache = ""
+    config.training.n_devices = 1
+    if config.data.name in SHAPES:
+        monkeypatch.setattr(build, "build_data", lambda data, *, seed: noise_of(data.name))
+    figures = train(config.lock(), str(tmp_path))
+    assert figures["steps"] == config.training.steps >= 2
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    nll = [row["train/nll"] for row in rows if "train/nll" in row]
+    assert len(nll) == config.training.steps // config.training.log_every_steps
+    assert np.isfinite(nll).all()
+    assert np.isfinite(figures["test/bits_per_dim"])

@@ -1,0 +1,28 @@
+"""A golden step: a refactoring that changes nothing changes no figure."""
+
+import pytest
+
+from flowaa import build
+from flowaa.training import loop
+from flowaa.training.run_folder import RunFolder
+from tests.training.tiny import config_of
+
+GOLDEN = {"train/nll": 4.935986, "train/gradient_norm": 1.791140, "validation/nll": 4.933263}
+
+
+def test_golden_step(tmp_path):
+    """Three steps of a fixed run give fixed figures.
+
+    If you meant to change the data, the initialisation, the randomness, the likelihood or the
+    optimiser, write the new figures above and say so in CHANGELOG.md: runs under way will not
+    continue as they began. If you did not, the change has a side effect: find it.
+    """
+    config = config_of(**{"training.steps": 3, "training.evaluate_every_steps": 3,
+                          "optimizer.warmup_steps": 0, "optimizer.learning_rate": 0.01})
+    dataset = build.build_data(config.data, seed=config.seed)
+    problem = build.build_problem(config, build.build_density(config, dataset.spec))
+    folder = RunFolder(tmp_path)
+    loop.train(problem, dataset, build.build_options(config), folder, {}, lambda rows: None)
+    row = loop.MetricsLog(folder, 3).rows[-1]
+    found = {name: row[name] for name in GOLDEN}
+    assert found == pytest.approx(GOLDEN, rel=1e-4), test_golden_step.__doc__

@@ -1,0 +1,68 @@
+"""The checkpoint that was best on validation is the one that is kept, reported and restored."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from flowaa.run import load_run
+from flowaa.training.checkpoints import Checkpoints
+from flowaa.training.loop import Evaluation
+from tests.training.tiny import config_of, rows, summary, train
+
+pytestmark = pytest.mark.usefixtures("no_figures")
+
+
+@pytest.fixture
+def falling_then_rising(monkeypatch):
+    """Makes the figure on validation smallest at step 4."""
+    evaluate, calls = Evaluation.__call__, iter(range(100))
+
+    def planned(self, params, split, key):
+        figures = evaluate(self, params, split, key)
+        return {**figures, "bits_per_dim": abs(2 * next(calls) + 2.0 - 4.0)}
+
+    monkeypatch.setattr(Evaluation, "__call__", planned)
+
+
+def test_the_best_on_validation_is_kept_and_restored(falling_then_rising, tmp_path):
+    config = config_of(**{"training.evaluate_every_steps": 2, "training.steps": 12,
+                          "training.keep_checkpoints": 2})
+    train(config, str(tmp_path))
+    curve = {row["step"]: row["validation/bits_per_dim"] for row in rows(tmp_path)
+             if "validation/bits_per_dim" in row}
+    assert min(curve, key=curve.__getitem__) == 4
+    assert summary(tmp_path)["selected_step"] == 4
+    kept = sorted(int(path.name) for path in (tmp_path / "checkpoints").iterdir())
+    assert kept == [4, 10, 12]
+    assert load_run(tmp_path).step == 4
+    assert load_run(tmp_path, step=12).step == 12
+
+
+def test_figures_are_of_the_selected_parameters(tmp_path):
+    """The row of the selected step and the summary speak of the same parameters."""
+    train(config_of(**{"training.evaluate_every_steps": 2, "optimizer.learning_rate": 0.3,
+                       "optimizer.warmup_steps": 0}), str(tmp_path))
+    figures = summary(tmp_path)
+    row = next(row for row in rows(tmp_path) if row["step"] == figures["selected_step"])
+    curve = [row["validation/bits_per_dim"] for row in rows(tmp_path)
+             if "validation/bits_per_dim" in row]
+    assert row["validation/bits_per_dim"] == min(curve) == figures["validation/bits_per_dim"]
+    assert {"validation/nll", "validation/bits_per_dim", "test/nll", "test/bits_per_dim",
+            "n_params", "steps", "selected_step", "wall_s"} == set(figures)
+    assert figures["test/bits_per_dim"] == pytest.approx(figures["test/nll"] / (2 * np.log(2)))
+
+
+def test_selection_outlives_the_process(tmp_path):
+    """Figures are read from the disk again; a step without one is not chosen before others."""
+    state = {"w": jnp.zeros(3)}
+    first = Checkpoints(tmp_path / "checkpoints", keep=1)
+    for step, figure in ((1, 5.0), (2, 3.0), (3, 4.0)):
+        first.save(step, state, {"data": {}}, figure)
+    first.close()
+    second = Checkpoints(tmp_path / "checkpoints", keep=1)
+    assert second.selections() == {2: 3.0, 3: 4.0}
+    second.save(4, state, {"data": {}})
+    assert second.steps() == [2, 4]
+    assert second.candidates(None) == [2, 4]
+    assert second.try_run_of(4)["data"] == {}
+    second.close()
