@@ -185,7 +185,7 @@ class ArchetypalAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
                 raise ValueError(f"{name}={getattr(self, name)!r}: choose one of {choices}")
         for name in ("tol", "trim"):
             value = getattr(self, name)
-            if not isinstance(value, Real) or not 0.0 <= value < 1.0:
+            if not isinstance(value, Real) or not 0.0 <= float(value) < 1.0:
                 raise ValueError(f"{name}={value!r}: it must be a number in [0, 1)")
         return Settings(
             n_archetypes=int(self.n_archetypes), solver=self.solver, init=self.init,

@@ -126,8 +126,8 @@ def alternate(blocks: Blocks, run: Run, stage: Stage, *, solver: str, loss: str)
     best = _best_rows(blocks, run.hull, pull, stage)
     gap = (pull * run.ahead).sum() - best.value.min(1).sum()
 
-    hull = hulls.refresh(run.hull, best.index)
-    rows = blocks.x.reshape(-1, blocks.x.shape[-1])[hull.index]
+    hull = hulls.refresh(run.hull, best.place)
+    rows = blocks.x.reshape(-1, blocks.x.shape[-1])[hull.place]
     steps = jnp.where(stage.last, 0, rules.shape_steps)
     weight = rules.shape(hull.weight, rows, totals.gram, totals.cross, goal, steps)
     archetypes = hulls.mix_rows(weight, rows)
@@ -146,7 +146,7 @@ def alternate(blocks: Blocks, run: Run, stage: Stage, *, solver: str, loss: str)
     drive = jnp.where(stalled, 0.0, (run.momentum - 1.0) / grown)
     return Run(
         mixture=mixture,
-        hull=Hull(hull.index, weight),
+        hull=Hull(hull.place, weight),
         archetypes=archetypes,
         ahead=archetypes + drive * (archetypes - run.archetypes),
         momentum=grown,
@@ -194,8 +194,8 @@ def _assign(
 def _best_rows(blocks: Blocks, hull: Hull, pull: Array, stage: Stage) -> BucketBest:
     """The rows that the gradient `pull` [K, D] would have archetypes move to."""
     # Where a bucket has no eligible row, the archetype's heaviest row stands in.
-    index = jnp.repeat(hull.index[:, :1], BUCKETS, axis=1)
-    best = BucketBest(jnp.full(index.shape, jnp.inf, pull.dtype), index)
+    place = jnp.repeat(hull.place[:, :1], BUCKETS, axis=1)
+    best = BucketBest(jnp.full(place.shape, jnp.inf, pull.dtype), place)
     size = blocks.x.shape[1]
 
     def update(i: Array | int, best: BucketBest) -> BucketBest:

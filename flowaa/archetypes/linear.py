@@ -78,7 +78,7 @@ def fit(
         # The best of those that are through the level before.
         which = jnp.where(state.level == level - 1, state.loss, jnp.inf).argmin()
         hull = jax.tree.map(lambda all_: all_[which], state.hulls)
-        archetypes = hulls.mix_rows(hull.weight, blocks.x.reshape(-1, n_features)[hull.index])
+        archetypes = hulls.mix_rows(hull.weight, blocks.x.reshape(-1, n_features)[hull.place])
         run = state.run._replace(
             hull=hull, archetypes=archetypes, ahead=archetypes, momentum=jnp.ones((), dtype),
             loss=infinite, cutoff=jnp.where(last, state.run.cutoff, infinite),
@@ -130,7 +130,7 @@ def _schedule(n_starts: int, coreset: bool) -> tuple[np.ndarray, np.ndarray, np.
 def assign(
     x: Array, archetypes: Array, max_steps: Array, *, solver: str
 ) -> tuple[Array, Array]:
-    """The weights [N, K, B] of archetypes [K, D] in rows [N, B, D], and squared residuals [N, B]."""
+    """The weights [N, K, B] of archetypes [K, D] in rows [N, B, D]; squared residuals [N, B]."""
     unused = jnp.zeros((len(archetypes), x.shape[1]), x.dtype)
     tolerance = jnp.zeros((), x.dtype)
 

@@ -5,7 +5,9 @@ import dataclasses
 from collections.abc import Iterator
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
 from flowaa.archetypes import linear, starts
 from flowaa.archetypes.alternation import LAST_MIX_STEPS
@@ -72,10 +74,10 @@ def fit_model(
                    resistant=settings.loss != "squared", rng=rng, room=room)
     with _precision(x.dtype):
         fit = linear.fit(
-            rows.blocks, _choose_starts(rows, settings, rng), np.asarray(settings.tol, x.dtype),
-            np.int32(settings.max_iter), solver=settings.solver, loss=settings.loss,
+            rows.blocks(), _choose_starts(rows, settings, rng), jnp.asarray(settings.tol, x.dtype),
+            jnp.int32(settings.max_iter), solver=settings.solver, loss=settings.loss,
             coreset=rows.coreset)
-        return _in_data_units(jax.tree.map(np.asarray, fit), rows)
+        return _in_data_units(fit, rows)
 
 
 def find_weights(
@@ -88,56 +90,58 @@ def find_weights(
     normalised = ((archetypes - frame.centre) / frame.scale).astype(x.dtype)
     with _precision(x.dtype):
         mixture, squared = linear.assign(
-            blocks, normalised, np.int32(LAST_MIX_STEPS), solver=solver)
+            jnp.asarray(blocks), jnp.asarray(normalised), jnp.int32(LAST_MIX_STEPS), solver=solver)
         weights = np.asarray(mixture).transpose(0, 2, 1).reshape(-1, len(archetypes))
         return weights[: len(x)], np.asarray(squared, np.float64).ravel()[: len(x)] * frame.scale**2
 
 
-def _choose_starts(rows: Rows, settings: Settings, rng: np.random.Generator) -> np.ndarray:
+def _choose_starts(rows: Rows, settings: Settings, rng: np.random.Generator) -> Array:
     """Places [R, K] of the rows that the archetypes start from."""
-    blocks = rows.blocks
-    n_places = blocks.x.shape[1] if rows.coreset else blocks.eligible.size
-    allowed = np.flatnonzero(blocks.eligible.reshape(-1)[:n_places])
+    n_places = rows.x.shape[1] if rows.coreset else rows.eligible.size
+    allowed = np.flatnonzero(rows.eligible.reshape(-1)[:n_places])
     # Where nothing is left out but padding, no copy is needed.
     is_whole = len(allowed) == allowed[-1] + 1
     x = rows.flat[: len(allowed)] if is_whole else rows.flat[allowed]
-    weight = blocks.weight.reshape(-1)[allowed]
+    weight = rows.weight.reshape(-1)[allowed]
+
+    scope = jax.device_put(rows.x[:1] if rows.coreset else rows.x)
 
     def residuals(archetypes: np.ndarray) -> np.ndarray:
-        scope = blocks.x[:1] if rows.coreset else blocks.x
         squared = linear.assign(
-            scope, archetypes, np.int32(_START_MIX_STEPS), solver=settings.solver)[1]
+            scope, jnp.asarray(archetypes), jnp.int32(_START_MIX_STEPS), solver=settings.solver)[1]
         return np.asarray(squared).ravel()[allowed]
 
-    rules = {
+    rules_of: dict[str, list[starts.Rule]] = {
         "uniform": [starts.uniform],
         "furthest_first": [starts.furthest_first],
         "furthest_sum": [starts.furthest_sum],
         "aa++": [starts.aa_plus_plus(residuals)],
         # Far-out rows and typical ones fail on different data: take turns.
         "coreset": [starts.furthest_sum, starts.uniform],
-    }[settings.init]
+    }
+    rules = rules_of[settings.init]
     picks = [rules[i % len(rules)](x, weight, settings.n_archetypes, rng)
              for i in range(settings.n_init)]
-    return allowed[np.array(picks)].astype(np.int32)
+    return jnp.asarray(allowed[np.array(picks)], jnp.int32)
 
 
 def _in_data_units(fit: linear.Fit, rows: Rows) -> Model:
     """The result of a fit for the table it was made for."""
     first = int(rows.coreset)
-    share = np.einsum("nkb,nb->k", fit.mixture[first:], rows.blocks.weight[first:])
+    mixture = np.asarray(fit.mixture)
+    share = np.einsum("nkb,nb->k", mixture[first:], rows.weight[first:])
     order = np.argsort(-share, kind="stable")
-    weights = np.concatenate([block[order].T for block in fit.mixture])[rows.place]
+    weights = np.concatenate([block[order].T for block in mixture])[rows.place]
     unit = rows.frame.scale**2 * rows.mean_weight
     # Where the archetypes reproduce the data, the gap is rounding, and so is what it compares with.
     floor = _ROUNDING * float(np.finfo(weights.dtype).eps) * rows.total / unit
     return Model(
-        archetypes=rows.frame.restore(fit.archetypes[order]).astype(weights.dtype),
+        archetypes=rows.frame.restore(np.asarray(fit.archetypes)[order]).astype(weights.dtype),
         weights=weights,
-        data_index=rows.origin[fit.hull.index[order]],
-        data_weight=fit.hull.weight[order],
+        data_index=rows.origin[np.asarray(fit.hull.place)[order]],
+        data_weight=np.asarray(fit.hull.weight)[order],
         frame=rows.frame, rss=float(fit.rss) * unit, mean=rows.mean, total=rows.total,
-        gap=float(2.0 * fit.gap / (fit.loss + floor or 1.0)),
+        gap=2.0 * float(fit.gap) / (float(fit.loss) + floor or 1.0),
         n_iter=int(fit.n_rounds), converged=bool(fit.converged))
 
 
@@ -145,6 +149,7 @@ def _in_data_units(fit: linear.Fit, rows: Rows) -> Model:
 def _precision(dtype: np.dtype) -> Iterator[None]:
     """Computes in the given precision, and never multiplies matrices in less (GPU, TPU)."""
     # jax.experimental.enable_x64 was renamed in jax 0.8.
-    enable_x64 = jax.enable_x64 if hasattr(jax, "enable_x64") else jax.experimental.enable_x64
+    home = jax if hasattr(jax, "enable_x64") else jax.experimental
+    enable_x64 = home.enable_x64
     with enable_x64(bool(dtype == np.float64)), jax.default_matmul_precision("highest"):
         yield

@@ -40,11 +40,12 @@ def loss_and_slope(name: str, squared: Array, cutoff: Array) -> tuple[Array, Arr
 
 
 def median_norm(name: str, squared: Array, weight: Array) -> Array:
-    """Median residual norm [] of the rows that count and have one; 0 if the loss has no use for it."""
+    """Median residual norm [] of the rows that count and have one; 0 where no loss asks for it."""
     if name == "squared":
         return jnp.zeros((), squared.dtype)
     norm = jnp.sqrt(squared)
-    return jnp.nan_to_num(jnp.nanmedian(jnp.where((weight > 0) & (norm > _LEAST_NORM), norm, jnp.nan)))
+    counts = (weight > 0) & (norm > _LEAST_NORM)
+    return jnp.nan_to_num(jnp.nanmedian(jnp.where(counts, norm, jnp.nan)))
 
 
 def next_cutoff(name: str, cutoff: Array, median: Array) -> Array:

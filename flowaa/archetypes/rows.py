@@ -6,6 +6,7 @@ All of it is NumPy: it is done once a fit, and in JAX would only add to what mus
 import dataclasses
 from collections.abc import Iterator
 
+import jax
 import numpy as np
 
 from flowaa.archetypes.alternation import Blocks
@@ -33,14 +34,17 @@ class Frame:
 
     def restore(self, rows: np.ndarray) -> np.ndarray:
         """Rows [..., D] in data units, float64."""
-        return self.centre + self.scale * np.asarray(rows, np.float64)
+        restored: np.ndarray = self.centre + self.scale * np.asarray(rows, np.float64)
+        return restored
 
 
 @dataclasses.dataclass(frozen=True)
 class Rows:
-    """Rows ready to be fitted."""
+    """Rows ready to be fitted: the fields of `Blocks`, and what they stand for."""
 
-    blocks: Blocks  # of NumPy arrays
+    x: np.ndarray  # [N, B, D]
+    weight: np.ndarray  # [N, B]
+    eligible: np.ndarray  # [N, B]
     coreset: bool  # whether block 0 is a coreset of the others
     frame: Frame
     origin: np.ndarray  # [N · B] which row of the data lies in each place; −1 for padding
@@ -52,7 +56,11 @@ class Rows:
     @property
     def flat(self) -> np.ndarray:
         """All places [N · B, D]."""
-        return self.blocks.x.reshape(-1, self.blocks.x.shape[-1])
+        return self.x.reshape(-1, self.x.shape[-1])
+
+    def blocks(self) -> Blocks:
+        """On JAX's default device, and without a copy if that is the CPU."""
+        return Blocks(*(jax.device_put(each) for each in (self.x, self.weight, self.eligible)))
 
 
 def prepare(
@@ -108,9 +116,10 @@ def prepare(
         origin[:size], far_out[:size] = first[drawn], squared[drawn] > far
         rows[:size] = rows[begin + drawn]
     shape = (n_blocks + coreset, size)
-    blocks = Blocks(x=rows.reshape(*shape, -1), weight=weights.astype(x.dtype).reshape(shape),
-                    eligible=((weights > 0) & ~far_out).reshape(shape))
-    return Rows(blocks, coreset, frame, origin, place + begin, mean_weight, mean, total)
+    return Rows(
+        x=rows.reshape(*shape, -1), weight=weights.astype(x.dtype).reshape(shape),
+        eligible=((weights > 0) & ~far_out).reshape(shape), coreset=coreset, frame=frame,
+        origin=origin, place=place + begin, mean_weight=mean_weight, mean=mean, total=total)
 
 
 def block_shape(n_rows: int) -> tuple[int, int]:
