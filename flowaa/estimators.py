@@ -31,9 +31,9 @@ class ArchetypalAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
 
     Args:
         n_archetypes: how many, K; see `flowaa.archetypes.choose_n_archetypes`.
-        solver: "frank_wolfe" (Bauckhage et al. 2015), "als" (alternating least squares, each
-            problem solved to the last digits) or "pcha" (projected gradients, Mørup & Hansen
-            2012). They end at the same archetypes; the first is the fastest.
+        solver: "pcha" (projected gradients, Mørup & Hansen 2012), "als" (alternating least
+            squares, each problem solved to the last digits) or "frank_wolfe" (Bauckhage et al.
+            2015). From the same start they end at the same archetypes; the first is the fastest.
         init: how archetypes start, "coreset", "aa++", "furthest_first", "furthest_sum" or
             "uniform". With "coreset", starts of the last two kinds take turns, and in more than
             4096 rows are compared on a weighted sample (Mair & Brefeld 2019).
@@ -60,7 +60,7 @@ class ArchetypalAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
     """
 
     def __init__(
-        self, n_archetypes: int = 3, *, solver: str = "frank_wolfe", init: str = "coreset",
+        self, n_archetypes: int = 3, *, solver: str = "pcha", init: str = "coreset",
         n_init: int = 10, tol: float = 1e-6, max_iter: int = 500, loss: str = "squared",
         trim: float = 0.0, random_state: Any = None,
     ) -> None:

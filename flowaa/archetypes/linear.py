@@ -20,7 +20,7 @@ from flowaa.archetypes.hull import Hull
 
 # Of each level of the tournament: one of how many starts takes part, for how many rounds each, and
 # whether on all rows where there is a coreset.
-_LEVELS = ((1, 4, False), (3, 8, False), (5, 8, True))
+_LEVELS = ((1, 4, False), (3, 8, False), (5, 4, True))
 _EXPLORE_TOL = 1e-3
 
 

@@ -24,7 +24,7 @@ class Settings:
     """How archetypes are found."""
 
     n_archetypes: int
-    solver: str = "frank_wolfe"  # a key of alternation.SOLVERS
+    solver: str = "pcha"  # a key of alternation.SOLVERS
     init: str = "coreset"  # one of INITS
     n_init: int = 10  # starts that are compared
     tol: float = 1e-6  # relative decrease of the loss in a round that ends the fit
