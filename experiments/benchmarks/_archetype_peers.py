@@ -7,7 +7,8 @@ returns archetypes [K, D], mixtures of rows.
 import contextlib
 import importlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,7 @@ Peer = Callable[[np.ndarray, int, int, int], np.ndarray]
 ARCHETYPES_METHODS = ("nnls", "pgd", "pseudo_pgd")
 
 
-def archetypes_model(method: str, n_archetypes: int, seed: int, max_iter: int) -> object:
+def archetypes_model(method: str, n_archetypes: int, seed: int, max_iter: int) -> Any:
     """An estimator of the package `archetypes`, which does not stop before `max_iter`."""
     from archetypes import AA
 
@@ -44,8 +45,7 @@ def _archetypax(x: np.ndarray, k: int, seed: int, max_iter: int) -> np.ndarray:
 
 def _py_pcha(x: np.ndarray, k: int, seed: int, max_iter: int) -> np.ndarray:
     # It was written for NumPy 1, which had this name.
-    if not hasattr(np, "mat"):
-        np.mat = np.asmatrix
+    vars(np).setdefault("mat", np.asmatrix)
     from py_pcha import PCHA
 
     np.random.seed(seed)  # the only seed it has
@@ -76,6 +76,6 @@ def import_peers() -> dict[str, Peer]:
 
 
 @contextlib.contextmanager
-def _quiet() -> object:
+def _quiet() -> Iterator[None]:
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
         yield

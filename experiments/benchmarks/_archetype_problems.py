@@ -1,7 +1,6 @@
 """Problems for archetypal analysis, and what a solution is worth."""
 
 import dataclasses
-from collections.abc import Callable
 
 import numpy as np
 
@@ -20,48 +19,45 @@ class Problem:
     n_archetypes: int
 
 
-def mixtures(rng: np.random.Generator, n: int, d: int, k: int) -> np.ndarray:
-    """Mixtures of k random corners, and noise."""
-    corners = rng.normal(size=(k, d))
-    return rng.dirichlet(np.full(k, 0.5), n) @ corners + 0.1 * rng.normal(size=(n, d))
-
-
-def _too_many_corners(rng: np.random.Generator, n: int, d: int, k: int) -> np.ndarray:
-    return mixtures(rng, n, d, 2 * k)
-
-
-def _gaussian(rng: np.random.Generator, n: int, d: int, k: int) -> np.ndarray:
-    """No corners at all; standard deviations fall off from feature to feature."""
-    return rng.normal(size=(n, d)) / np.sqrt(np.arange(1, d + 1))
-
-
-def _clusters(rng: np.random.Generator, n: int, d: int, k: int) -> np.ndarray:
-    return 2.0 * rng.normal(size=(k + 2, d))[rng.integers(k + 2, size=n)] + rng.normal(size=(n, d))
-
-
-def _counts(rng: np.random.Generator, n: int, d: int, k: int) -> np.ndarray:
-    """Counts of k topics, skewed and with many zeros."""
-    topics = rng.gamma(0.3, size=(k, d))
-    return rng.poisson(rng.dirichlet(np.full(k, 0.5), n) @ topics * rng.gamma(2.0, size=(n, 1)))
-
-
-_KINDS: dict[str, Callable[[np.random.Generator, int, int, int], np.ndarray]] = {
-    "mixtures": mixtures, "too_many_corners": _too_many_corners, "gaussian": _gaussian,
-    "clusters": _clusters, "counts": _counts,
-}
+def mixtures(
+    rng: np.random.Generator, n: int, corners: np.ndarray, *, concentration: float = 0.5,
+    noise: float = 0.1,
+) -> np.ndarray:
+    """Mixtures [n, D] of corners [K, D], and normal noise."""
+    weights = rng.dirichlet(np.full(len(corners), concentration), n)
+    return weights @ corners + noise * rng.normal(size=(n, corners.shape[1]))
 
 
 def random_problems(count: int = 10) -> list[Problem]:
-    """Problems of all kinds in turn; sizes are drawn evenly in their logarithm."""
+    """Noisy mixtures; sizes are drawn evenly in their logarithm, and so is all else."""
     problems = []
     for seed in range(count):
         rng = np.random.default_rng(seed)
-        n, d, k = (int(np.exp(rng.uniform(np.log(low), np.log(high + 1))))
-                   for low, high in (_ROWS, _FEATURES, _ARCHETYPES))
-        kind = list(_KINDS)[seed % len(_KINDS)]
-        x = _KINDS[kind](rng, n, d, k).astype(np.float32)
-        problems.append(Problem(f"{kind}_n{n}_d{d}_k{k}", x, k))
+
+        def draw(low: float, high: float, rng: np.random.Generator = rng) -> float:
+            return float(np.exp(rng.uniform(np.log(low), np.log(high))))
+
+        n, d, k = (int(draw(low, high + 1)) for low, high in (_ROWS, _FEATURES, _ARCHETYPES))
+        x = mixtures(rng, n, rng.normal(size=(k, d)), concentration=draw(0.2, 2.0),
+                     noise=draw(0.02, 0.3))
+        problems.append(Problem(f"mixtures n={n} d={d} k={k}", x.astype(np.float32), k))
     return problems
+
+
+def problems_without_corners() -> list[Problem]:
+    """Data of other kinds, on which every method ends in one of many near-optima."""
+    rng = np.random.default_rng(0)
+    normal = rng.normal(size=(3000, 60)) / np.sqrt(np.arange(1, 61))
+    centres = 2.0 * rng.normal(size=(7, 30))
+    topics = rng.gamma(0.3, size=(8, 20))
+    rates = rng.dirichlet(np.full(8, 0.5), 3000) @ topics * rng.gamma(2.0, size=(3000, 1))
+    kinds = {
+        "normal": normal,
+        "clusters": centres[rng.integers(7, size=3000)] + rng.normal(size=(3000, 30)),
+        "counts": rng.poisson(rates),
+        "twice the corners": mixtures(rng, 3000, rng.normal(size=(12, 40))),
+    }
+    return [Problem(name, x.astype(np.float32), 6) for name, x in kinds.items()]
 
 
 def exact_rss(x: np.ndarray, archetypes: np.ndarray) -> float:

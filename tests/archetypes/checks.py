@@ -11,13 +11,13 @@ from flowaa.archetypes.model import Model, Settings, fit_model
 from tests.archetypes import oracles
 
 RNG = np.random.default_rng(0)
-ROWS = RNG.normal(size=(40, 3))
+ROWS = RNG.normal(size=(150, 3))  # more than an archetype has candidates
 N_ARCHETYPES = 3
 
 
 @functools.cache
 def least_rss() -> float:
-    return oracles.archetypal_analysis(ROWS, N_ARCHETYPES, n_starts=6, n_rounds=60)
+    return oracles.archetypal_analysis(ROWS, N_ARCHETYPES, n_starts=4, n_rounds=60)
 
 
 def fitted(solver: str, **settings: float) -> Model:
