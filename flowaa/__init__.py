@@ -14,9 +14,9 @@ _PUBLIC = {  # name -> the module that defines it
     "Run": "flowaa.run",
     "load_run": "flowaa.run",
 }
-_SUBPACKAGES = {"extremes"}
+_SUBPACKAGES = {"archetypes", "extremes"}
 
-__all__ = ["ArchetypalAnalysis", "Run", "__version__", "extremes", "load_run"]
+__all__ = ["ArchetypalAnalysis", "Run", "__version__", "archetypes", "extremes", "load_run"]
 
 
 def __getattr__(name: str) -> Any:

@@ -49,7 +49,7 @@ def _py_pcha(x: np.ndarray, k: int, seed: int, max_iter: int) -> np.ndarray:
     from py_pcha import PCHA
 
     np.random.seed(seed)  # the only seed it has
-    data_weights = PCHA.PCHA(x.astype(np.float64).T, k, conv_crit=0.0, maxiter=max_iter)[2]
+    data_weights = PCHA(x.astype(np.float64).T, k, conv_crit=0.0, maxiter=max_iter)[2]
     return hull_archetypes(x, np.asarray(data_weights).T)
 
 
