@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from scipy.spatial import ConvexHull, QhullError
 
@@ -39,12 +40,15 @@ def save_weight_simplex(path: Path | str, weights: np.ndarray, *,
     outline = np.concatenate([corners, corners[:1]])
     axes.plot(outline[:, 0], outline[:, 1], color="0.4", linewidth=1.0)
     for i, corner in enumerate(corners):
-        axes.text(1.1 * corner[0], 1.1 * corner[1], f"{i + 1}", ha="center", va="center", fontsize=11)
+        x, y = 1.1 * corner
+        axes.text(x, y, f"{i + 1}", ha="center", va="center", fontsize=11)
     _scatter(axes, weights @ corners, labels, class_names)
+    if labels is not None:
+        figure.legend(loc="outside right center", fontsize=8, markerscale=2.0, frameon=False)
     axes.set_aspect("equal")
     axes.set_axis_off()
     axes.set_title(title or f"{len(weights):,} rows between {weights.shape[1]} archetypes",
-                   fontsize=11)
+                   fontsize=11, pad=18)
     save(figure, path)
 
 
@@ -186,11 +190,9 @@ def _scatter(axes: Axes, points: np.ndarray, labels: np.ndarray | None,
     labels = labels[kept]
     for label in np.unique(labels):
         own = points[labels == label]
-        name = class_names[label] if len(class_names) else f"class {label}"
+        name = f"class {class_names[label] if len(class_names) else label}"
         axes.scatter(own[:, 0], own[:, 1], s=size, alpha=0.6, linewidths=0,
                      color=f"C{label % 10}", label=name)
-    if 1 < len(np.unique(labels)) <= 10 and not axes.axison:
-        axes.legend(fontsize=8)
 
 
 def _outline(points: np.ndarray) -> np.ndarray:
@@ -204,6 +206,4 @@ def _outline(points: np.ndarray) -> np.ndarray:
 
 def _colour(i: int, count: int) -> str | tuple[float, ...]:
     """Of an archetype: the usual ten, or as many hues as there are archetypes."""
-    from matplotlib import colormaps
-
     return f"C{i}" if count <= 10 else colormaps["hsv"](i / count)
