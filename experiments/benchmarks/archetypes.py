@@ -123,7 +123,7 @@ def _race(found: dict[str, peers.Peer]) -> Figures:
 
 def _memory() -> Figures:
     """A million rows in a process of their own, and a tenth of them in another."""
-    million, tenth = _fresh(1_000_000, 1), _fresh(100_000, 1)
+    million, tenth = _fresh(1_000_000, 2), _fresh(100_000, 2)
     data = million["data_bytes"]
     return {
         "million/peak_over_data": million["peak_bytes"] / data,
@@ -131,7 +131,9 @@ def _memory() -> Figures:
             (million["peak_bytes"] - million["peak_bytes_before"]) / data,
         "million/fit_s": million["fit_s"][0],
         "million/n_iter": million["n_iter"],
-        "million/time_1e6_over_1e5": million["fit_s"][0] / tenth["fit_s"][0],
+        "million/refit_s": million["fit_s"][1],
+        # Of second fits: the time to compile, the same for both, would flatter the ratio.
+        "million/time_1e6_over_1e5": million["fit_s"][1] / tenth["fit_s"][1],
     }
 
 
@@ -166,11 +168,14 @@ def _compilations() -> Figures:
     """How often the fit is traced in a first fit and in another of the same shape."""
     jax.clear_caches()
     traces, logger, figures = _Traces(), logging.getLogger("jax"), {}
+    level = logger.level
     logger.addHandler(traces)
+    logger.setLevel(logging.WARNING)
     with jax.log_compiles():
         for name, seed in (("first", 0), ("refit", 1)):
             before = traces.count
             flowaa.ArchetypalAnalysis(3, random_state=seed).fit(make_rows(500 - seed))
             figures[f"traces/{name}"] = float(traces.count - before)
     logger.removeHandler(traces)
+    logger.setLevel(level)
     return figures

@@ -13,6 +13,7 @@ from jax import Array, lax
 
 from flowaa.archetypes import hull as hulls
 from flowaa.archetypes import mixtures, robust
+from flowaa.archetypes.blocks import Blocks
 from flowaa.archetypes.hull import BUCKETS, BucketBest, Hull
 
 
@@ -34,14 +35,6 @@ SOLVERS = {
 }
 
 LAST_MIX_STEPS = 1000  # of the round that ends a fit, and of new rows
-
-
-class Blocks(NamedTuple):
-    """Rows in blocks of equal size, centred and of unit scale."""
-
-    x: Array  # [N, B, D]
-    weight: Array  # [N, B] sample weights; 0: padding, or a row that does not count
-    eligible: Array  # [N, B] bool: whether the row may be part of an archetype
 
 
 class Totals(NamedTuple):
@@ -127,7 +120,7 @@ def alternate(blocks: Blocks, run: Run, stage: Stage, *, solver: str, loss: str)
     gap = (pull * run.ahead).sum() - best.value.min(1).sum()
 
     hull = hulls.refresh(run.hull, best.place)
-    rows = blocks.x.reshape(-1, blocks.x.shape[-1])[hull.place]
+    rows = blocks.rows(hull.place)
     steps = jnp.where(stage.last, 0, rules.shape_steps)
     weight = rules.shape(hull.weight, rows, totals.gram, totals.cross, goal, steps)
     archetypes = hulls.mix_rows(weight, rows)
@@ -139,7 +132,7 @@ def alternate(blocks: Blocks, run: Run, stage: Stage, *, solver: str, loss: str)
 
     # Nesterov's momentum on Z; where it stops paying, a plain round decides what happens.
     # A loss at the rounding of unit residuals is none at all.
-    n_values = blocks.x[0].size * (stage.high - stage.low)
+    n_values = blocks.copied[0].size * (stage.high - stage.low)
     negligible = n_values * (8.0 * jnp.finfo(value.dtype).eps) ** 2
     stalled = run.loss - value <= stage.tol * value + negligible
     grown = jnp.where(stalled, 1.0, 0.5 + jnp.sqrt(0.25 + run.momentum**2))
@@ -163,12 +156,12 @@ def _assign(
     blocks: Blocks, run: Run, stage: Stage, goal: Array, *, solver: str, loss: str
 ) -> tuple[Array, Totals]:
     """A [N, K, B] for all blocks of the stage, and the totals over their rows."""
-    n_rows = blocks.x.shape[1] * (stage.high - stage.low)
+    n_rows = blocks.weight.shape[1] * (stage.high - stage.low)
     usual_steps = max(SOLVERS[solver].mix_steps, len(run.ahead))
     steps = jnp.where(stage.last, LAST_MIX_STEPS, usual_steps)
 
     def one(i: Array | int, mixture: Array) -> tuple[Array, Totals]:
-        x, weight = blocks.x[i], blocks.weight[i]
+        x, weight = blocks.block(i), blocks.weight[i]
         mixture, squared, gap = assign_block(
             x, run.ahead, mixture, run.rounds > 0, goal / n_rows, steps, solver=solver)
         value, slope = robust.loss_and_slope(loss, squared, run.cutoff)
@@ -178,7 +171,7 @@ def _assign(
             gram=weighted @ mixture.T, cross=weighted @ x, loss=sums[0], rss=sums[1], gap=sums[2],
             median=robust.median_norm(loss, squared, weight))
 
-    if len(blocks.x) == 1:
+    if blocks.n_blocks == 1:
         mixture, totals = one(0, run.mixture[0])
         return mixture[None], totals
 
@@ -196,11 +189,11 @@ def _best_rows(blocks: Blocks, hull: Hull, pull: Array, stage: Stage) -> BucketB
     # Where a bucket has no eligible row, the archetype's heaviest row stands in.
     place = jnp.repeat(hull.place[:, :1], BUCKETS, axis=1)
     best = BucketBest(jnp.full(place.shape, jnp.inf, pull.dtype), place)
-    size = blocks.x.shape[1]
+    size = blocks.weight.shape[1]
 
     def update(i: Array | int, best: BucketBest) -> BucketBest:
-        return hulls.bucket_best(best, pull, blocks.x[i], blocks.eligible[i], i * size)
+        return hulls.bucket_best(best, pull, blocks.block(i), blocks.eligible[i], i * size)
 
-    if len(blocks.x) == 1:
+    if blocks.n_blocks == 1:
         return update(0, best)
     return lax.fori_loop(stage.low, stage.high, update, best)

@@ -14,7 +14,8 @@ import numpy as np
 from jax import Array, lax
 
 from flowaa.archetypes import hull as hulls
-from flowaa.archetypes.alternation import Blocks, Run, Stage, alternate, assign_block
+from flowaa.archetypes.alternation import Run, Stage, alternate, assign_block
+from flowaa.archetypes.blocks import Blocks
 from flowaa.archetypes.compilation import quick_jit
 from flowaa.archetypes.hull import Hull
 
@@ -64,9 +65,9 @@ def fit(
         loss: one of `robust.LOSSES`.
         coreset: whether block 0 stands for the others while starts are compared.
     """
-    n_blocks, size, n_features = blocks.x.shape
+    n_blocks, (_, size, n_features) = blocks.n_blocks, blocks.copied.shape
     n_starts, n_archetypes = starts.shape
-    dtype = blocks.x.dtype
+    dtype = blocks.copied.dtype
     infinite = jnp.array(jnp.inf, dtype)
     zeros = jnp.zeros((n_archetypes, n_features), dtype)
     levels, rounds, on_all = _schedule(n_starts, coreset)
@@ -78,7 +79,7 @@ def fit(
         # The best of those that are through the level before.
         which = jnp.where(state.level == level - 1, state.loss, jnp.inf).argmin()
         hull = jax.tree.map(lambda all_: all_[which], state.hulls)
-        archetypes = hulls.mix_rows(hull.weight, blocks.x.reshape(-1, n_features)[hull.place])
+        archetypes = hulls.mix_rows(hull.weight, blocks.rows(hull.place))
         run = state.run._replace(
             hull=hull, archetypes=archetypes, ahead=archetypes, momentum=jnp.ones((), dtype),
             loss=infinite, cutoff=jnp.where(last, state.run.cutoff, infinite),

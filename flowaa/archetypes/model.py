@@ -97,14 +97,15 @@ def find_weights(
 
 def _choose_starts(rows: Rows, settings: Settings, rng: np.random.Generator) -> Array:
     """Places [R, K] of the rows that the archetypes start from."""
-    n_places = rows.x.shape[1] if rows.coreset else rows.eligible.size
+    flat = rows.copied.reshape(-1, rows.copied.shape[-1])
+    n_places = rows.copied.shape[1] if rows.coreset else rows.eligible.size
     allowed = np.flatnonzero(rows.eligible.reshape(-1)[:n_places])
     # Where nothing is left out but padding, no copy is needed.
     is_whole = len(allowed) == allowed[-1] + 1
-    x = rows.flat[: len(allowed)] if is_whole else rows.flat[allowed]
+    x = flat[: len(allowed)] if is_whole else flat[allowed]
     weight = rows.weight.reshape(-1)[allowed]
 
-    scope = jax.device_put(rows.x[:1] if rows.coreset else rows.x)
+    scope = jax.device_put(rows.copied[:1] if rows.coreset else rows.copied)
 
     def residuals(archetypes: np.ndarray) -> np.ndarray:
         squared = linear.assign(
@@ -131,7 +132,9 @@ def _in_data_units(fit: linear.Fit, rows: Rows) -> Model:
     mixture = np.asarray(fit.mixture)
     share = np.einsum("nkb,nb->k", mixture[first:], rows.weight[first:])
     order = np.argsort(-share, kind="stable")
-    weights = np.concatenate([block[order].T for block in mixture])[rows.place]
+    weights = np.empty((len(rows.place), len(order)), mixture.dtype)
+    for column, j in enumerate(order):  # one at a time, for the memory's sake
+        weights[:, column] = mixture[:, j].reshape(-1)[rows.place]
     unit = rows.frame.scale**2 * rows.mean_weight
     # Where the archetypes reproduce the data, the gap is rounding, and so is what it compares with.
     floor = _ROUNDING * float(np.finfo(weights.dtype).eps) * rows.total / unit

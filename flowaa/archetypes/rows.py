@@ -9,11 +9,13 @@ from collections.abc import Iterator
 import jax
 import numpy as np
 
-from flowaa.archetypes.alternation import Blocks
+from flowaa.archetypes.blocks import Blocks
 from flowaa.archetypes.hull import BUCKETS
 
 COMPARED_ROWS = 4096  # up to this many rows, starts are compared on all of them
 _MIN_BLOCK_BITS, _MAX_BLOCK_BITS = 10, 13  # blocks, and the coreset, have 1024 to 8192 rows
+_SHARED_BYTES = 2**26  # larger tables are read where they lie, where a coreset gives the starts
+_PLACE = np.int32  # more rows than it counts fit in no memory
 _SLICE_ROWS = 2**14  # rows converted at a time, so that no second copy of the data is made
 _ALIGNMENT_BYTES = 64  # JAX uses aligned host memory as it is, and copies other memory
 _FAR_MEDIANS = 4.0  # resistant: rows further out, in median distances, make no archetype
@@ -40,9 +42,11 @@ class Frame:
 
 @dataclasses.dataclass(frozen=True)
 class Rows:
-    """Rows ready to be fitted: the fields of `Blocks`, and what they stand for."""
+    """Rows ready to be fitted: what `Blocks` consists of, and what it stands for."""
 
-    x: np.ndarray  # [N, B, D]
+    copied: np.ndarray  # [C, B, D]
+    table: np.ndarray  # [L]
+    offset: int
     weight: np.ndarray  # [N, B]
     eligible: np.ndarray  # [N, B]
     coreset: bool  # whether block 0 is a coreset of the others
@@ -53,14 +57,12 @@ class Rows:
     mean: np.ndarray  # [D] weighted
     total: float  # weighted sum of squares about the mean, in data units
 
-    @property
-    def flat(self) -> np.ndarray:
-        """All places [N · B, D]."""
-        return self.x.reshape(-1, self.x.shape[-1])
-
     def blocks(self) -> Blocks:
-        """On JAX's default device, and without a copy if that is the CPU."""
-        return Blocks(*(jax.device_put(each) for each in (self.x, self.weight, self.eligible)))
+        """On JAX's default device; arrays are not copied if that is the CPU."""
+        dtype = self.copied.dtype
+        return Blocks(*map(jax.device_put, (
+            self.copied, self.table, np.int32(self.offset), self.frame.centre.astype(dtype),
+            dtype.type(self.frame.scale), self.weight, self.eligible)))
 
 
 def prepare(
@@ -78,7 +80,7 @@ def prepare(
         rng: draws the coreset.
         room: make the blocks large enough for so many rows, for a compiled fit to be used again.
     """
-    place = np.arange(len(x))
+    place = np.arange(len(x), dtype=_PLACE)
     first = place  # the row of `x` that each row fitted stands for
     if len(x) <= COMPARED_ROWS:
         first, place, weight = _merge_equal_rows(x, weight)
@@ -96,30 +98,66 @@ def prepare(
             typical, far = median, _FAR_MEDIANS**2 * median
     if trim > 0:
         far = min(far, float(np.quantile(squared[weight > 0], 1.0 - trim)))
-    frame = Frame(centre, float(np.sqrt(typical / x.shape[1])) or 1.0)
+    # Rounded as on the device, so that rows read there lie where those written here do.
+    frame = Frame(centre.astype(x.dtype).astype(np.float64),
+                  float(x.dtype.type(np.sqrt(typical / x.shape[1]))) or 1.0)
 
     mean_weight = float(weight.sum() / np.count_nonzero(weight))
     coreset = coreset and len(x) > COMPARED_ROWS
-    n_blocks, size = block_shape(max(len(x), room))
-    origin = np.full(((n_blocks + coreset) * size), -1)
-    weights = np.zeros(len(origin))
-    rows = _aligned_empty((len(origin), x.shape[1]), x.dtype)
+    _, size = block_shape(max(len(x), room))
+    shared = _share(x, size) if coreset and x.nbytes >= _SHARED_BYTES else _Shared(x.ravel()[:0])
+    # Places: the coreset, rows that are copied, and those read where they are.
+    end = shared.head + shared.n_blocks * size
+    order = np.concatenate([np.arange(start, stop, dtype=_PLACE) for start, stop in (
+        (0, shared.head), (end, len(x)), (shared.head, end))])
+    n_written = len(x) - shared.n_blocks * size
     begin = size if coreset else 0
-    origin[begin:][: len(x)] = first
-    weights[begin:][: len(x)] = weight / mean_weight
-    frame.write(x, rows[begin:])
-    far_out = np.zeros(len(origin), bool)
-    far_out[begin:][: len(x)] = squared > far
+    n_copied = -(-(begin + max(n_written, room)) // size)
+    where = np.empty(len(x), _PLACE)
+    where[order[:n_written]] = begin + np.arange(n_written)
+    where[order[n_written:]] = n_copied * size + np.arange(len(x) - n_written, dtype=_PLACE)
+    shape = (n_copied + shared.n_blocks, size)
+    origin = np.full(shape[0] * size, -1, _PLACE)
+    weights, far_out = np.zeros(len(origin)), np.zeros(len(origin), bool)
+    origin[where], weights[where], far_out[where] = first, weight / mean_weight, squared > far
+    copied = _aligned_empty((n_copied * size, x.shape[1]), x.dtype)
+    frame.write(x[order[:n_written]] if shared.n_blocks else x, copied[begin:])
     if coreset:
         drawn, drawn_weight = draw_coreset(weight, np.minimum(squared, far), size, rng)
         weights[:size] = drawn_weight / mean_weight
         origin[:size], far_out[:size] = first[drawn], squared[drawn] > far
-        rows[:size] = rows[begin + drawn]
-    shape = (n_blocks + coreset, size)
+        frame.write(x[drawn], copied[:size])
     return Rows(
-        x=rows.reshape(*shape, -1), weight=weights.astype(x.dtype).reshape(shape),
+        copied=copied.reshape(n_copied, size, -1), table=shared.table, offset=shared.offset,
+        weight=weights.astype(x.dtype).reshape(shape),
         eligible=((weights > 0) & ~far_out).reshape(shape), coreset=coreset, frame=frame,
-        origin=origin, place=place + begin, mean_weight=mean_weight, mean=mean, total=total)
+        origin=origin, place=where[place], mean_weight=mean_weight, mean=mean, total=total)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Shared:
+    """The part of a table that is read where it lies."""
+
+    table: np.ndarray  # [L] from an aligned address on
+    offset: int = 0  # where in it the first block begins
+    head: int = 0  # rows before that block
+    n_blocks: int = 0
+
+
+def _share(x: np.ndarray, size: int) -> _Shared:
+    """As many blocks of `size` rows as an aligned view of the table [n, D] holds.
+
+    Their number, and the view's length, do not depend on where in memory the table lies.
+    """
+    flat, n_features = x.reshape(-1), x.shape[1]
+    skip = -x.ctypes.data % _ALIGNMENT_BYTES // x.itemsize
+    head = -(-skip // n_features)
+    # The view leaves room for any alignment before it, and for a part of a row.
+    n_blocks = (x.size - _ALIGNMENT_BYTES // x.itemsize - n_features) // (size * n_features)
+    length = n_blocks * size * n_features + n_features
+    if n_blocks < 1 or x.size >= 2**31:  # places in the view are 32-bit numbers
+        return _Shared(flat[:0])
+    return _Shared(flat[skip : skip + length], head * n_features - skip, head, n_blocks)
 
 
 def block_shape(n_rows: int) -> tuple[int, int]:

@@ -17,7 +17,7 @@ from tests.archetypes.test_fits import ROWS
 
 
 def test_the_elbow_is_at_the_number_of_corners():
-    found = choose_n_archetypes(ROWS, range(1, 6), n_bootstraps=3)
+    found = choose_n_archetypes(ROWS, (1, 2, 3, 4, 9), n_bootstraps=3)
     assert found.elbow == 3
     assert (np.diff(found.explained_variance) > -1e-3).all()
     assert abs(found.explained_variance[0]) < 1e-4  # one archetype is the mean
