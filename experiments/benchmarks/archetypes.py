@@ -168,14 +168,16 @@ def _compilations() -> Figures:
     """How often the fit is traced in a first fit and in another of the same shape."""
     jax.clear_caches()
     traces, logger, figures = _Traces(), logging.getLogger("jax"), {}
-    level = logger.level
+    before_level, before_propagate = logger.level, logger.propagate
     logger.addHandler(traces)
     logger.setLevel(logging.WARNING)
+    logger.propagate = False  # the messages are counted, not shown
     with jax.log_compiles():
         for name, seed in (("first", 0), ("refit", 1)):
             before = traces.count
             flowaa.ArchetypalAnalysis(3, random_state=seed).fit(make_rows(500 - seed))
             figures[f"traces/{name}"] = float(traces.count - before)
     logger.removeHandler(traces)
-    logger.setLevel(level)
+    logger.setLevel(before_level)
+    logger.propagate = before_propagate
     return figures

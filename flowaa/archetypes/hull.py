@@ -21,8 +21,8 @@ from jax import Array, lax
 
 from flowaa.archetypes.projection import project_onto_simplex
 
-KEPT = 64  # rows in use that an archetype carries over; optima seen use up to about forty
 BUCKETS = 64  # fresh candidates for each archetype
+_MAX_KEPT = 512  # rows in use that an archetype carries over; optima seen use up to about ninety
 
 
 class Hull(NamedTuple):
@@ -39,9 +39,13 @@ class BucketBest(NamedTuple):
     place: Array  # [K, BUCKETS] int32
 
 
-def at_rows(place: Array, dtype: jnp.dtype) -> Hull:
-    """Archetypes that are the rows at `place` [..., K]."""
-    place = jnp.repeat(place[..., None], KEPT + BUCKETS, axis=-1)
+def at_rows(place: Array, dtype: jnp.dtype, *, n_features: int) -> Hull:
+    """Archetypes that are the rows at `place` [..., K].
+
+    A point of a hull in D dimensions is a mixture of D + 1 rows or fewer (Carathéodory).
+    """
+    kept = -(-min(n_features, _MAX_KEPT) // BUCKETS) * BUCKETS
+    place = jnp.repeat(place[..., None], kept + BUCKETS, axis=-1)
     return Hull(place, jnp.zeros(place.shape, dtype).at[..., 0].set(1.0))
 
 
@@ -70,7 +74,7 @@ def bucket_best(best: BucketBest, direction: Array, x: Array, eligible: Array, o
 
 def refresh(hull: Hull, fresh: Array) -> Hull:
     """Keeps the heaviest rows in use and takes `fresh` [K, BUCKETS] as new candidates."""
-    weight, kept = lax.top_k(hull.weight, KEPT)
+    weight, kept = lax.top_k(hull.weight, hull.weight.shape[1] - BUCKETS)
     place = jnp.take_along_axis(hull.place, kept, axis=1)
     weight = weight / weight.sum(1, keepdims=True)
     return Hull(jnp.concatenate([place, fresh], axis=1),

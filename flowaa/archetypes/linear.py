@@ -98,7 +98,7 @@ def fit(
             run=run, n_rounds=jnp.where(last, state.n_rounds, run.rounds),
             converged=jnp.where(last, state.converged, run.converged))
 
-    hull = hulls.at_rows(starts, dtype)
+    hull = hulls.at_rows(starts, dtype, n_features=n_features)
     run = Run(
         mixture=jnp.zeros((n_blocks, n_archetypes, size), dtype),
         hull=jax.tree.map(lambda all_: all_[0], hull), archetypes=zeros, ahead=zeros,

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import flowaa
+from flowaa.archetypes import rows
 from flowaa.archetypes.alternation import SOLVERS
 from flowaa.archetypes.model import INITS
 from flowaa.archetypes.streaming import CAPACITY
@@ -126,6 +127,41 @@ def test_many_rows_are_fitted_as_well_as_few():
     np.testing.assert_allclose(fitted.rss_, (residuals**2).sum(), rtol=1e-4)
     np.testing.assert_allclose(fitted.data_weights_ @ x, fitted.archetypes_, atol=1e-4)
     np.testing.assert_allclose(fitted.weights_, fitted.transform(x), atol=2e-2)
+
+
+@pytest.mark.parametrize("misaligned_by", [0, 1, 3])
+def test_a_large_table_is_read_where_it_lies(misaligned_by, monkeypatch):
+    memory = np.empty(3 * 5_000 + 64, np.float32)
+    start = -memory.ctypes.data % 64 // 4 + misaligned_by
+    x = memory[start : start + 3 * 5_000].reshape(5_000, 3)
+    x[:] = mixtures(5_000) + 5.0
+    copied = fit(x)
+    monkeypatch.setattr(rows, "_SHARED_BYTES", 0)
+    weight = np.ones(len(x))
+    laid = rows.prepare(x, weight, coreset=True, trim=0.0, resistant=False,
+                        rng=np.random.default_rng(0))
+    assert np.shares_memory(laid.table, x)
+    assert len(laid.copied) <= 3 < len(laid.weight)
+    # Every row is found at its place, and the fit is the same.
+    back = laid.frame.restore(np.asarray(laid.blocks().rows(laid.place)))
+    np.testing.assert_allclose(back, x, atol=1e-4)
+    blocks = np.concatenate([laid.blocks().block(i) for i in range(len(laid.weight))])
+    np.testing.assert_allclose(laid.frame.restore(blocks[laid.place]), x, atol=1e-4)
+    assert (laid.origin[laid.place] == np.arange(len(x))).all()
+    before = x.copy()
+    shared = fit(x)
+    np.testing.assert_array_equal(x, before)
+    np.testing.assert_allclose(shared.rss_, copied.rss_, rtol=1e-3)
+    np.testing.assert_allclose(shared.data_weights_ @ x, shared.archetypes_, atol=1e-4)
+
+
+def test_an_archetype_may_be_made_of_many_rows():
+    """In 150 dimensions, about ninety noisy rows make up an archetype."""
+    rng = np.random.default_rng(1)
+    x = rng.dirichlet(np.full(2, 0.2), 1_500) @ rng.normal(size=(2, 150))
+    fitted = fit((x + 0.3 * rng.normal(size=x.shape)).astype(np.float32), 2)
+    assert (fitted.data_weights_ > 1e-6).sum(1).max() > 64
+    assert fitted.gap_ < 1e-3
 
 
 def test_a_stream_is_fitted_like_the_whole():
