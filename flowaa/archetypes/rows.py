@@ -11,13 +11,12 @@ import numpy as np
 
 from flowaa.archetypes.blocks import Blocks
 from flowaa.archetypes.hull import BUCKETS
+from flowaa.archetypes.sharing import ALIGNMENT_BYTES, PLACE, nothing_shared, share
 
 COMPARED_ROWS = 4096  # up to this many rows, starts are compared on all of them
 _MIN_BLOCK_BITS, _MAX_BLOCK_BITS = 10, 13  # blocks, and the coreset, have 1024 to 8192 rows
 _SHARED_BYTES = 2**26  # larger tables are read where they lie, where a coreset gives the starts
-_PLACE = np.int32  # more rows than it counts fit in no memory
 _SLICE_ROWS = 2**14  # rows converted at a time, so that no second copy of the data is made
-_ALIGNMENT_BYTES = 64  # JAX uses aligned host memory as it is, and copies other memory
 _FAR_MEDIANS = 4.0  # resistant: rows further out, in median distances, make no archetype
 
 
@@ -80,48 +79,38 @@ def prepare(
         rng: draws the coreset.
         room: make the blocks large enough for so many rows, for a compiled fit to be used again.
     """
-    place = np.arange(len(x), dtype=_PLACE)
+    place = np.arange(len(x), dtype=PLACE)
     first = place  # the row of `x` that each row fitted stands for
     if len(x) <= COMPARED_ROWS:
         first, place, weight = _merge_equal_rows(x, weight)
         x = x[first]
     mean = np.sum([weight[part] @ x[part] for part in _slices(len(x))], axis=0) / weight.sum()
-    sample = slice(None, None, -(-len(x) // COMPARED_ROWS))
-    centre = _weighted_median(x[sample], weight[sample]) if resistant else mean
-    squared = np.concatenate([((x[part] - centre) ** 2).sum(1) for part in _slices(len(x))])
-    spread = float(weight @ squared)
-    total = max(spread - weight.sum() * float(((mean - centre) ** 2).sum()), 0.0)
-    typical, far = spread / weight.sum(), np.inf
-    if resistant:
-        median = float(_weighted_median(squared[sample, None], weight[sample])[0])
-        if median > 0:
-            typical, far = median, _FAR_MEDIANS**2 * median
+    centre, typical, far, squared = _centre_and_scale(x, weight, mean, resistant=resistant)
+    total = max(float(weight @ squared) - weight.sum() * float(((mean - centre) ** 2).sum()), 0.0)
     if trim > 0:
         far = min(far, float(np.quantile(squared[weight > 0], 1.0 - trim)))
     # Rounded as on the device, so that rows read there lie where those written here do.
     frame = Frame(centre.astype(x.dtype).astype(np.float64),
                   float(x.dtype.type(np.sqrt(typical / x.shape[1]))) or 1.0)
 
-    mean_weight = float(weight.sum() / np.count_nonzero(weight))
+    # Places: the coreset, rows that are copied, and those read where they are.
     coreset = coreset and len(x) > COMPARED_ROWS
     _, size = block_shape(max(len(x), room))
-    shared = _share(x, size) if coreset and x.nbytes >= _SHARED_BYTES else _Shared(x.ravel()[:0])
-    # Places: the coreset, rows that are copied, and those read where they are.
-    end = shared.head + shared.n_blocks * size
-    order = np.concatenate([np.arange(start, stop, dtype=_PLACE) for start, stop in (
-        (0, shared.head), (end, len(x)), (shared.head, end))])
-    n_written = len(x) - shared.n_blocks * size
+    shared = share(x, size) if coreset and x.nbytes >= _SHARED_BYTES else nothing_shared(x)
+    written, read = shared.split(len(x))
     begin = size if coreset else 0
-    n_copied = -(-(begin + max(n_written, room)) // size)
-    where = np.empty(len(x), _PLACE)
-    where[order[:n_written]] = begin + np.arange(n_written)
-    where[order[n_written:]] = n_copied * size + np.arange(len(x) - n_written, dtype=_PLACE)
+    n_copied = -(-(begin + max(len(written), room)) // size)
+    where = np.empty(len(x), PLACE)
+    where[written] = begin + np.arange(len(written), dtype=PLACE)
+    where[read] = n_copied * size + np.arange(len(x) - len(written), dtype=PLACE)
+
+    mean_weight = float(weight.sum() / np.count_nonzero(weight))
     shape = (n_copied + shared.n_blocks, size)
-    origin = np.full(shape[0] * size, -1, _PLACE)
+    origin = np.full(shape[0] * size, -1, PLACE)
     weights, far_out = np.zeros(len(origin)), np.zeros(len(origin), bool)
     origin[where], weights[where], far_out[where] = first, weight / mean_weight, squared > far
     copied = _aligned_empty((n_copied * size, x.shape[1]), x.dtype)
-    frame.write(x[order[:n_written]] if shared.n_blocks else x, copied[begin:])
+    frame.write(x[written] if shared.n_blocks else x, copied[begin:])
     if coreset:
         drawn, drawn_weight = draw_coreset(weight, np.minimum(squared, far), size, rng)
         weights[:size] = drawn_weight / mean_weight
@@ -134,30 +123,18 @@ def prepare(
         origin=origin, place=where[place], mean_weight=mean_weight, mean=mean, total=total)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Shared:
-    """The part of a table that is read where it lies."""
-
-    table: np.ndarray  # [L] from an aligned address on
-    offset: int = 0  # where in it the first block begins
-    head: int = 0  # rows before that block
-    n_blocks: int = 0
-
-
-def _share(x: np.ndarray, size: int) -> _Shared:
-    """As many blocks of `size` rows as an aligned view of the table [n, D] holds.
-
-    Their number, and the view's length, do not depend on where in memory the table lies.
-    """
-    flat, n_features = x.reshape(-1), x.shape[1]
-    skip = -x.ctypes.data % _ALIGNMENT_BYTES // x.itemsize
-    head = -(-skip // n_features)
-    # The view leaves room for any alignment before it, and for a part of a row.
-    n_blocks = (x.size - _ALIGNMENT_BYTES // x.itemsize - n_features) // (size * n_features)
-    length = n_blocks * size * n_features + n_features
-    if n_blocks < 1 or x.size >= 2**31:  # places in the view are 32-bit numbers
-        return _Shared(flat[:0])
-    return _Shared(flat[skip : skip + length], head * n_features - skip, head, n_blocks)
+def _centre_and_scale(
+    x: np.ndarray, weight: np.ndarray, mean: np.ndarray, *, resistant: bool
+) -> tuple[np.ndarray, float, float, np.ndarray]:
+    """Centre [D], typical and largest squared distance from it, and those of all rows [n]."""
+    sample = slice(None, None, -(-len(x) // COMPARED_ROWS))
+    centre = _weighted_median(x[sample], weight[sample]) if resistant else mean
+    squared = np.concatenate([((x[part] - centre) ** 2).sum(1) for part in _slices(len(x))])
+    if resistant:
+        median = float(_weighted_median(squared[sample, None], weight[sample])[0])
+        if median > 0:
+            return centre, median, _FAR_MEDIANS**2 * median, squared
+    return centre, float(weight @ squared / weight.sum()), np.inf, squared
 
 
 def block_shape(n_rows: int) -> tuple[int, int]:
@@ -179,8 +156,8 @@ def _slices(n_rows: int) -> Iterator[slice]:
 
 def _aligned_empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     n_bytes = int(np.prod(shape)) * dtype.itemsize
-    memory = np.empty(n_bytes + _ALIGNMENT_BYTES, np.uint8)
-    offset = -memory.ctypes.data % _ALIGNMENT_BYTES
+    memory = np.empty(n_bytes + ALIGNMENT_BYTES, np.uint8)
+    offset = -memory.ctypes.data % ALIGNMENT_BYTES
     return memory[offset : offset + n_bytes].view(dtype).reshape(shape)
 
 

@@ -17,13 +17,13 @@ from tests.archetypes.test_fits import ROWS
 
 
 def test_the_elbow_is_at_the_number_of_corners():
-    found = choose_n_archetypes(ROWS, (1, 2, 3, 4, 9), n_bootstraps=3)
+    found = choose_n_archetypes(ROWS, (1, 2, 3, 8), n_bootstraps=3)
     assert found.elbow == 3
     assert (np.diff(found.explained_variance) > -1e-3).all()
     assert abs(found.explained_variance[0]) < 1e-4  # one archetype is the mean
     shift = found.shift.mean(1)
-    assert shift.shape == (5,)
-    assert shift[2] < 0.1 < shift[3:].max()  # archetypes beyond the corners are nowhere at home
+    assert shift[2] < 0.2
+    assert shift[3] > 1.5 * shift[2]  # archetypes beyond the corners are nowhere at home
 
 
 def test_the_shift_of_archetypes_knows_no_order():
@@ -79,15 +79,17 @@ def test_pictures_of_little_data(tmp_path):
 
 
 @pytest.mark.parametrize(("data", "pictures"), [
-    ("digits", {"simplex", "weights", "archetypes", "selection"}),
+    ("digits", {"simplex", "weights", "archetypes"}),
     ("moons", {"simplex", "weights", "plane", "selection"}),
-    ("keller", {"simplex", "weights", "selection"}),
+    ("keller", {"simplex", "weights"}),
 ])
 def test_the_command_writes_what_it_says(data, pictures, tmp_path):
     config = default.get_config("smoke")
     config.data.name = data
     config.archetypal_analysis.n_archetypes = 3
     config.archetypal_analysis.max_rows = 200
+    if "selection" not in pictures:
+        config.archetypal_analysis.choose_up_to = 0
     summary = command.analyse(config.lock(), str(tmp_path))
     assert json.loads((tmp_path / "summary.json").read_text()) == summary
     assert summary["n_rows"] <= 200
