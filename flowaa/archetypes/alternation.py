@@ -34,6 +34,7 @@ SOLVERS = {
     "pcha": Solver(mixtures.accelerated_gradient, 10, hulls.spectral_gradient, 20),
 }
 
+PATIENT_AFTER = 20  # rounds; as many again, and sub-problems are solved more exactly still
 LAST_MIX_STEPS = 1000  # of the round that ends a fit, and of new rows
 
 
@@ -121,7 +122,7 @@ def alternate(blocks: Blocks, run: Run, stage: Stage, *, solver: str, loss: str)
 
     hull = hulls.refresh(run.hull, best.place)
     rows = blocks.rows(hull.place)
-    steps = jnp.where(stage.last, 0, rules.shape_steps)
+    steps = jnp.where(stage.last, 0, rules.shape_steps * _patience(run))
     weight = rules.shape(hull.weight, rows, totals.gram, totals.cross, goal, steps)
     archetypes = hulls.mix_rows(weight, rows)
     # The decrease is computed as such: the difference of two sums of squares would lose it to
@@ -152,13 +153,18 @@ def alternate(blocks: Blocks, run: Run, stage: Stage, *, solver: str, loss: str)
     )
 
 
+def _patience(run: Run) -> Array:
+    """By how much more steps a round may take: a fit of many rounds is badly conditioned."""
+    return 1 + run.rounds // PATIENT_AFTER
+
+
 def _assign(
     blocks: Blocks, run: Run, stage: Stage, goal: Array, *, solver: str, loss: str
 ) -> tuple[Array, Totals]:
     """A [N, K, B] for all blocks of the stage, and the totals over their rows."""
     n_rows = blocks.weight.shape[1] * (stage.high - stage.low)
     usual_steps = max(SOLVERS[solver].mix_steps, len(run.ahead))
-    steps = jnp.where(stage.last, LAST_MIX_STEPS, usual_steps)
+    steps = jnp.where(stage.last, LAST_MIX_STEPS, usual_steps * _patience(run))
 
     def one(i: Array | int, mixture: Array) -> tuple[Array, Totals]:
         x, weight = blocks.block(i), blocks.weight[i]

@@ -13,17 +13,18 @@ from flowaa.archetypes import choose_n_archetypes
 from flowaa.archetypes.selection import _shift
 from flowaa.errors import UserError
 from flowaa.figures import archetypes as figures
-from tests.archetypes.test_fits import ROWS
+from tests.archetypes.test_fits import CORNERS, ROWS
 
 
 def test_the_elbow_is_at_the_number_of_corners():
-    found = choose_n_archetypes(ROWS, (1, 2, 3, 8), n_bootstraps=3)
+    rows = np.concatenate([ROWS, np.tile(CORNERS, (10, 1))])  # no sample is without corners
+    found = choose_n_archetypes(rows, (1, 2, 3, 8), n_bootstraps=3)
     assert found.elbow == 3
     assert (np.diff(found.explained_variance) > -1e-3).all()
     assert abs(found.explained_variance[0]) < 1e-4  # one archetype is the mean
     shift = found.shift.mean(1)
-    assert shift[2] < 0.2
-    assert shift[3] > 1.5 * shift[2]  # archetypes beyond the corners are nowhere at home
+    assert shift[2] < 0.05
+    assert shift[3] > 3.0 * shift[2]  # archetypes beyond the corners are nowhere at home
 
 
 def test_the_shift_of_archetypes_knows_no_order():
