@@ -56,6 +56,31 @@ def get_config(variant: str = "") -> ConfigDict:
     likelihood.logit_alpha = 0.0  # discrete data: > 0 maps x to logit(alpha + (1 - 2 alpha) x)
     likelihood.evaluation_samples = 1  # K > 1: also report the K-sample importance bound
 
+    config.archetypes = archetypes = ConfigDict()
+    archetypes.n_archetypes = 0  # K, vertices of the simplex in the latent space; 0 = a flow alone
+    archetypes.vertices = "fixed"  # fixed | learned, e.g. for a flow that was trained before
+    archetypes.sets = "shared"  # shared | per_class: archetypes of all classes, or of each its own
+    archetypes.prototype = False  # a further point in the centre that examples are mixtures of
+    archetypes.overshoot = 0.0  # how far below 0 weights may go; above 1, K - 1 times as far
+    archetypes.weight_norm = False  # the heads' lengths and directions are learned apart
+    archetypes.weight_noise = 0.0  # standard deviation of noise on the weights, in training
+    archetypes.side = "none"  # what weights are to predict: none | label | scores (data with them)
+    # What the heads start from: random, or linear, the classical archetypes of the latents, or
+    # side, where weights start as the scores (K of them, which sum to one).
+    archetypes.start = "linear"
+    archetypes.start_rows = 4_000  # training rows that the start is computed from
+    archetypes.pretrained = ""  # a run of this flow alone whose parameters the flow starts from
+    archetypes.freeze_flow = False  # only the heads are trained
+    archetypes.warm_up_steps = 0  # of the flow alone before archetypes join
+    # Weights of the losses; 0 leaves one out.
+    archetypes.nll_weight = 0.1  # nats per dimension
+    archetypes.archetype_weight = 10.0  # distance of BAZ from Z; the vertices' norm is 1
+    archetypes.reconstruction_weight = 80.0  # mean square, in units of the data's variance
+    archetypes.latent_reconstruction_weight = 0.0  # mean square, of the latent instead
+    archetypes.side_weight = 1.0  # cross-entropy in nats, or mean square of scores
+    archetypes.prototype_weight = 0.0  # mean square distance of the centre from the mean latent
+    archetypes.volume_weight = 0.0  # log of the simplex's volume in the latent, per edge
+
     config.optimizer = optimizer = ConfigDict()
     optimizer.name = "adamw"  # adam | adamw
     optimizer.learning_rate = 1e-3  # the peak, after warm-up
@@ -96,6 +121,33 @@ def get_config(variant: str = "") -> ConfigDict:
     analysis.loss = "squared"  # squared | huber | bisquare
     analysis.trim = 0.0  # share of the rows, the furthest out, that make no archetype
 
+    # What `experiments.detect` trains on a finished run; `--detector.KEY=VALUE` overrides.
+    config.detector = detector = ConfigDict()
+    detector.kind = "discriminator"  # discriminator: real or not | classifier: classes, with doubt
+    detector.network = "dense"  # dense | conv (images)
+    detector.width = 128  # features of hidden layers; of conv, channels of the first
+    detector.depth = 3  # hidden layers; of conv, halvings of the resolution
+    detector.spectral_norm = False  # divides weights by their largest singular value
+    detector.rejects = False  # classifier: outliers are a class of their own
+    detector.confidence_weight = 1.0  # classifier: of outliers in the loss
+    # shell, gumbel (drawn by the flow), box, noise, permutation, mixup (of the data); their shares
+    detector.sources = ("shell",)
+    detector.shares = (1.0,)
+    detector.extremeness = (1e2, 1e8)  # return periods of the flow's outliers, nearest and furthest
+    detector.box_margin = 0.5  # of the data's range on each side
+    detector.noise = 1.0  # deviation, in deviations of the data
+    detector.reject_quantile = 0.01  # outliers more probable than this share of inliers: left out
+    # none | generator (a network that learns to make outliers look real, as in a GAN) | flow (the
+    # flow itself goes on learning to); both only with continuous data
+    detector.adversary = "none"
+    detector.learning_rate = 1e-3  # falls to 0 as a cosine
+    detector.weight_decay = 0.0
+    detector.batch_size = 256  # inliers, over all devices; as many outliers are made
+    detector.steps = 3_000
+    detector.steps_per_call = 1  # more pays for dense networks and flows
+    detector.log_every_steps = 100
+    detector.evaluate_every_steps = 500
+
     config.figures = figures = ConfigDict()
     figures.n_samples = 64
     figures.temperature = 1.0
@@ -111,6 +163,11 @@ def finish(config: ConfigDict, variant: str) -> ConfigDict:
         config.data.n_rows = 300
         config.flow.n_blocks = tuple(min(n_blocks, 2) for n_blocks in config.flow.n_blocks)
         config.flow.width = tuple(min(width, 32) for width in config.flow.width)
+        config.detector.steps = 4
+        config.detector.steps_per_call = min(config.detector.steps_per_call, 2)
+        config.detector.log_every_steps = 2
+        config.detector.evaluate_every_steps = 2
+        config.detector.batch_size = 16
         config.training.steps = 4
         config.training.steps_per_call = min(config.training.steps_per_call, 2)
         config.training.batch_size = 16

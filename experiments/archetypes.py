@@ -7,9 +7,8 @@ Classical archetypal analysis of the training rows of any data set. Writes `arch
 import dataclasses
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from absl import flags
 from ml_collections import ConfigDict
 
 from experiments import command
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from flowaa.estimators import ArchetypalAnalysis
 
 _CONFIG = command.define_config()
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the results; made if it is not there.")
+_WORKDIR = command.define_workdir("Folder of the results; made if it is not there.")
 
 _SHOWN_ROWS = 40  # as bars
 
@@ -89,13 +88,17 @@ def _draw(folder: Path, dataset: "Dataset", estimator: "ArchetypalAnalysis", row
 
     from flowaa.figures import archetypes as figures
     from flowaa.figures.images import save_image_grid
+    from flowaa.figures.simplex import save_simplex
 
     weights, archetypes, spec = estimator.weights_, estimator.archetypes_, dataset.spec
-    of_classes: dict[str, Any] = {"labels": labels, "class_names": spec.class_names}
     if weights.shape[1] >= 3:
-        figures.save_weight_simplex(folder / "simplex.png", weights, **of_classes)
+        save_simplex(folder / "simplex.png", weights,
+                     [str(i + 1) for i in range(weights.shape[1])], labels=labels,
+                     label_names=[f"class {name}" for name in spec.class_names],
+                     title=f"{len(rows):,} rows between {weights.shape[1]} archetypes")
     if rows.shape[1] == 2:
-        figures.save_plane(folder / "plane.png", rows, archetypes, **of_classes)
+        figures.save_plane(folder / "plane.png", rows, archetypes, labels=labels,
+                           class_names=spec.class_names)
     if labels is None:
         some = np.arange(0, len(rows), -(-len(rows) // _SHOWN_ROWS))
         order = some[np.lexsort((-weights[some].max(1), weights[some].argmax(1)))]

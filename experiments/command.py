@@ -28,15 +28,35 @@ def define_config() -> flags.FlagHolder:
     return holder
 
 
+def define_workdir(description: str) -> flags.FlagHolder:
+    """Declares `--workdir`; commands that are imported side by side share it."""
+    return _define_once("workdir", flags.DEFINE_string, None, description)
+
+
+def define_step() -> flags.FlagHolder:
+    """Declares `--step`, a checkpoint of a run."""
+    return _define_once("step", flags.DEFINE_integer, None,
+                        "Checkpoint; the best on validation by default.")
+
+
+_SHARED: dict[str, flags.FlagHolder] = {}
+
+
+def _define_once(name: str, define: Callable[..., Any], *arguments: Any) -> flags.FlagHolder:
+    if name not in _SHARED:
+        _SHARED[name] = define(name, *arguments)
+    return _SHARED[name]
+
+
 def run(main: Callable[[], None]) -> None:
     """Parses the flags and calls `main`; a user's error ends in one line and exit status 2.
 
     Args:
         main: the command's body; it reads its flags itself.
     """
-    if "config" in flags.FLAGS:
-        # Else `--help` shows only the flags that the command's own module declares.
-        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS["config"])
+    # Else `--help` shows only the flags that the command's own module declares.
+    for name in [name for name in ("config", *_SHARED) if name in flags.FLAGS]:
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
 
     def guarded(argv: Sequence[str]) -> None:
         if len(argv) > 1:

@@ -37,7 +37,7 @@ def main() -> None:
     channels = shape[-1]
     spec = DataSpec(shape, 256, _CLASSES.value, mean=(127.5,) * channels, std=(64.0,) * channels)
     flow = build.build_density(_CONFIG.value, spec).flow
-    optimizer = build.build_optimizer(_CONFIG.value.optimizer, steps=_CONFIG.value.training.steps)
+    optimizer = build.build_optimizer(_CONFIG.value)
     columns = ["temp MiB / example", "MFLOP / example", *_DEVICES_BYTES]
     print(f"{'memory':12}" + "".join(f"{column:>22}" for column in columns))
     for memory in ("stored", "reversible"):

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from absl import flags
 from ml_collections import ConfigDict
 
 from experiments import command
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from flowaa.run import Run
 
 _CONFIG = command.define_config()
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; made if it is not there.")
+_WORKDIR = command.define_workdir("Folder of the run; made if it is not there.")
 
 INTERRUPTED_STATUS = 130  # what a shell gives for Ctrl-C
 
@@ -49,7 +48,7 @@ def train(config: ConfigDict, workdir: str) -> dict[str, float]:
     from flowaa import build
     from flowaa.data.pipeline import batch_order
     from flowaa.data.splitting import save_record
-    from flowaa.run import Run, spec_to_json
+    from flowaa.run import load_run, run_of, spec_to_json
     from flowaa.training import compilation, loop
     from flowaa.training.run_folder import RunFolder
 
@@ -57,7 +56,10 @@ def train(config: ConfigDict, workdir: str) -> dict[str, float]:
     compilation.enable_cache(config.training.compilation_cache)
     dataset = build.build_data(config.data, seed=config.seed)
     density = build.build_density(config, dataset.spec)
-    problem = build.build_problem(config, density)
+    flow_params = None
+    if config.archetypes.n_archetypes and config.archetypes.pretrained:
+        flow_params = load_run(config.archetypes.pretrained).params
+    problem = build.build_problem(config, density, dataset, flow_params)
     options = build.build_options(config)
     # All that can be wrong with a config is found out before anything is written.
     batch_order(len(dataset.train), batch_size=options.batch_size, seed=options.seed,
@@ -70,8 +72,12 @@ def train(config: ConfigDict, workdir: str) -> dict[str, float]:
         run={"config": config.to_dict(), "data": spec_to_json(dataset.spec), "seed": config.seed},
         on_evaluation=lambda rows: _save_curves(folder.figures, rows),
     )
+    run = run_of(config, dataset.spec, state.evaluation_params, int(state.step))
+    if config.archetypes.n_archetypes:
+        from experiments.archetype_figures import archetype_figures
+
+        summary |= archetype_figures(run, dataset)
     folder.write_summary(summary)
-    run = Run(config, dataset.spec, density, state.evaluation_params, int(state.step))
     _save_samples(folder.figures, run, dataset)
     return summary
 

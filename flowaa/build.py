@@ -4,6 +4,7 @@ Training and `load_run` build the same things from the same config and descripti
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -21,19 +22,35 @@ from flowaa.architecture import Architecture, Stage
 from flowaa.base_distribution import ClassMixture, StandardNormal
 from flowaa.data.dataset import Dataset, DataSpec
 from flowaa.density import Density
+from flowaa.detection.detector import Detector
+from flowaa.detection.networks import ConvNetwork, DenseNetwork
 from flowaa.errors import UserError
 from flowaa.flow import Flow
 from flowaa.likelihood import Dequantise, Preprocessing, Standardise
+from flowaa.outlier_mixture import OutlierMixture, adversary, outlier_mixture
 from flowaa.reversibility import with_memory
+from flowaa.training.archetype_objective import (
+    ArchetypeModel,
+    archetype_objective,
+    archetype_values,
+)
+from flowaa.training.archetype_options import ArchetypeOptions
+from flowaa.training.detector_objective import DetectorProblem
 from flowaa.training.guard import ReversibilityGuard
 from flowaa.training.loop import Problem, TrainingOptions
 from flowaa.training.objective import evaluation_values, nll_loss
 from flowaa.training.parallel import local_devices
+from flowaa.training.state import Params
 
 
 def check_ranges(config: ConfigDict) -> None:
     """Raises a `UserError` where a number of the config lies outside its range."""
     ranges.check_ranges({key: config[key] for key in ranges.RANGES})
+
+
+def check_detector_ranges(detector: ConfigDict) -> None:
+    """As `check_ranges`, of a `config.detector` by itself."""
+    ranges.check_ranges({f"detector.{key}": value for key, value in detector.items()})
 
 
 def build_data(data: ConfigDict, *, seed: int) -> Dataset:
@@ -149,8 +166,24 @@ def build_density(config: ConfigDict, spec: DataSpec) -> Density:
     )
 
 
-def build_optimizer(optimizer: ConfigDict, *, steps: int) -> optax.GradientTransformation:
-    """The optax chain of `config.optimizer` for a run of `steps` steps."""
+def build_archetypes(
+    config: ConfigDict, spec: DataSpec, density: Density
+) -> ArchetypeModel | None:
+    """The heads of `config.archetypes` on a density, or None where the flow is trained alone."""
+    options = _archetype_options(config)
+    return options.model(spec, density) if options.n_archetypes else None
+
+
+def build_optimizer(config: ConfigDict) -> optax.GradientTransformation:
+    """The optax chain of `config.optimizer`; a frozen flow's parameters stay as they are."""
+    chain = _build_chain(config.optimizer, steps=config.training.steps)
+    if not (config.archetypes.n_archetypes and config.archetypes.freeze_flow):
+        return chain
+    parts = {"flow": "frozen", "heads": "trained"}
+    return optax.multi_transform({"frozen": optax.set_to_zero(), "trained": chain}, parts)
+
+
+def _build_chain(optimizer: ConfigDict, *, steps: int) -> optax.GradientTransformation:
     final = optimizer.learning_rate * optimizer.final_learning_rate_fraction
     warmup = min(optimizer.warmup_steps, steps // 2)
     schedules: dict[str, Callable[[], optax.Schedule]] = {
@@ -198,8 +231,20 @@ def build_options(config: ConfigDict) -> TrainingOptions:
     )
 
 
-def build_problem(config: ConfigDict, density: Density) -> Problem:
-    """What is trained: the density's negative log-likelihood."""
+def build_problem(
+    config: ConfigDict, density: Density, dataset: Dataset | None = None, flow_params: Params = None
+) -> Problem:
+    """What is trained: the density's negative log-likelihood, or archetypes too.
+
+    Args:
+        config: the run's.
+        density: the flow's.
+        dataset: the rows that archetypes start from.
+        flow_params: of a flow trained before, that archetypes are to be found in.
+    """
+    if config.archetypes.n_archetypes:
+        assert dataset is not None, "archetypes start from rows"
+        return _archetype_problem(config, density, dataset, flow_params)
     with_dropout = config.flow.dropout > 0
     guard = None
     if config.flow.memory == "reversible" and config.training.check_reversible_steps:
@@ -213,10 +258,116 @@ def build_problem(config: ConfigDict, density: Density) -> Problem:
         init=density.init,
         loss=nll_loss(density, with_dropout=with_dropout),
         values=evaluation_values(density, n_samples=config.likelihood.evaluation_samples),
-        optimizer=build_optimizer(config.optimizer, steps=config.training.steps),
+        optimizer=build_optimizer(config),
         n_dims=density.flow.n_dims,
         guard=guard,
     )
+
+
+def build_detector(
+    detector: ConfigDict, density: Density, flow_params: Params, dataset: Dataset
+) -> tuple[DetectorProblem, OutlierMixture, Problem]:
+    """A detector of `config.detector` on a trained flow, its outliers, and its training.
+
+    Raises:
+        UserError: a choice is not one there is, or the data does not fit it.
+    """
+    spec = dataset.spec
+    _check_detector(detector, density, spec)
+    n_classes = spec.n_classes if detector.kind == "classifier" else 0
+    n_logits = n_classes + detector.rejects if n_classes else 1
+    network = (ConvNetwork if detector.network == "conv" else DenseNetwork)(
+        n_logits, detector.width, detector.depth, detector.spectral_norm)
+    mixture = outlier_mixture(
+        density, flow_params, dataset, sources=tuple(detector.sources),
+        shares=tuple(detector.shares), extremeness=tuple(detector.extremeness),
+        box_margin=detector.box_margin, noise=detector.noise,
+        reject_quantile=detector.reject_quantile)
+    generator = None
+    if detector.adversary == "generator":
+        generator = DenseNetwork(density.flow.n_dims, detector.width, detector.depth)
+    of_detector = DetectorProblem(
+        Detector(network, spec.mean, spec.std, n_classes, bool(n_classes) and detector.rejects),
+        mixture, detector.confidence_weight, detector.adversary,
+        adversary(density, generator, detector.adversary), generator)
+    schedule = optax.cosine_decay_schedule(detector.learning_rate, detector.steps)
+    learned = optax.adamw(schedule, weight_decay=detector.weight_decay)
+    parts = {"network": "learned", "flow": "frozen"}
+    if detector.adversary != "none":
+        parts[detector.adversary] = "learned"
+    return of_detector, mixture, Problem(
+        init=lambda key, x, y: of_detector.init(key, x, flow_params),
+        loss=of_detector.loss(),
+        values=of_detector.values,
+        optimizer=optax.multi_transform(
+            {"learned": learned, "frozen": optax.set_to_zero()}, parts),
+        n_dims=density.flow.n_dims,
+        selection="loss",
+    )
+
+
+def build_detector_options(config: ConfigDict, detector: ConfigDict) -> TrainingOptions:
+    """How long and on what a run's detector is trained."""
+    return TrainingOptions(
+        batch_size=detector.batch_size, steps=detector.steps,
+        steps_per_call=detector.steps_per_call, log_every_steps=detector.log_every_steps,
+        evaluate_every_steps=detector.evaluate_every_steps,
+        keep_checkpoints=config.training.keep_checkpoints,
+        device_bytes=config.data.device_bytes, ema_decay=0.0, seed=config.seed,
+        devices=tuple(local_devices(config.training.n_devices)),
+    )
+
+
+def _check_detector(detector: ConfigDict, density: Density, spec: DataSpec) -> None:
+    choices = {"kind": ("discriminator", "classifier"), "network": ("dense", "conv"),
+               "adversary": ("none", "generator", "flow")}
+    for key, values in choices.items():
+        if detector[key] not in values:
+            raise UserError(f"detector.{key} is {detector[key]!r}; choose one of "
+                            f"{', '.join(values)}")
+    if detector.kind == "classifier" and not spec.n_classes:
+        raise UserError("detector.kind=classifier: the data has no labels; take discriminator")
+    if detector.network == "conv" and len(spec.shape) != 3:
+        raise UserError("detector.network=conv: the data has no images; take dense")
+    if detector.adversary != "none" and density.preprocessing.is_discrete:
+        raise UserError(f"detector.adversary={detector.adversary}: data with levels has no "
+                        "gradient; take none")
+
+
+def _archetype_problem(
+    config: ConfigDict, density: Density, dataset: Dataset, flow_params: Params
+) -> Problem:
+    """Archetypes and flow together, perhaps after the flow alone; or on a frozen flow."""
+    if config.training.check_reversible_steps:
+        raise UserError("training.check_reversible_steps: there is no such check with archetypes; "
+                        "set it to 0")
+    options = _archetype_options(config)
+    model = options.model(dataset.spec, density)
+    objective = functools.partial(archetype_objective, model, freeze_flow=options.freeze_flow,
+                                  with_dropout=config.flow.dropout > 0)
+
+    def init(key: jax.Array, x: Any, y: Any) -> Params:
+        params = model.init(key, x, y)
+        return params if flow_params is None else {**params, "flow": flow_params}
+
+    return Problem(
+        init=init,
+        loss=objective(options.loss_weights),
+        values=archetype_values(model, options.loss_weights),
+        optimizer=build_optimizer(config),
+        n_dims=density.flow.n_dims,
+        phases=options.phases(objective, model, dataset.train, seed=config.seed),
+        selection="objective",
+    )
+
+
+def _archetype_options(config: ConfigDict) -> ArchetypeOptions:
+    options = ArchetypeOptions(**config.archetypes)
+    _check_choices("archetypes", options)
+    if options.warm_up_steps % config.training.steps_per_call:
+        raise UserError(f"archetypes.warm_up_steps is {options.warm_up_steps}; set it to a "
+                        f"multiple of training.steps_per_call={config.training.steps_per_call}")
+    return options
 
 
 def _build_preprocessing(likelihood: ConfigDict, spec: DataSpec) -> Preprocessing:

@@ -40,7 +40,11 @@ class Flow(nn.Module):
     def log_prob(self, x: Array, label: Array | None = None) -> Array:
         """log p(x) [B] in nats by the change of variables (eq. 2.7 to 2.9)."""
         z, log_det = self.encode(x, label)
-        return self.base(label).log_prob(z) + log_det
+        return self.latent_log_prob(z, label) + log_det
+
+    def latent_log_prob(self, z: Array, label: Array | None = None) -> Array:
+        """log p(z) [B] of latents z [B, D] under the base distribution, in nats."""
+        return self.base(label).log_prob(z)
 
     def sample_latent(
         self, key: Array, n: int, label: Array | None = None, temperature: float = 1.0
@@ -48,6 +52,12 @@ class Flow(nn.Module):
         """Draws z [n, D] of the base, its scales multiplied by `temperature`."""
         base = self.base(label, temperature)
         return base.sample(seed=key, sample_shape=() if base.batch_shape else (n,))
+
+    def latent_moments(self, label: Array) -> tuple[Array, Array]:
+        """Means and deviations [B, D] of the latents of each label [B]."""
+        base = self.base(label)
+        return jnp.broadcast_to(base.mean(), (len(label), self.n_dims)), jnp.broadcast_to(
+            base.stddev(), (len(label), self.n_dims))
 
     def __call__(self, x: Array, label: Array | None = None) -> Array:
         """The same as `log_prob`, so that `init` reaches every parameter."""

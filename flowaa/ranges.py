@@ -9,6 +9,7 @@ _Range = tuple[Callable[[Any], bool], str]
 
 # NaN fulfils none of them. What is not in a tuple has the type that its default has.
 _FROM_0: _Range = (lambda value: value >= 0, "0 or larger")
+_NO_OR_FROM_2: _Range = (lambda value: value == 0 or value >= 2, "0, or 2 or larger")
 _FROM_1: _Range = (lambda value: value >= 1, "1 or larger")
 _COUNT: _Range = (lambda value: isinstance(value, int) and value >= 1, "whole, 1 or larger")
 _COUNT_0: _Range = (lambda value: isinstance(value, int) and value >= 0, "whole, 0 or larger")
@@ -31,6 +32,18 @@ RANGES: dict[str, _Range] = {
     "flow.dropout": _SHARE,
     "likelihood.logit_alpha": _HALF,
     "likelihood.evaluation_samples": _FROM_1,
+    "archetypes.n_archetypes": _NO_OR_FROM_2,
+    "archetypes.overshoot": _FROM_0,
+    "archetypes.weight_noise": _FROM_0,
+    "archetypes.start_rows": _FROM_1,
+    "archetypes.warm_up_steps": _FROM_0,
+    "archetypes.nll_weight": _FROM_0,
+    "archetypes.archetype_weight": _FROM_0,
+    "archetypes.reconstruction_weight": _FROM_0,
+    "archetypes.latent_reconstruction_weight": _FROM_0,
+    "archetypes.side_weight": _FROM_0,
+    "archetypes.prototype_weight": _FROM_0,
+    "archetypes.volume_weight": _FROM_0,
     "optimizer.learning_rate": _POSITIVE,
     "optimizer.warmup_steps": _FROM_0,
     "optimizer.final_learning_rate_fraction": _UNIT,
@@ -52,6 +65,21 @@ RANGES: dict[str, _Range] = {
     "archetypal_analysis.tol": _SHARE,
     "archetypal_analysis.max_iter": _FROM_1,
     "archetypal_analysis.trim": _SHARE,
+    "detector.width": _COUNT,
+    "detector.depth": _COUNT,
+    "detector.confidence_weight": _FROM_0,
+    "detector.shares": _FROM_0,
+    "detector.extremeness": _FROM_1,
+    "detector.box_margin": _FROM_0,
+    "detector.noise": _POSITIVE,
+    "detector.reject_quantile": _SHARE,
+    "detector.learning_rate": _POSITIVE,
+    "detector.weight_decay": _FROM_0,
+    "detector.batch_size": _FROM_1,
+    "detector.steps": _FROM_1,
+    "detector.steps_per_call": _FROM_1,
+    "detector.log_every_steps": _FROM_1,
+    "detector.evaluate_every_steps": _FROM_1,
     "figures.n_samples": _FROM_1,
     "figures.temperature": _FROM_0,
 }
@@ -67,7 +95,7 @@ def check_ranges(flat: Mapping[str, Any]) -> None:
         UserError: a value lies outside its key's range, or a tuple is empty.
     """
     for key, (is_within, description) in RANGES.items():
-        if not all(is_within(number) for number in _numbers(flat[key])):
+        if key in flat and not all(is_within(number) for number in _numbers(flat[key])):
             raise UserError(f"{key} is {flat[key]}; --config.{key} must be {description}")
 
 

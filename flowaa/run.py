@@ -3,18 +3,20 @@
 import dataclasses
 import functools
 import os
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from flowaa import build
+from flowaa import build, outliers
+from flowaa.bijectors.base import call
 from flowaa.data.dataset import DataSpec
 from flowaa.density import MIDDLE_OF_LEVEL, Density, DensityDistribution
 from flowaa.errors import UserError
 from flowaa.likelihood import bits_per_dim
+from flowaa.training.archetype_objective import ArchetypeModel
 from flowaa.training.checkpoints import Checkpoints
 from flowaa.training.run_folder import RunFolder
 from flowaa.training.state import Params, create_state
@@ -44,9 +46,11 @@ def load_run(workdir: str | os.PathLike[str], step: int | None = None) -> "Run":
                 continue
             spec = spec_from_json(saved["data"])
             density = build.build_density(config, spec)
-            state = checkpoints.try_restore(candidate, _state_like(config, density))
+            model = build.build_archetypes(config, spec, density)
+            like = _state_like(config, spec.shape, model or density)
+            state = checkpoints.try_restore(candidate, like)
             if state is not None:
-                return Run(config, spec, density, state.evaluation_params, candidate)
+                return run_of(config, spec, state.evaluation_params, candidate)
     finally:
         checkpoints.close()
     if step is not None:
@@ -55,9 +59,18 @@ def load_run(workdir: str | os.PathLike[str], step: int | None = None) -> "Run":
     raise UserError(f"no checkpoint in {folder.checkpoints} can be read; train anew")
 
 
+def run_of(config: ConfigDict, spec: DataSpec, params: Params, step: int) -> "Run":
+    """The run that trained these parameters."""
+    density = build.build_density(config, spec)
+    model = build.build_archetypes(config, spec, density)
+    flow_params = params if model is None else params["flow"]
+    return Run(config, spec, density, flow_params, step, model,
+               None if model is None else params)
+
+
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """A trained density and what it was trained with.
+    """A trained density and what it was trained with, and its archetypes where it has any.
 
     Examples are in data units: integer levels (0 … 255 for images) or float rows. Labels are class
     indices, an int for all examples or [B]. Discrete data without a `key` stands at the middle of
@@ -69,6 +82,8 @@ class Run:
     density: Density
     params: Params
     step: int  # of the checkpoint
+    archetype_model: ArchetypeModel | None = None
+    archetype_params: Params | None = None  # of flow and heads
 
     def encode(self, x: Any, label: Any = None) -> tuple[Array, Array]:
         """Latent z [B, D] of x [B, *shape], and log|det dz/dx| [B] in data units."""
@@ -101,10 +116,97 @@ class Run:
             raise UserError(f"temperature is {temperature}; it must be 0 or larger")
         return self._sample(self.params, key, n, self._labels(label, n), temperature)
 
+    def sample_outliers(
+        self, key: Array, n: int, method: str = "shell", *, extremeness: float,
+        label: Any = None,
+    ) -> Array:
+        """n outliers [n, *shape] in data units; `draw_outliers` also tells their numbers.
+
+        Args:
+            key: a random key.
+            n: draws.
+            method: "shell": at the latent radius that one draw in `extremeness` exceeds; "gumbel":
+                like the furthest of so many.
+            extremeness: return period, in draws: at least 1, which is the most typical point for
+                "shell" and an ordinary draw for "gumbel"; 1e6 is a once-in-a-million outlier.
+            label: class index, or one for each; None draws them where the run knows classes.
+
+        Raises:
+            UserError: an argument is out of range, or the run does not know the label.
+        """
+        return self.draw_outliers(key, n, method, extremeness=extremeness, label=label).x
+
+    def draw_outliers(
+        self, key: Array, n: int, method: str = "shell", *, extremeness: float,
+        label: Any = None,
+    ) -> "Outliers":
+        """As `sample_outliers`, with latents, log-likelihoods, radii and return periods."""
+        if n < 1:
+            raise UserError(f"n is {n}; ask for at least one draw")
+        labels = None if label is None else self._labels(label, n)
+        z, labels = outliers.draw_latents(
+            self.density, self.params, key, n, method=method, extremeness=extremeness,
+            label=labels)
+        x = self._decode(self.params, z, labels)
+        return Outliers(x, z, labels, *self._numbers(self.params, x, z, labels))
+
     def distribution(self, label: int | None = None) -> DensityDistribution:
         """The density of one example as a distrax distribution."""
         self._labels(label, 1)
         return DensityDistribution(self.density, self.params, label)
+
+    @property
+    def archetypes(self) -> Array:
+        """The vertices [K, L] of the simplex."""
+        return call(self._model.heads, "vertices", self._heads)
+
+    def archetype_weights(self, x: Any, label: Any = None) -> Array:
+        """A [B, K] of x [B, *shape]: how much of each archetype there is in it; rows sum to one."""
+        x = self._examples(x)
+        self._model  # noqa: B018 - says so where the run has none
+        return self._weights(self.archetype_params, x, self._archetype_labels(label, len(x)))
+
+    def decode_weights(self, weights: Any, label: Any = None) -> Array:
+        """Examples [B, *shape] in data units of mixtures [B, K] of the archetypes.
+
+        Weights beyond [0, 1] exaggerate: they leave the simplex.
+        """
+        k = self._model.heads.n_archetypes
+        weights = jnp.asarray(weights, jnp.float32)
+        if weights.ndim != 2 or weights.shape[1] != k:
+            raise UserError(f"the weights have shape {weights.shape}, not [B, {k}]")
+        if not np.allclose(weights.sum(1), 1.0, atol=1e-3):
+            raise UserError("weights must sum to one in each row")
+        labels = self._archetype_labels(label, len(weights))
+        return self._decode_weights(self.archetype_params, weights, labels)
+
+    @property
+    def _model(self) -> ArchetypeModel:
+        if self.archetype_model is None:
+            raise UserError("this run has no archetypes; train with "
+                            "--config.archetypes.n_archetypes=3 or another number")
+        return self.archetype_model
+
+    @property
+    def _heads(self) -> Params:
+        assert self.archetype_params is not None
+        return self.archetype_params["heads"]
+
+    def _archetype_labels(self, label: Any, n: int) -> Array | None:
+        labels = self._labels(label, n)
+        if labels is None and self._model.heads.n_classes:
+            raise UserError("each class has archetypes of its own in this run: give label, a class "
+                            "index or one for each example")
+        return labels
+
+    @functools.cached_property
+    def _weights(self) -> Any:
+        weights = self._model.weights
+        return jax.jit(lambda params, x, label: weights(params, x, label, MIDDLE_OF_LEVEL))
+
+    @functools.cached_property
+    def _decode_weights(self) -> Any:
+        return jax.jit(self._model.decode_weights)
 
     @functools.cached_property
     def _encode(self) -> Any:
@@ -118,6 +220,10 @@ class Run:
     @functools.cached_property
     def _log_prob(self) -> Any:
         return jax.jit(self.density.log_prob)
+
+    @functools.cached_property
+    def _numbers(self) -> Any:
+        return jax.jit(functools.partial(outliers.numbers, self.density))
 
     @functools.cached_property
     def _sample(self) -> Any:
@@ -150,6 +256,17 @@ class Run:
         return jnp.broadcast_to(jnp.asarray(labels, jnp.int32), (n,))
 
 
+class Outliers(NamedTuple):
+    """Outliers, and what is said of each."""
+
+    x: Array  # [n, *shape] in data units
+    z: Array  # [n, D] the latents that were drawn
+    label: Array | None  # [n] classes, where the run knows any
+    log_prob: Array  # [n] nats
+    radius: Array  # [n] of the latents, in deviations
+    return_period: Array  # [n] typical draws until one lies as far out
+
+
 def spec_to_json(spec: DataSpec) -> dict[str, Any]:
     """What a checkpoint keeps of the data."""
     return dataclasses.asdict(spec)
@@ -160,13 +277,15 @@ def spec_from_json(fields: dict[str, Any]) -> DataSpec:
     return DataSpec(**_tuples(fields))
 
 
-def _state_like(config: ConfigDict, density: Density) -> Any:
+def _state_like(
+    config: ConfigDict, shape: tuple[int, ...], model: Density | ArchetypeModel
+) -> Any:
     """Shapes of the state a run of this config has."""
-    optimizer = build.build_optimizer(config.optimizer, steps=config.training.steps)
-    x = jnp.zeros((2, *density.flow.shape))
+    optimizer = build.build_optimizer(config)
+    x = jnp.zeros((2, *shape))
 
     def state(key: Array) -> Any:
-        params = density.init(key, x, jnp.zeros(2, jnp.int32))
+        params = model.init(key, x, jnp.zeros(2, jnp.int32))
         return create_state(params, optimizer, with_ema=config.optimizer.ema_decay > 0)
 
     return jax.eval_shape(state, jax.random.key(0))

@@ -58,14 +58,15 @@ class Training:
         create = parallel.compile_once(lambda key: create_state(
             problem.init(key, x, y), optimizer, with_ema=ema_decay > 0))
         self._key = jax.random.key(config.seed)
-        self.state = parallel.replicate(create(self._key), self._devices)
         self.n_steps = config.training.steps_per_call
         self._step = 0
         self._call = parallel.compile_training(
             lambda state, batch, key: train_step(state, batch, key, loss=problem.loss,
                                                  optimizer=optimizer, ema_decay=ema_decay),
-            self._batches, self._devices,
+            self._batches, self._devices, state=create.eval_shape(self._key), key=self._key,
+            n_steps=self.n_steps,
         )
+        self.state = parallel.replicate(create(self._key), self._devices)
 
     def call(self) -> None:
         """One call of `n_steps` steps."""

@@ -14,6 +14,7 @@ class Stream(enum.IntEnum):
     TEST_SPLIT = 1
     VALIDATION_SPLIT = 2
     BATCHES = 3
+    ARCHETYPES = 4  # rows that archetypes start from
 
 
 def generator(seed: int, stream: Stream, *position: int) -> np.random.Generator:

@@ -1,4 +1,4 @@
-"""Archetypal analysis in pictures: weights on a simplex, a hull in the plane, bars, an elbow."""
+"""Archetypal analysis in pictures: a hull in the plane, weights as bars, an elbow."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,50 +12,6 @@ from flowaa.figures.canvas import new_figure, save
 
 _MAX_POINTS = 5_000  # of a scatter: more hide one another
 _LEGEND_COLUMNS = 6
-
-
-def save_weight_simplex(path: Path | str, weights: np.ndarray, *,
-                        labels: np.ndarray | None = None, class_names: Sequence[str] = (),
-                        title: str = "") -> None:
-    """Draws the weights of rows as points of a regular polygon, a corner for each archetype.
-
-    With three archetypes the triangle is the simplex itself. With more it is a projection: rows
-    of different weights may share a place, but only a row near one archetype lies near its corner.
-
-    Args:
-        path: the PNG to write.
-        weights: [N, K] rows that sum to one, K at least 3.
-        labels: [N] classes, which give the colours; None for one colour.
-        class_names: of the classes.
-        title: a line above.
-
-    Raises:
-        ValueError: the weights have another shape.
-    """
-    if weights.ndim != 2 or weights.shape[1] < 3 or not len(weights):
-        raise ValueError(f"weights have shape {weights.shape}, not [N ≥ 1, K ≥ 3]")
-    corners = polygon(weights.shape[1])
-    figure = new_figure(6.6 if labels is not None else 5.4, 5.2)
-    axes = figure.add_subplot()
-    outline = np.concatenate([corners, corners[:1]])
-    axes.plot(outline[:, 0], outline[:, 1], color="0.4", linewidth=1.0)
-    for i, corner in enumerate(corners):
-        x, y = 1.1 * corner
-        axes.text(x, y, f"{i + 1}", ha="center", va="center", fontsize=11)
-    _scatter(axes, weights @ corners, labels, class_names)
-    if labels is not None:
-        figure.legend(loc="outside right center", fontsize=8, markerscale=2.0, frameon=False)
-    axes.set_aspect("equal")
-    axes.set_axis_off()
-    axes.set_title(title or f"{len(weights):,} rows between {weights.shape[1]} archetypes",
-                   fontsize=11, pad=18)
-    save(figure, path)
-
-
-def polygon(n_corners: int) -> np.ndarray:
-    """Corners [K, 2] of a regular polygon on the unit circle, clockwise, the first on top."""
-    angle = 2.0 * np.pi * np.arange(n_corners) / n_corners
-    return np.stack([np.sin(angle), np.cos(angle)], axis=1)
 
 
 def save_plane(path: Path | str, rows: np.ndarray, archetypes: np.ndarray, *,

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from tqdm import tqdm
@@ -51,6 +52,15 @@ class TrainingOptions:
 
 
 @dataclasses.dataclass(frozen=True)
+class Phase:
+    """From which step on a loss is trained, and what is done to the parameters before."""
+
+    first_step: int
+    loss: Loss
+    prepare: Callable[[Params], Params] | None = None  # on the host
+
+
+@dataclasses.dataclass(frozen=True)
 class Problem:
     """What is trained: pure functions, free of configs and files."""
 
@@ -60,6 +70,13 @@ class Problem:
     optimizer: optax.GradientTransformation
     n_dims: int
     guard: ReversibilityGuard | None = None
+    phases: tuple[Phase, ...] = ()  # by first step, the first at 0; none = `loss` all along
+    selection: str = "bits_per_dim"  # the figure on validation that chooses the best state
+
+    def phase_at(self, step: int) -> Phase:
+        """The phase that step `step` + 1 belongs to."""
+        phases = self.phases or (Phase(0, self.loss),)
+        return [phase for phase in phases if phase.first_step <= step][-1]
 
 
 class TrainingInterrupted(Exception):
@@ -100,20 +117,22 @@ def train(
         device_bytes=options.device_bytes, devices=options.devices,
     )
     checkpoints = Checkpoints(folder.checkpoints, keep=options.keep_checkpoints)
-    state = _first_state(problem, dataset.train, batches.order.indices(0), options, key)
-    found = checkpoints.restore_newest(state)
-    if found is not None:
-        state = found[1]
-    step = int(state.step)
+    create, arguments = _creation(
+        problem, dataset.train, batches.order.indices(0), options, key)
+    like = create.eval_shape(*arguments)
+    found = checkpoints.restore_newest(like)
+    step = 0 if found is None else found[0]
     log = MetricsLog(folder, step)
     evaluate = Evaluation(problem, options)
 
     # A run that gave reversible training up before it was interrupted does not take it up again.
-    guard, loss = problem.guard, problem.loss
+    guard, phase = problem.guard, problem.phase_at(step)
     if guard is not None and any(_GIVEN_UP in row for row in log.rows):
-        loss, guard = guard.stored_loss, None
-    call = _compile(loss, problem, batches, options)
-    device_state = parallel.replicate(state, options.devices)
+        phase, guard = dataclasses.replace(phase, loss=guard.stored_loss), None
+    call = _compile(phase.loss, problem, batches, options, like, key)
+    # Made while the call is compiled.
+    state = create(*arguments) if found is None else found[1]
+    device_state = parallel.replicate(_enter(phase, step, state), options.devices)
     start = time.perf_counter() - log.wall_s
     pending: list[Metrics] = []
     with (
@@ -127,7 +146,7 @@ def train(
                 trusted, scalars = guard.check(parallel.unreplicate(device_state.params), x, y, key)
                 if not trusted:
                     scalars[_GIVEN_UP] = 1.0
-                    call = _compile(guard.stored_loss, problem, batches, options)
+                    call = _compile(guard.stored_loss, problem, batches, options, like, key)
                     guard = None
                 log.write(step, time.perf_counter() - start, scalars)
             device_state, metrics = call(
@@ -135,19 +154,21 @@ def train(
             )
             step += options.steps_per_call
             pending.append(metrics)
+            next_phase = problem.phase_at(step)
             scalars = {}
-            if step % options.log_every_steps == 0 or step == options.steps:
+            is_logged = step % options.log_every_steps == 0 or next_phase.first_step == step
+            if is_logged or step == options.steps:
                 scalars = {f"train/{name}": value for name, value in _mean(pending).items()}
                 pending = []
                 _check_finite(scalars, step)
-                bar.set_postfix_str(f"{scalars['train/bits_per_dim']:.3f} bits/dim")
+                bar.set_postfix_str(_watched(scalars))
             bar.update(options.steps_per_call)
             selection = None
             if step % options.evaluate_every_steps == 0 or step == options.steps:
                 params = device_state.evaluation_params
                 figures = evaluate(params, dataset.validation, key)
                 scalars |= {f"validation/{name}": value for name, value in figures.items()}
-                selection = figures["bits_per_dim"]
+                selection = figures[problem.selection]
             if scalars:
                 log.write(step, time.perf_counter() - start, scalars)
             if selection is not None or stop:
@@ -156,8 +177,12 @@ def train(
                 on_evaluation(log.rows)
             if stop and step < options.steps:
                 raise TrainingInterrupted(step)
+            if next_phase.first_step == step and step < options.steps:
+                state = _enter(next_phase, step, parallel.unreplicate(device_state))
+                device_state = parallel.replicate(state, options.devices)
+                call = _compile(next_phase.loss, problem, batches, options, like, key)
     log.close()
-    return _finish(checkpoints, state, evaluate, dataset, key, log.wall_s, options)
+    return _finish(checkpoints, like, evaluate, dataset, key, log.wall_s, options)
 
 
 class Evaluation:
@@ -169,7 +194,7 @@ class Evaluation:
         self._n_dims = problem.n_dims
 
     def __call__(self, params: Params, split: Split, key: jax.Array) -> dict[str, float]:
-        """Figures of replicated params: `nll` in nats, `bits_per_dim`, and their bounds."""
+        """Figures of replicated params: those of `Problem.values`, and of each nll its bits/dim."""
         totals: dict[str, float] = {}
         key = jax.random.fold_in(key, 2**31 - 1)  # apart from every step's
         batch_size = self._options.batch_size
@@ -182,14 +207,15 @@ class Evaluation:
             for name, value in parallel.unreplicate(sums).items():
                 totals[name] = totals.get(name, 0.0) + float(value)
         figures = {name: total / len(split) for name, total in totals.items()}
-        for name in list(figures):
+        for name in [name for name in figures if "nll" in name]:
             bits = figures[name] / (self._n_dims * np.log(2.0))
             figures[name.replace("nll", "bits_per_dim")] = bits
         return figures
 
 
 def _compile(
-    loss: Loss, problem: Problem, batches: Batches, options: TrainingOptions
+    loss: Loss, problem: Problem, batches: Batches, options: TrainingOptions, like: TrainState,
+    key: jax.Array,
 ) -> parallel.TrainCall:
     """The compiled call of steps on this loss."""
 
@@ -197,7 +223,19 @@ def _compile(
         return train_step(state, batch, key, loss=loss, optimizer=problem.optimizer,
                           ema_decay=options.ema_decay)
 
-    return parallel.compile_training(step, batches, options.devices)
+    return parallel.compile_training(step, batches, options.devices, state=like, key=key,
+                                     n_steps=options.steps_per_call)
+
+
+def _enter(phase: Phase, step: int, state: TrainState) -> TrainState:
+    """The state that a phase begins with; a state from within the phase stays as it is."""
+    if step != phase.first_step or phase.prepare is None:
+        return state
+    params = phase.prepare(state.params)
+    ema_params = state.ema_params
+    if ema_params is not None:  # what was averaged was made anew
+        ema_params = jax.tree.map(jnp.copy, params)
+    return TrainState(state.step, params, state.opt_state, ema_params)
 
 
 def _rows(split: Split, indices: np.ndarray) -> tuple[Any, Any]:
@@ -205,18 +243,20 @@ def _rows(split: Split, indices: np.ndarray) -> tuple[Any, Any]:
     return np.asarray(split.x[indices]), None if split.y is None else split.y[indices]
 
 
-def _first_state(
+def _creation(
     problem: Problem, split: Split, indices: np.ndarray, options: TrainingOptions, key: jax.Array
-) -> TrainState:
-    """The state before the first step; what depends on data is set from the first batch."""
+) -> tuple[Any, tuple[Any, ...]]:
+    """What makes the state before the first step, and its arguments.
+
+    What depends on data is set from the first batch.
+    """
     x, y = _rows(split, indices)
-    init_key = jax.random.fold_in(key, 2**31 - 2)
 
     def create(key: jax.Array, x: Any, y: Any) -> TrainState:
         params = problem.init(key, x, y)
         return create_state(params, problem.optimizer, with_ema=options.ema_decay > 0)
 
-    return parallel.compile_once(create)(init_key, x, y)
+    return parallel.compile_once(create), (jax.random.fold_in(key, 2**31 - 2), x, y)
 
 
 def _finish(
@@ -245,6 +285,13 @@ def _mean(metrics: list[Metrics]) -> dict[str, float]:
     """Means over calls of the first device's metrics (all devices have the same)."""
     on_host = [parallel.unreplicate(call) for call in metrics]
     return {name: float(np.mean([call[name] for call in on_host])) for name in on_host[0]}
+
+
+def _watched(scalars: dict[str, float]) -> str:
+    """What the progress bar shows."""
+    if "train/bits_per_dim" in scalars:
+        return f"{scalars['train/bits_per_dim']:.3f} bits/dim"
+    return f"loss {scalars['train/loss']:.4f}"
 
 
 def _check_finite(scalars: dict[str, float], step: int) -> None:

@@ -48,27 +48,14 @@ def ink(path) -> float:
     return float((picture < 250).mean())
 
 
-def test_a_row_lies_at_the_corner_of_its_archetype():
-    for k in (3, 4, 7):
-        corners = figures.polygon(k)
-        np.testing.assert_allclose(np.linalg.norm(corners, axis=1), 1.0)
-        np.testing.assert_allclose(corners[0], [0.0, 1.0], atol=1e-12)
-        sides = np.linalg.norm(corners - np.roll(corners, 1, axis=0), axis=1)
-        np.testing.assert_allclose(sides, sides[0])
-
-
 def test_pictures_of_little_data(tmp_path):
     rng = np.random.default_rng(0)
     weights = rng.dirichlet(np.ones(12), 30)
-    figures.save_weight_simplex(tmp_path / "simplex.png", weights, labels=np.arange(30) % 2)
     figures.save_weight_bars(tmp_path / "bars.png", weights, ())
     figures.save_plane(tmp_path / "line.png", np.arange(6.0).reshape(3, 2), np.zeros((1, 2)))
     figures.save_selection(tmp_path / "one.png", np.array([2]), np.array([0.5]), np.empty((1, 0)),
                            elbow=2)
     assert all(ink(path) > 0.005 for path in tmp_path.glob("*.png"))
-    for wrong in (weights[:, :2], weights[:0], weights[0]):
-        with pytest.raises(ValueError, match="not \\[N"):
-            figures.save_weight_simplex(tmp_path / "wrong.png", wrong)
     with pytest.raises(ValueError, match="N names"):
         figures.save_weight_bars(tmp_path / "wrong.png", weights, ["one"])
     with pytest.raises(ValueError, match="not \\[N"):

@@ -1,0 +1,39 @@
+"""Drawn faces and their six extreme expressions: the truth is known, nothing is downloaded.
+
+python -m experiments.train --config=configs/faces.py --workdir=runs/faces
+"""
+
+from ml_collections import ConfigDict
+
+from configs import default
+
+
+def get_config(variant: str = "") -> ConfigDict:
+    """A flow conditional on the character, small enough for a CPU, with six archetypes."""
+    config = default.get_config()
+    config.data.name = "faces"
+    config.data.n_rows = 21_000
+
+    config.flow.reshape = ("haar", "haar", "flatten")
+    config.flow.n_blocks = (1, 4, 2)
+    config.flow.width = (16, 48, 256)
+    config.flow.depth = (2, 2, 2)
+    config.flow.kernel_sizes = (((3, 1, 1),), ((3, 1, 1),), (1,))
+    config.flow.split_off = (0.0, 0.0, 0.0)
+    config.flow.conditional = True
+
+    config.archetypes.n_archetypes = 6
+    config.archetypes.sets = "per_class"
+    config.archetypes.side = "scores"
+    config.archetypes.start = "side"
+    config.archetypes.nll_weight = 1.0
+    config.archetypes.archetype_weight = 0.1
+    config.archetypes.reconstruction_weight = 3.0
+    config.archetypes.side_weight = 100.0
+    config.archetypes.warm_up_steps = 500
+
+    config.optimizer.clip_norm = 20.0
+
+    config.training.batch_size = 64
+    config.training.steps = 2_000
+    return default.finish(config, variant)

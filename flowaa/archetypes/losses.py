@@ -1,0 +1,104 @@
+"""The losses of deep archetypal analysis, each a pure function; means over the global batch.
+
+Under a map over a named axis the batch is divided over devices, and over hosts. What is a mean
+over examples is left to the caller, who averages over the axis. What is not, B of eq. 2.13, a
+softmax over all examples, is computed over the axis here. So the mean over the axis of each
+device's gradient is the gradient of one device that had the whole batch.
+"""
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+
+def safe_norm(x: Array) -> Array:
+    """Euclidean norm over the last axis, with gradient zero at zero.
+
+    There the norm itself has none and autodiff gives NaN; the archetype loss does arrive there.
+    The inner `where` keeps the root away from zero, since a NaN times zero would still be one.
+    """
+    squared = jnp.square(x).sum(-1)
+    is_zero = squared == 0.0
+    return jnp.where(is_zero, 0.0, jnp.sqrt(jnp.where(is_zero, 1.0, squared)))
+
+
+def selected_weights(
+    selection_logits: Array, weights: Array, axis_name: str | None = None
+) -> Array:
+    """B A [K, K] of the global batch: what the examples that make up each archetype are made of.
+
+    Args:
+        selection_logits: [B, K]; their softmax over all examples is B (thesis eq. 2.13).
+        weights: A [B, K].
+        axis_name: mapped axis that holds the rest of the batch.
+    """
+    # A shift that all examples share changes no softmax, and so needs no gradient.
+    largest = lax.stop_gradient(selection_logits.max(0))
+    if axis_name is not None:
+        largest = lax.pmax(largest, axis_name)
+    share = jnp.exp(selection_logits - largest)
+    mixed, mass = share.T @ weights, share.sum(0)
+    if axis_name is not None:
+        mixed, mass = lax.psum((mixed, mass), axis_name)
+    return mixed / mass[:, None]
+
+
+def archetype_loss(
+    selection_logits: Array, weights: Array, vertices: Array, axis_name: str | None = None
+) -> Array:
+    """mean_j ‖(B A Z − Z)_j‖ []: archetypes are mixtures of examples (thesis eq. 2.12, 2.13).
+
+    Keller et al. 2020 (IJCV), the loss ℓ_AT. Z are the vertices [K, L]; the other arguments are as
+    for `selected_weights`.
+    """
+    mixed = selected_weights(selection_logits, weights, axis_name)
+    return safe_norm(mixed @ vertices - vertices).mean()
+
+
+def mean_square(found: Array, wanted: Array) -> Array:
+    """Mean over examples and dimensions of the squared difference [].
+
+    The reconstruction loss (thesis eq. 2.14), of data or of latents, and that of scores.
+    """
+    return jnp.square(found - wanted).mean()
+
+
+def class_loss(logits: Array, label: Array) -> Array:
+    """Cross-entropy [] in nats of class logits [B, C] (Keller et al. 2020, side information)."""
+    log_share = jax.nn.log_softmax(logits)
+    return -jnp.take_along_axis(log_share, label[:, None], axis=1).mean()
+
+
+def prototype_loss(
+    centre: Array, t: Array, group: Array | None = None, axis_name: str | None = None
+) -> Array:
+    """Mean square distance [] per dimension of the simplex's centre from the typical latent.
+
+    A prototype is the typical example of its class (thesis 2.3): the mean latent. Arguments: the
+    centre's latents [G, D], one a group, latents t [B, D], and which group each is of, one-hot
+    [B, G]; None for one group. The mean is over the groups that the batch has examples of.
+    """
+    if group is None:
+        group = jnp.ones((len(t), 1), t.dtype)
+    count, summed = group.sum(0), group.T @ t
+    if axis_name is not None:
+        count, summed = lax.psum((count, summed), axis_name)
+    distance = jnp.square(centre - summed / jnp.maximum(count, 1.0)[:, None]).mean(-1)
+    return jnp.where(count > 0, distance, 0.0).sum() / (count > 0).sum()
+
+
+def volume_loss(corners: Array) -> Array:
+    """Log of the simplex's volume [] per edge, up to a constant; the mean over sets of corners.
+
+    The smallest simplex that still explains the data is the one that touches it (Craig 1994; Miao
+    & Qi 2007). Without it, archetypes that are learned in an unbounded latent drift outwards.
+
+    Args:
+        corners: latents [G, K, D] of the vertices.
+    """
+    edges = corners[:, 1:] - corners[:, :1]
+    n_edges = edges.shape[1]
+    gram = edges @ edges.swapaxes(-1, -2)
+    # A relative floor: a degenerate simplex has no logarithm.
+    floor = 1e-6 * jnp.trace(gram, axis1=-2, axis2=-1)[:, None, None] * jnp.eye(n_edges)
+    return 0.5 * jnp.linalg.slogdet(gram + floor)[1].mean() / n_edges

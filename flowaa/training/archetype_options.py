@@ -1,0 +1,124 @@
+"""The options of deep archetypes, and what they make: the model, and phases of training."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from flowaa.archetypes.heads import ArchetypeHeads
+from flowaa.archetypes.warm_start import Known, warm_start
+from flowaa.data.dataset import DataSpec, Split
+from flowaa.data.seeding import Stream, generator
+from flowaa.density import MIDDLE_OF_LEVEL, Density
+from flowaa.errors import UserError
+from flowaa.training.archetype_objective import ArchetypeModel, LossWeights, Side
+from flowaa.training.bottleneck import FlowBottleneck
+from flowaa.training.loop import Phase
+from flowaa.training.state import Params
+from flowaa.training.step import Loss
+
+_BATCH = 500  # rows encoded at once
+
+
+@dataclasses.dataclass(frozen=True)
+class ArchetypeOptions:
+    """The config's block `archetypes`, typed; `configs/default.py` says what each key means."""
+
+    n_archetypes: int
+    vertices: Literal["fixed", "learned"]
+    sets: Literal["shared", "per_class"]
+    prototype: bool
+    overshoot: float
+    weight_norm: bool
+    weight_noise: float
+    side: Side
+    start: Literal["linear", "side", "random"]
+    start_rows: int
+    pretrained: str
+    freeze_flow: bool
+    warm_up_steps: int
+    nll_weight: float
+    archetype_weight: float
+    reconstruction_weight: float
+    latent_reconstruction_weight: float
+    side_weight: float
+    prototype_weight: float
+    volume_weight: float
+
+    def __post_init__(self) -> None:
+        if self.freeze_flow and self.warm_up_steps:
+            raise UserError("archetypes.warm_up_steps: a frozen flow is not trained; set it to 0, "
+                            "or archetypes.freeze_flow=False")
+
+    @property
+    def loss_weights(self) -> LossWeights:
+        """The weights of the losses."""
+        names = [field.name for field in dataclasses.fields(LossWeights)]
+        return LossWeights(**{name: getattr(self, f"{name}_weight") for name in names})
+
+    def model(self, spec: DataSpec, density: Density) -> ArchetypeModel:
+        """The heads on a density.
+
+        Raises:
+            UserError: the data lacks what the heads need.
+        """
+        self._check_data(spec)
+        bottleneck = FlowBottleneck(density)
+        n_side = {"none": 0, "label": spec.n_classes, "scores": len(spec.side_names)}[self.side]
+        heads = ArchetypeHeads(
+            self.n_archetypes, bottleneck.n_latent, n_side,
+            n_classes=spec.n_classes if self.sets == "per_class" else 0,
+            learned_vertices=self.vertices == "learned", prototype=self.prototype,
+            overshoot=self.overshoot, weight_norm=self.weight_norm,
+        )
+        return ArchetypeModel(bottleneck, heads, self.side, self.weight_noise)
+
+    def phases(
+        self, objective: Callable[[LossWeights], Loss], model: ArchetypeModel, train: Split, *,
+        seed: int,
+    ) -> tuple[Phase, ...]:
+        """The flow alone, if it is warmed up, then all together."""
+        start = None
+        if self.start != "random":
+            start = functools.partial(_start_heads, model, train, self, seed)
+        joint = Phase(self.warm_up_steps, objective(self.loss_weights), start)
+        if not self.warm_up_steps:
+            return (joint,)
+        nothing = {field.name: 0.0 for field in dataclasses.fields(LossWeights)}
+        return Phase(0, objective(LossWeights(**{**nothing, "nll": 1.0}))), joint
+
+    def _check_data(self, spec: DataSpec) -> None:
+        by_label = {"sets": self.sets == "per_class", "side": self.side == "label"}
+        for key in [key for key, needs_labels in by_label.items() if needs_labels]:
+            if not spec.n_classes:
+                raise UserError(f"archetypes.{key}={getattr(self, key)}: the data has no labels; "
+                                "give labels (y) or leave that out")
+        n_scores = len(spec.side_names)
+        if self.side == "scores" and not n_scores:
+            raise UserError("archetypes.side=scores: the data has no scores; take label or none")
+        if self.start == "side" and n_scores != self.n_archetypes:
+            raise UserError(f"archetypes.start=side: the data has {n_scores} scores for "
+                            f"{self.n_archetypes} archetypes; set archetypes.start to linear")
+
+
+def _start_heads(
+    model: ArchetypeModel, train: Split, options: ArchetypeOptions, seed: int, params: Params
+) -> Params:
+    """Parameters whose heads fit the latents of some training rows."""
+    order = generator(seed, Stream.ARCHETYPES).permutation(len(train))
+    rows = np.sort(order[: options.start_rows])
+    encode = jax.jit(functools.partial(model.encode, noise=MIDDLE_OF_LEVEL))
+    t = [encode(params, jnp.asarray(train.x[some]), _at(train.y, some))
+         for some in np.array_split(rows, -(-len(rows) // _BATCH))]
+    side = _at(train.side, rows)
+    known = Known(np.concatenate(t), _at(train.y, rows), side,
+                  side if options.start == "side" else None)
+    return {**params, "heads": warm_start(model.heads, params["heads"], known, seed=seed)}
+
+
+def _at(values: np.ndarray | None, rows: np.ndarray) -> np.ndarray | None:
+    return None if values is None else values[rows]
