@@ -49,6 +49,9 @@ def get_config(variant: str = "") -> ConfigDict:
     flow.memory = "stored"  # what backpropagation keeps: stored | remat | reversible
     flow.scan = False  # equal blocks in one compiled loop: for accelerators, slow on a CPU
     flow.dropout = 0.0  # of the subnets' hidden features, in training only
+    # float32 | bfloat16: the subnets' arithmetic, for accelerators. All else, log-dets included, is
+    # float32; what is decoded can be off by a bfloat16 rounding of a subnet's input, which is rare.
+    flow.subnet_dtype = "float32"
     flow.conditional = False  # condition every subnet on the class label
     flow.base = "normal"  # normal | class_mixture (learned means and scales, one Gaussian a class)
 
@@ -58,6 +61,10 @@ def get_config(variant: str = "") -> ConfigDict:
 
     config.archetypes = archetypes = ConfigDict()
     archetypes.n_archetypes = 0  # K, vertices of the simplex in the latent space; 0 = a flow alone
+    # What they are sought in: flow, or variational, a baseline: a dense encoder and decoder with a
+    # Gaussian posterior (Keller et al. 2020), of which config.flow says only whether it has labels.
+    archetypes.bottleneck = "flow"
+    archetypes.variational_width = 256  # hidden features of that encoder and decoder
     archetypes.vertices = "fixed"  # fixed | learned, e.g. for a flow that was trained before
     archetypes.sets = "shared"  # shared | per_class: archetypes of all classes, or of each its own
     archetypes.prototype = False  # a further point in the centre that examples are mixtures of

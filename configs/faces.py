@@ -13,6 +13,7 @@ def get_config(variant: str = "") -> ConfigDict:
     config = default.get_config()
     config.data.name = "faces"
     config.data.n_rows = 21_000
+    config.data.nuisance = 0.5
 
     config.flow.reshape = ("haar", "haar", "flatten")
     config.flow.n_blocks = (1, 4, 2)
@@ -26,14 +27,13 @@ def get_config(variant: str = "") -> ConfigDict:
     config.archetypes.sets = "per_class"
     config.archetypes.side = "scores"
     config.archetypes.start = "side"
-    config.archetypes.nll_weight = 1.0
+    config.archetypes.nll_weight = 10.0
     config.archetypes.archetype_weight = 0.1
-    config.archetypes.reconstruction_weight = 3.0
-    config.archetypes.side_weight = 100.0
-    config.archetypes.warm_up_steps = 500
+    config.archetypes.reconstruction_weight = 1.0
+    config.archetypes.side_weight = 30.0
 
     config.optimizer.clip_norm = 20.0
 
     config.training.batch_size = 64
-    config.training.steps = 2_000
+    config.training.steps = 1_000
     return default.finish(config, variant)

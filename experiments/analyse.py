@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from flowaa.data.dataset import Dataset
     from flowaa.run import Run
 
-_WORKDIR = command.define_workdir("Folder of a run with archetypes.")
+_WORKDIR = command.define_workdir()
 _LABEL = flags.DEFINE_integer("label", 0, "Class of the mixtures that are drawn, where there are "
                               "classes.", lower_bound=0)
 _TRIPLE = flags.DEFINE_list("triple", ["0", "1", "2"], "The three archetypes of the triangle.")
@@ -220,6 +220,8 @@ class Pictures:
 
 def _densities(run: "Run", names: list[str]) -> dict[str, float]:
     """Bits/dim of each decoded archetype, averaged over classes: how likely the flow finds it."""
+    if run.params is None:  # a variational bottleneck has no density of single examples
+        return {}
     k, n_classes = len(names), max(run.spec.n_classes, 1)
     label = np.repeat(np.arange(n_classes), k) if run.spec.n_classes else None
     x = run.decode_weights(np.tile(np.eye(k), (n_classes, 1)), label)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from flowaa.estimators import ArchetypalAnalysis
 
 _CONFIG = command.define_config()
-_WORKDIR = command.define_workdir("Folder of the results; made if it is not there.")
+_WORKDIR = command.define_workdir()
 
 _SHOWN_ROWS = 40  # as bars
 

@@ -1,6 +1,7 @@
 """What every command shares: flags to a config, and errors that end in one line."""
 
 import difflib
+import functools
 import importlib.util
 import itertools
 import sys
@@ -16,6 +17,7 @@ from flowaa.errors import UserError
 USAGE_STATUS = 2  # the exit status of every error that the user can mend
 
 
+@functools.cache
 def define_config() -> flags.FlagHolder:
     """Declares `--config=FILE[:VARIANT]`, every key of which `--config.KEY=VALUE` overrides."""
     holder = config_flags.DEFINE_config_file(
@@ -28,24 +30,16 @@ def define_config() -> flags.FlagHolder:
     return holder
 
 
-def define_workdir(description: str) -> flags.FlagHolder:
-    """Declares `--workdir`; commands that are imported side by side share it."""
-    return _define_once("workdir", flags.DEFINE_string, None, description)
+@functools.cache
+def define_workdir() -> flags.FlagHolder:
+    """Declares `--workdir`, which several commands have: one flag, however often."""
+    return flags.DEFINE_string("workdir", None, "Folder of the run; training makes it.")
 
 
+@functools.cache
 def define_step() -> flags.FlagHolder:
-    """Declares `--step`, a checkpoint of a run."""
-    return _define_once("step", flags.DEFINE_integer, None,
-                        "Checkpoint; the best on validation by default.")
-
-
-_SHARED: dict[str, flags.FlagHolder] = {}
-
-
-def _define_once(name: str, define: Callable[..., Any], *arguments: Any) -> flags.FlagHolder:
-    if name not in _SHARED:
-        _SHARED[name] = define(name, *arguments)
-    return _SHARED[name]
+    """Declares `--step`, likewise."""
+    return flags.DEFINE_integer("step", None, "Checkpoint; the best on validation by default.")
 
 
 def run(main: Callable[[], None]) -> None:
@@ -54,9 +48,9 @@ def run(main: Callable[[], None]) -> None:
     Args:
         main: the command's body; it reads its flags itself.
     """
-    # Else `--help` shows only the flags that the command's own module declares.
-    for name in [name for name in ("config", *_SHARED) if name in flags.FLAGS]:
-        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
+    for shared in {"config", "workdir", "step"} & set(flags.FLAGS):
+        # Else `--help` shows only the flags that the command's own module declares.
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[shared])
 
     def guarded(argv: Sequence[str]) -> None:
         if len(argv) > 1:

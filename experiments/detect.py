@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from flowaa.outlier_mixture import OutlierMixture
     from flowaa.run import Run
 
-_WORKDIR = command.define_workdir("Folder of the run.")
+_WORKDIR = command.define_workdir()
 _STEP = command.define_step()
 _NAME = flags.DEFINE_string("name", "discriminator", "Of the detector, and of its folder.")
 _DETECTOR = config_flags.DEFINE_config_dict("detector", default.get_config().detector)

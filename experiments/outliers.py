@@ -20,11 +20,11 @@ from flowaa.errors import UserError
 if TYPE_CHECKING:
     from flowaa.run import Run
 
-_WORKDIR = command.define_workdir("Folder of the run.")
+_WORKDIR = command.define_workdir()
 _STEP = command.define_step()
 _METHOD = flags.DEFINE_string(
     "method", "shell", "shell: at the latent radius that one draw in `extremeness` exceeds; "
-    "gumbel: like the furthest of so many.")
+    "gumbel: like the furthest of so many; simplex: beyond the archetypes' simplex.")
 _EXTREMENESS = flags.DEFINE_float("extremeness", 1e4, "Return period in draws, at least 1.")
 _N = flags.DEFINE_integer("n", 1000, "Outliers to draw.")
 _LABEL = flags.DEFINE_integer("label", None, "Class to draw of; by default each as often.")

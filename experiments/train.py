@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from flowaa.run import Run
 
 _CONFIG = command.define_config()
-_WORKDIR = command.define_workdir("Folder of the run; made if it is not there.")
+_WORKDIR = command.define_workdir()
 
 INTERRUPTED_STATUS = 130  # what a shell gives for Ctrl-C
 
@@ -78,7 +78,8 @@ def train(config: ConfigDict, workdir: str) -> dict[str, float]:
 
         summary |= archetype_figures(run, dataset)
     folder.write_summary(summary)
-    _save_samples(folder.figures, run, dataset)
+    if run.params is not None:
+        _save_samples(folder.figures, run, dataset)
     return summary
 
 

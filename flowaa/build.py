@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from ml_collections import ConfigDict
@@ -348,7 +349,12 @@ def _archetype_problem(
 
     def init(key: jax.Array, x: Any, y: Any) -> Params:
         params = model.init(key, x, y)
-        return params if flow_params is None else {**params, "flow": flow_params}
+        if flow_params is None:
+            return params
+        if jax.tree.map(jnp.shape, params["flow"]) != jax.tree.map(jnp.shape, flow_params):
+            raise UserError(f"archetypes.pretrained: {options.pretrained} is another flow; give "
+                            "its config's flow block, or leave archetypes.pretrained out")
+        return {**params, "flow": flow_params}
 
     return Problem(
         init=init,

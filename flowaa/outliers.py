@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from flowaa import extremes
+from flowaa.archetype_plane import ArchetypePlane, coordinates, draw_exterior
 from flowaa.base_distribution import ClassMixture
 from flowaa.bijectors.base import call
 from flowaa.density import MIDDLE_OF_LEVEL, Density
@@ -19,7 +20,7 @@ from flowaa.training.state import Params
 
 Array = jax.Array
 
-METHODS = ("shell", "gumbel")  # and "simplex", in runs that have archetypes
+METHODS = ("shell", "gumbel", "simplex")  # the last in runs that have archetypes
 
 
 class Latents(NamedTuple):
@@ -35,11 +36,13 @@ class Numbers(NamedTuple):
     log_prob: Array  # [n] nats, in data units
     radius: Array  # [n] of the latent, in deviations from the nearest class's centre
     return_period: Array  # [n] typical draws until one lies as far out
+    nearest_archetype: Array | None  # [n] int32, where the run has archetypes
+    hull_distance: Array | None  # [n] of the archetype coordinates from the simplex; 0 within
 
 
 def draw_latents(
     density: Density, params: Params, key: Array, n: int, *, method: str, extremeness: ArrayLike,
-    label: Array | None = None,
+    label: Array | None = None, plane: ArchetypePlane | None = None,
 ) -> Latents:
     """Draws latents as far out as one in `extremeness` of the model's own.
 
@@ -49,18 +52,26 @@ def draw_latents(
         key: a random key.
         n: draws.
         method: "shell": at the radius that one draw in `extremeness` exceeds; "gumbel": like the
-            furthest of so many.
+            furthest of so many; "simplex": in the archetypes' plane, as far beyond their simplex
+            as one draw in so many, and ordinary across it.
         extremeness: return period in draws, at least 1, a number or [n].
         label: [n] classes. Where the model has classes and none are given, they are drawn, each
             equally likely.
+        plane: of the archetypes, for "simplex".
 
     Raises:
-        UserError: the method is unknown, or extremeness is out of range.
+        UserError: the method is unknown or wants archetypes, or extremeness is out of range.
     """
     class_key, latent_key = jax.random.split(key)
     if label is None and has_classes(density):
         label = jax.random.randint(class_key, (n,), 0, _n_classes(density))
     mean, scale = _moments(density, params, label)
+    if method == "simplex":
+        if plane is None:
+            raise UserError("method simplex: this run has no archetypes; train with "
+                            "--config.archetypes.n_archetypes=3, or take shell or gumbel")
+        return Latents(draw_exterior(plane, latent_key, n, extremeness=extremeness, label=label,
+                                     mean=mean, scale=scale), label)
     samplers: dict[str, Callable[..., Array]] = {
         "shell": extremes.sample_shell, "gumbel": extremes.sample_gumbel}
     if method not in samplers:
@@ -105,7 +116,8 @@ def draw_unit_latents(density: Density, key: Array, n: int) -> Latents:
 
 
 def numbers(
-    density: Density, params: Params, x: Array, z: Array, label: Array | None
+    density: Density, params: Params, x: Array, z: Array, label: Array | None,
+    plane: ArchetypePlane | None = None,
 ) -> Numbers:
     """The numbers of outliers.
 
@@ -115,12 +127,19 @@ def numbers(
         x: [n, *shape] in data units.
         z: [n, D] their latents, before decoding: data that is rounded to levels has others.
         label: [n] their classes, or None.
+        plane: of the archetypes, if the run has any.
     """
+    nearest = distance = None
+    if plane is not None:
+        weights = coordinates(plane, z, label)
+        nearest, distance = weights.argmax(-1), extremes.distance_to_simplex(weights)
     radius = latent_radius(density, params, z, label)
     return Numbers(
         log_prob=density.log_prob(params, x, label, MIDDLE_OF_LEVEL),
         radius=radius,
         return_period=extremes.chi_return_period(radius, density.flow.n_dims),
+        nearest_archetype=nearest,
+        hull_distance=distance,
     )
 
 

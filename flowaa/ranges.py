@@ -33,6 +33,7 @@ RANGES: dict[str, _Range] = {
     "likelihood.logit_alpha": _HALF,
     "likelihood.evaluation_samples": _FROM_1,
     "archetypes.n_archetypes": _NO_OR_FROM_2,
+    "archetypes.variational_width": _FROM_1,
     "archetypes.overshoot": _FROM_0,
     "archetypes.weight_noise": _FROM_0,
     "archetypes.start_rows": _FROM_1,

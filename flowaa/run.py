@@ -11,6 +11,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from flowaa import build, outliers
+from flowaa.archetype_plane import ArchetypePlane, archetype_plane
 from flowaa.bijectors.base import call
 from flowaa.data.dataset import DataSpec
 from flowaa.density import MIDDLE_OF_LEVEL, Density, DensityDistribution
@@ -63,9 +64,10 @@ def run_of(config: ConfigDict, spec: DataSpec, params: Params, step: int) -> "Ru
     """The run that trained these parameters."""
     density = build.build_density(config, spec)
     model = build.build_archetypes(config, spec, density)
-    flow_params = params if model is None else params["flow"]
-    return Run(config, spec, density, flow_params, step, model,
-               None if model is None else params)
+    if model is None:
+        return Run(config, spec, density, params, step)
+    has_flow = config.archetypes.bottleneck == "flow"
+    return Run(config, spec, density, params["flow"] if has_flow else None, step, model, params)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +82,7 @@ class Run:
     config: ConfigDict  # locked
     spec: DataSpec
     density: Density
-    params: Params
+    params: Params | None  # the flow's; None where a variational bottleneck takes its place
     step: int  # of the checkpoint
     archetype_model: ArchetypeModel | None = None
     archetype_params: Params | None = None  # of flow and heads
@@ -88,20 +90,20 @@ class Run:
     def encode(self, x: Any, label: Any = None) -> tuple[Array, Array]:
         """Latent z [B, D] of x [B, *shape], and log|det dz/dx| [B] in data units."""
         x = self._examples(x)
-        return self._encode(self.params, x, self._labels(label, len(x)))
+        return self._encode(self._flow, x, self._labels(label, len(x)))
 
     def decode(self, z: Any, label: Any = None) -> Array:
         """Examples [B, *shape] in data units of latents z [B, D]."""
         z = jnp.asarray(z, jnp.float32)
         if z.ndim != 2 or z.shape[1] != self.density.flow.n_dims:
             raise UserError(f"z has shape {z.shape}, not [B, {self.density.flow.n_dims}]")
-        return self._decode(self.params, z, self._labels(label, len(z)))
+        return self._decode(self._flow, z, self._labels(label, len(z)))
 
     def log_prob(self, x: Any, label: Any = None, key: Array | None = None) -> Array:
         """log p(x) [B] in nats."""
         x = self._examples(x)
         noise = MIDDLE_OF_LEVEL if key is None else self.density.noise(key, jnp.arange(len(x)))
-        return self._log_prob(self.params, x, self._labels(label, len(x)), noise)
+        return self._log_prob(self._flow, x, self._labels(label, len(x)), noise)
 
     def bits_per_dim(self, x: Any, label: Any = None, key: Array | None = None) -> float:
         """Mean of -log p(x) / (D ln 2)."""
@@ -114,7 +116,7 @@ class Run:
             raise UserError(f"n is {n}; ask for at least one draw")
         if not temperature >= 0:
             raise UserError(f"temperature is {temperature}; it must be 0 or larger")
-        return self._sample(self.params, key, n, self._labels(label, n), temperature)
+        return self._sample(self._flow, key, n, self._labels(label, n), temperature)
 
     def sample_outliers(
         self, key: Array, n: int, method: str = "shell", *, extremeness: float,
@@ -126,7 +128,8 @@ class Run:
             key: a random key.
             n: draws.
             method: "shell": at the latent radius that one draw in `extremeness` exceeds; "gumbel":
-                like the furthest of so many.
+                like the furthest of so many; "simplex": in the archetypes' plane, as far beyond
+                their simplex as one draw in so many.
             extremeness: return period, in draws: at least 1, which is the most typical point for
                 "shell" and an ordinary draw for "gumbel"; 1e6 is a once-in-a-million outlier.
             label: class index, or one for each; None draws them where the run knows classes.
@@ -145,15 +148,15 @@ class Run:
             raise UserError(f"n is {n}; ask for at least one draw")
         labels = None if label is None else self._labels(label, n)
         z, labels = outliers.draw_latents(
-            self.density, self.params, key, n, method=method, extremeness=extremeness,
-            label=labels)
-        x = self._decode(self.params, z, labels)
-        return Outliers(x, z, labels, *self._numbers(self.params, x, z, labels))
+            self.density, self._flow, key, n, method=method, extremeness=extremeness,
+            label=labels, plane=self._plane)
+        x = self._decode(self._flow, z, labels)
+        return Outliers(x, z, labels, *self._numbers(self._flow, x, z, labels, self._plane))
 
     def distribution(self, label: int | None = None) -> DensityDistribution:
         """The density of one example as a distrax distribution."""
         self._labels(label, 1)
-        return DensityDistribution(self.density, self.params, label)
+        return DensityDistribution(self.density, self._flow, label)
 
     @property
     def archetypes(self) -> Array:
@@ -188,6 +191,13 @@ class Run:
         return self.archetype_model
 
     @property
+    def _flow(self) -> Params:
+        if self.params is None:
+            raise UserError("this run has no flow: archetypes.bottleneck=variational encodes to "
+                            "weights alone; see archetype_weights and decode_weights")
+        return self.params
+
+    @property
     def _heads(self) -> Params:
         assert self.archetype_params is not None
         return self.archetype_params["heads"]
@@ -198,6 +208,16 @@ class Run:
             raise UserError("each class has archetypes of its own in this run: give label, a class "
                             "index or one for each example")
         return labels
+
+    @functools.cached_property
+    def _plane(self) -> ArchetypePlane | None:
+        if self.archetype_model is None or self.params is None:
+            return None
+        heads = self.archetype_model.heads
+        n_sets, k = max(heads.n_classes, 1), heads.n_archetypes
+        corners = call(heads, "latent", self._heads, jnp.tile(jnp.eye(k), (n_sets, 1)),
+                       jnp.repeat(jnp.arange(n_sets), k))
+        return archetype_plane(corners.reshape(n_sets, k, -1))
 
     @functools.cached_property
     def _weights(self) -> Any:
@@ -265,6 +285,8 @@ class Outliers(NamedTuple):
     log_prob: Array  # [n] nats
     radius: Array  # [n] of the latents, in deviations
     return_period: Array  # [n] typical draws until one lies as far out
+    nearest_archetype: Array | None  # [n] int32, where the run has archetypes
+    hull_distance: Array | None  # [n] of the archetype coordinates from the simplex; 0 within
 
 
 def spec_to_json(spec: DataSpec) -> dict[str, Any]:

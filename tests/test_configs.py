@@ -43,10 +43,13 @@ def noise_of(name: str) -> Dataset:
 
     def split(n_rows: int) -> Split:
         x = random.normal(size=(n_rows, *shape)) * 40 + 128
-        return Split(x.clip(0, 255).astype(dtype), np.arange(n_rows, dtype=np.int32) % 10)
+        side = random.dirichlet(np.ones(6), n_rows).astype(np.float32) if name == "faces" else None
+        return Split(x.clip(0, 255).astype(dtype), np.arange(n_rows, dtype=np.int32) % 10,
+                     side=side)
 
     train = split(40)
-    spec = describe(train, n_levels=256 if dtype == np.uint8 else 0, n_classes=10)
+    spec = describe(train, n_levels=256 if dtype == np.uint8 else 0, n_classes=10,
+                    side_names=tuple("abcdef") if name == "faces" else ())
     return Dataset(name, spec, train, split(16), split(16))
 
 

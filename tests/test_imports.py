@@ -21,7 +21,7 @@ ROWS: list[set[str]] = [
     {*FLOW, "flowaa.archetypes", "flowaa.extremes", "flowaa.detection"},
     {"flowaa.data", "flowaa.training", "flowaa.figures"},
     {"flowaa.build", "flowaa.run", "flowaa.outliers", "flowaa.outlier_mixture",
-     "flowaa.estimators", "flowaa.__init__"},
+     "flowaa.archetype_plane", "flowaa.estimators", "flowaa.__init__"},
     {"configs"},
     {"experiments"},
 ]

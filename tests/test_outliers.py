@@ -1,12 +1,14 @@
 """Outliers of a run lie where the dial says, and carry the numbers they should."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import stats
 
 import flowaa
-from flowaa import outliers
+from flowaa import extremes, outliers
+from flowaa.archetype_plane import archetype_plane, coordinates, draw_exterior
 from flowaa.errors import UserError
 from tests.training.tiny import config_of, train
 
@@ -80,7 +82,53 @@ def test_shells_between_two_periods_are_even_in_radius(plain):
     assert stats.kstest(radius, stats.uniform(low, high - low).cdf).pvalue > 1e-3
 
 
+def test_gauge_level_is_exceeded_once_in_n():
+    """By simulation, of three normal variables that are not alike."""
+    means, deviations = np.array([0.0, 0.5, -1.0]), np.array([1.0, 0.3, 2.0])
+    level = float(extremes.gauge_return_level(1000.0, means, deviations))
+    chance = stats.norm.sf((level - means) / deviations).sum()
+    assert chance == pytest.approx(1e-3, rel=1e-3)
+    alike = extremes.gauge_return_level(1e6, np.zeros(4), np.full(4, 3 * 0.7))
+    assert alike == pytest.approx(float(extremes.exterior_extremeness(1e6, 4, deviation=0.7)),
+                                  rel=1e-4)
+
+
+@pytest.mark.parametrize("n_sets", [1, 2])
+def test_exterior_of_the_archetypes_plane(n_sets):
+    """Latents lie beyond the simplex, at the gauge that one ordinary latent in n exceeds."""
+    random = np.random.default_rng(0)
+    k, d, n = 4, 7, 2000
+    corners = random.normal(size=(n_sets, k, d)).astype(np.float32)
+    plane = archetype_plane(jnp.asarray(corners))
+    label = jnp.arange(n) % n_sets
+    inside = random.dirichlet(np.ones(k), n).astype(np.float32)
+    z = np.einsum("nk,nkd->nd", inside, corners[np.asarray(label)])
+    np.testing.assert_allclose(coordinates(plane, z, label), inside, atol=1e-4)
+
+    scale = np.linspace(0.5, 2.0, d, dtype=np.float32)
+    drawn = draw_exterior(plane, KEY, n, extremeness=100.0, label=label, mean=0.3, scale=scale)
+    gauges = extremes.gauge(coordinates(plane, drawn, label))
+    ordinary = (0.3 + scale * random.normal(size=(200_000, d))).astype(np.float32)
+    for of_set in range(n_sets):
+        found = np.asarray(gauges[of_set::n_sets])
+        assert np.ptp(found) < 1e-2 * found.mean()  # all at one gauge
+        typical = extremes.gauge(coordinates(plane, ordinary, jnp.full(len(ordinary), of_set)))
+        # The sum of chances is an upper bound of the chance that one of them comes true.
+        assert 0.006 < float((typical > found.mean()).mean()) < 0.0108
+
+
+def test_across_the_plane_a_draw_is_ordinary():
+    d = 6
+    corners = np.random.default_rng(1).normal(size=(1, 3, d)).astype(np.float32)
+    plane = archetype_plane(jnp.asarray(corners))
+    z = np.asarray(draw_exterior(plane, KEY, 4000, extremeness=1e6, label=None, mean=0.0,
+                                 scale=1.0))
+    across = np.linalg.svd(np.asarray(plane.basis[0]))[2][2:]
+    assert stats.kstest((z @ across.T).ravel(), "norm").pvalue > 1e-3
+
+
 @pytest.mark.parametrize(("arguments", "message"), [
+    ({"extremeness": 10.0, "method": "simplex"}, "this run has no archetypes"),
     ({"extremeness": 0.0}, "extremeness, the return period, is 0.0; .* at least 1"),
     ({"extremeness": float("inf")}, "extremeness, .* is inf"),
     ({"extremeness": 10.0, "method": "cube"}, "method is 'cube'; choose one of shell, gumbel"),

@@ -37,11 +37,11 @@ def linear_weights(train: np.ndarray, test: np.ndarray, n_archetypes: int, *, se
 
 
 def principal_components(x: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Mean [D] and the first n principal components [n, D] of rows [N, D]."""
+    """Mean [D] and the first n principal components [n, D] of rows [N, D], or as many as exist."""
     from sklearn.decomposition import PCA
 
     solver = "randomized" if x.shape[1] > 500 else "full"
-    pca = PCA(n, svd_solver=solver, random_state=0).fit(x)
+    pca = PCA(min(n, *x.shape), svd_solver=solver, random_state=0).fit(x)
     return pca.mean_, pca.components_
 
 

@@ -16,10 +16,11 @@ from flowaa.data.seeding import Stream, generator
 from flowaa.density import MIDDLE_OF_LEVEL, Density
 from flowaa.errors import UserError
 from flowaa.training.archetype_objective import ArchetypeModel, LossWeights, Side
-from flowaa.training.bottleneck import FlowBottleneck
+from flowaa.training.bottleneck import Bottleneck, FlowBottleneck
 from flowaa.training.loop import Phase
 from flowaa.training.state import Params
 from flowaa.training.step import Loss
+from flowaa.training.variational import EncoderDecoder, VariationalBottleneck
 
 _BATCH = 500  # rows encoded at once
 
@@ -29,6 +30,8 @@ class ArchetypeOptions:
     """The config's block `archetypes`, typed; `configs/default.py` says what each key means."""
 
     n_archetypes: int
+    bottleneck: Literal["flow", "variational"]
+    variational_width: int
     vertices: Literal["fixed", "learned"]
     sets: Literal["shared", "per_class"]
     prototype: bool
@@ -50,6 +53,9 @@ class ArchetypeOptions:
     volume_weight: float
 
     def __post_init__(self) -> None:
+        if self.bottleneck == "variational" and (self.pretrained or self.freeze_flow):
+            raise UserError("archetypes.bottleneck=variational: there is no flow; leave out "
+                            "archetypes.pretrained and archetypes.freeze_flow")
         if self.freeze_flow and self.warm_up_steps:
             raise UserError("archetypes.warm_up_steps: a frozen flow is not trained; set it to 0, "
                             "or archetypes.freeze_flow=False")
@@ -61,13 +67,18 @@ class ArchetypeOptions:
         return LossWeights(**{name: getattr(self, f"{name}_weight") for name in names})
 
     def model(self, spec: DataSpec, density: Density) -> ArchetypeModel:
-        """The heads on a density.
+        """The heads on the density's flow, or on an encoder and decoder in its place.
 
         Raises:
             UserError: the data lacks what the heads need.
         """
         self._check_data(spec)
-        bottleneck = FlowBottleneck(density)
+        bottleneck: Bottleneck = FlowBottleneck(density)
+        if self.bottleneck == "variational":
+            network = EncoderDecoder(
+                spec.shape, self.variational_width, n_latent=self.n_archetypes - 1,
+                n_classes=density.flow.n_condition_classes)
+            bottleneck = VariationalBottleneck(network, density.preprocessing)
         n_side = {"none": 0, "label": spec.n_classes, "scores": len(spec.side_names)}[self.side]
         heads = ArchetypeHeads(
             self.n_archetypes, bottleneck.n_latent, n_side,

@@ -1,0 +1,197 @@
+"""Runs with archetypes: what they give, how they are staged, and what can be wrong with them."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import flowaa
+from flowaa import build
+from flowaa.archetypes.comparison import match, weight_error
+from flowaa.archetypes.heads import ArchetypeHeads
+from flowaa.archetypes.warm_start import Known, warm_start
+from flowaa.errors import UserError
+from tests.training.tiny import config_of, image_config, rows, summary, train
+
+pytestmark = pytest.mark.usefixtures("no_figures")
+K = 3
+KELLER = {"data.name": "keller", "archetypes.n_archetypes": K}
+
+
+@pytest.fixture(scope="module")
+def keller(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("keller")
+    config = config_of(**KELLER, **{"archetypes.side": "scores"})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("experiments.train._save_curves", lambda folder, rows: None)
+        train(config, str(folder))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(keller):
+    return flowaa.load_run(keller)
+
+
+@pytest.fixture(scope="module")
+def test_split(run):
+    return build.build_data(run.config.data, seed=run.config.seed).test
+
+
+def test_summary_has_the_figures_of_archetypes(keller, run, test_split):
+    found = summary(keller)
+    assert {"test/weight_mae", "test/weight_mae_linear", "test/reconstruction_mse",
+            "test/reconstruction_mse_pca", "test/bits_per_dim"} <= set(found)
+    weights = np.asarray(run.archetype_weights(test_split.x))
+    assert found["test/weight_mae"] == pytest.approx(weight_error(weights, test_split.side))
+    decoded = np.asarray(run.decode_weights(weights))
+    assert found["test/reconstruction_mse"] == pytest.approx(
+        float(np.square(decoded - test_split.x).mean()), rel=1e-4)
+
+
+def test_weights_and_archetypes_of_a_run(run, test_split):
+    assert run.archetypes.shape == (K, K - 1)
+    weights = np.asarray(run.archetype_weights(test_split.x))
+    assert weights.shape == (len(test_split), K)
+    np.testing.assert_allclose(weights.sum(1), 1.0, atol=1e-5)
+    assert weights.min() >= 0
+    x = run.decode_weights(np.eye(K))
+    assert x.shape == (K, 8)
+    assert np.isfinite(run.log_prob(x)).all()  # each archetype has a likelihood
+    assert np.isfinite(run.decode_weights([[1.4, -0.2, -0.2]])).all()  # beyond the simplex
+
+
+def test_a_run_is_a_flow_still(run, test_split):
+    z, _ = run.encode(test_split.x)
+    np.testing.assert_allclose(run.decode(z), test_split.x, atol=1e-3)
+
+
+@pytest.mark.parametrize(("call", "message"), [
+    (lambda run: run.decode_weights([[0.5, 0.5]]), r"shape \(1, 2\), not \[B, 3\]"),
+    (lambda run: run.decode_weights([[0.5, 0.5, 0.5]]), "sum to one"),
+    (lambda run: run.archetype_weights(np.zeros((2, 3))), r"x has shape \(2, 3\)"),
+])
+def test_wrong_arguments_are_told_in_one_line(run, call, message):
+    with pytest.raises(UserError, match=message) as caught:
+        call(run)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_run_without_archetypes_says_so(tmp_path):
+    train(config_of(), str(tmp_path))
+    run = flowaa.load_run(tmp_path)
+    for call in (lambda: run.archetypes, lambda: run.archetype_weights(np.zeros((1, 2))),
+                 lambda: run.decode_weights(np.eye(3))):
+        with pytest.raises(UserError, match=r"no archetypes; train with .*n_archetypes=3"):
+            call()
+
+
+def test_archetypes_of_each_class_need_the_class(tmp_path):
+    config = image_config(tmp_path / "images.npz", **{
+        "archetypes.n_archetypes": K, "archetypes.sets": "per_class", "flow.conditional": False,
+        "archetypes.side": "label", "archetypes.prototype": True, "archetypes.start": "random"})
+    train(config, str(tmp_path / "run"))
+    run = flowaa.load_run(tmp_path / "run")
+    with pytest.raises(UserError, match="give label"):
+        run.decode_weights(np.eye(K))
+    assert run.decode_weights(np.eye(K), label=[0, 1, 2]).shape == (K, 4, 4, 1)
+
+
+@pytest.mark.parametrize(("overrides", "message"), [
+    ({"archetypes.side": "label"}, "archetypes.side=label: the data has no labels"),
+    ({"archetypes.sets": "per_class"}, "archetypes.sets=per_class: the data has no labels"),
+    ({"archetypes.side": "both"}, "archetypes.side is 'both'; choose one of none, label, scores"),
+    ({"archetypes.start": "side", "archetypes.n_archetypes": 4}, "3 scores for 4 archetypes"),
+    ({"archetypes.freeze_flow": True, "archetypes.warm_up_steps": 2}, "frozen flow is not trained"),
+    ({"archetypes.warm_up_steps": 3, "training.steps_per_call": 2}, "multiple of"),
+    ({"archetypes.n_archetypes": 1}, "must be 0, or 2 or larger"),
+])
+def test_options_that_do_not_fit_are_told_before_anything_is_written(overrides, message, tmp_path):
+    with pytest.raises(UserError, match=message):
+        train(config_of(**{**KELLER, **overrides}), str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_scores_of_data_that_has_none(tmp_path):
+    with pytest.raises(UserError, match="the data has no scores"):
+        train(config_of(**{"archetypes.n_archetypes": K, "archetypes.side": "scores"}),
+              str(tmp_path))
+
+
+def test_heads_wait_while_the_flow_warms_up(tmp_path):
+    """Until archetypes join, only the likelihood is trained; then they start from the latents."""
+    config = config_of(**KELLER, **{"archetypes.warm_up_steps": 4})
+    train(config, str(tmp_path))
+    metrics = rows(tmp_path)
+    assert all("train/archetype" not in row for row in metrics[:4])
+    assert all("train/archetype" in row for row in metrics[4:8])
+    flow_alone = config_of(**{**KELLER, "archetypes.n_archetypes": 0})
+    train(flow_alone, str(tmp_path / "alone"))
+    alone = rows(tmp_path / "alone")
+    assert metrics[0]["train/nll"] == pytest.approx(alone[0]["train/nll"], rel=1e-4)
+    # As linear archetypes reconstruct, not as random layers do.
+    assert metrics[4]["train/reconstruction"] < 0.3
+
+
+def test_a_frozen_flow_is_the_pretrained_one(tmp_path):
+    train(config_of(**{**KELLER, "archetypes.n_archetypes": 0}), str(tmp_path / "flow"))
+    trained = flowaa.load_run(tmp_path / "flow")
+    config = config_of(**KELLER, **{
+        "archetypes.pretrained": str(tmp_path / "flow"), "archetypes.freeze_flow": True,
+        "archetypes.start": "random", "archetypes.vertices": "learned",
+        "optimizer.weight_decay": 0.1})
+    train(config, str(tmp_path / "run"))
+    run = flowaa.load_run(tmp_path / "run")
+    for found, expected in zip(jax.tree.leaves(run.params), jax.tree.leaves(trained.params),
+                               strict=True):
+        np.testing.assert_array_equal(found, expected)
+    losses = [row["train/reconstruction"] for row in rows(tmp_path / "run")]
+    assert losses[-1] < losses[0]  # the heads learn
+
+
+def test_a_pretrained_flow_of_another_shape_is_refused(tmp_path):
+    train(config_of(**{**KELLER, "archetypes.n_archetypes": 0}), str(tmp_path / "flow"))
+    config = config_of(**KELLER, **{"archetypes.pretrained": str(tmp_path / "flow"),
+                                    "flow.width": (16,)})
+    with pytest.raises(UserError, match=r"pretrained: .* is another flow"):
+        train(config, str(tmp_path / "run"))
+
+
+def test_variational_baseline_has_weights_and_no_flow(tmp_path):
+    config = config_of(**KELLER, **{"archetypes.bottleneck": "variational",
+                                    "archetypes.start": "random", "training.steps": 40,
+                                    "archetypes.variational_width": 32,
+                                    "optimizer.learning_rate": 0.01, "optimizer.warmup_steps": 0})
+    train(config, str(tmp_path))
+    squares = [row["train/reconstruction"] for row in rows(tmp_path) if "train/nll" in row]
+    assert np.mean(squares[-10:]) < 0.8 * np.mean(squares[:10])
+    run = flowaa.load_run(tmp_path)
+    x = run.decode_weights(np.eye(K))
+    np.testing.assert_allclose(run.archetype_weights(x).sum(1), 1.0, atol=1e-5)
+    with pytest.raises(UserError, match="no flow"):
+        run.encode(x)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_warm_start_finds_the_weights_of_linear_mixtures(known):
+    random = np.random.default_rng(0)
+    weights = random.dirichlet(np.full(K, 0.5), 2_000).astype(np.float32)
+    t = weights @ random.normal(size=(K, 6)) * 3 + 0.02 * random.normal(size=(2_000, 6))
+    heads = ArchetypeHeads(K, 6, n_side=2)
+    params = heads.init(jax.random.key(0), jnp.zeros((1, 6)))["params"]
+    side = weights[:, :2] * 2.0
+    params = warm_start(heads, params, Known(t, None, side, weights if known else None), seed=0)
+    found = heads.apply({"params": params}, jnp.asarray(t, jnp.float32), method="weights")
+    assert weight_error(np.asarray(found), weights) < 0.06  # a softmax of a linear map
+    latent = heads.apply({"params": params}, jnp.asarray(weights[:, np.argsort(
+        match(np.asarray(found), weights))]), method="latent")
+    assert np.square(np.asarray(latent) - t).mean() < 0.01
+    predicted = heads.apply({"params": params}, found, method="side")
+    assert np.abs(predicted - side).mean() < 0.1
+
+
+def test_matching_undoes_a_permutation():
+    true = np.random.default_rng(0).dirichlet(np.ones(5), 50)
+    order = np.array([3, 0, 4, 1, 2])
+    assert weight_error(true[:, order], true) == 0.0
+    np.testing.assert_array_equal(true[:, order][:, match(true[:, order], true)], true)
