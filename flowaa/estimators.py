@@ -90,7 +90,8 @@ class ArchetypalAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         x = validate_data(self, X, dtype=_DTYPES, order="C")
         for stale in ("_summary", "n_samples_seen_", "summary_rows_"):
             self.__dict__.pop(stale, None)
-        model = self._fit(x, _checked_weight(sample_weight, x), room=0)
+        weight = None if sample_weight is None else _checked_weight(sample_weight, x)
+        model = self._fit(x, weight, room=0)
         self.weights_ = model.weights
         return self
 
@@ -152,7 +153,7 @@ class ArchetypalAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         x = validate_data(self, X, dtype=_DTYPES, order="C", reset=False)
         return *find_weights(x, self.archetypes_, self._frame, solver=self.solver), x
 
-    def _fit(self, x: np.ndarray, weight: np.ndarray, *, room: int) -> Model:
+    def _fit(self, x: np.ndarray, weight: np.ndarray | None, *, room: int) -> Model:
         """Fits validated rows and sets the attributes that every fit has."""
         settings = self._checked_settings()
         if settings.n_archetypes > len(x):

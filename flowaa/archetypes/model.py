@@ -69,8 +69,8 @@ def fit_model(
         rng: draws the coreset and the starts.
         room: compile for so many rows, if there are fewer, so that later fits need not compile.
     """
-    weight = np.ones(len(x)) if weight is None else np.asarray(weight, np.float64)
-    rows = prepare(x, weight, coreset=settings.init == "coreset", trim=settings.trim,
+    rows = prepare(x, np.ones(len(x)) if weight is None else np.asarray(weight, np.float64),
+                   coreset=settings.init == "coreset", trim=settings.trim,
                    resistant=settings.loss != "squared", rng=rng, room=room)
     with _precision(x.dtype):
         fit = linear.fit(

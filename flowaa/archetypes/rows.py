@@ -16,7 +16,7 @@ from flowaa.archetypes.sharing import ALIGNMENT_BYTES, PLACE, nothing_shared, sh
 COMPARED_ROWS = 4096  # up to this many rows, starts are compared on all of them
 _MIN_BLOCK_BITS, _MAX_BLOCK_BITS = 10, 13  # blocks, and the coreset, have 1024 to 8192 rows
 _SHARED_BYTES = 2**26  # larger tables are read where they lie, where a coreset gives the starts
-_SLICE_ROWS = 2**14  # rows converted at a time, so that no second copy of the data is made
+_SLICE_ROWS = 2**12  # converted at a time, so that no second copy of the data is made
 _FAR_MEDIANS = 4.0  # resistant: rows further out, in median distances, make no archetype
 
 
@@ -203,10 +203,12 @@ def draw_coreset(
     Returns:
         Row numbers [size], and weights [size] such that weighted sums are unbiased.
     """
-    share = weight / weight.sum()
-    far = weight * squared
-    if far.sum() > 0:
-        share = 0.5 * share + 0.5 * far / far.sum()
+    share, far = weight / weight.sum(), weight * squared
+    total = far.sum()
+    if total > 0:
+        far *= 0.5 / total  # in place: of a large table, every copy counts
+        share *= 0.5
+        share += far
     points = (np.arange(size) + rng.random()) / size
-    drawn = np.minimum(np.searchsorted(np.cumsum(share), points), len(share) - 1)
+    drawn = np.minimum(np.searchsorted(np.cumsum(share, out=far), points), len(share) - 1)
     return drawn, weight[drawn] / (size * share[drawn])
