@@ -114,6 +114,20 @@ def get_config(variant: str = "") -> ConfigDict:
     training.n_devices = 0  # 0 = all local devices
     training.compilation_cache = "~/.cache/flowaa"  # "" = off
 
+    # Of `python -m experiments.archetypes`, which trains nothing.
+    config.archetypal_analysis = analysis = ConfigDict()
+    analysis.n_archetypes = 0  # 0 = the elbow among 1 … choose_up_to
+    analysis.choose_up_to = 8  # numbers whose fit and stability are drawn; 0 = none
+    analysis.n_bootstraps = 5  # samples of the rows that stability is judged by
+    analysis.max_rows = 4_000  # training rows used, evenly spread
+    analysis.solver = "pcha"  # pcha | als | frank_wolfe
+    analysis.init = "coreset"  # coreset | aa++ | furthest_first | furthest_sum | uniform
+    analysis.n_init = 10  # starts, of which the best is kept
+    analysis.tol = 1e-6  # relative decrease of the loss that ends the fit
+    analysis.max_iter = 500  # rounds of the best start
+    analysis.loss = "squared"  # squared | huber | bisquare
+    analysis.trim = 0.0  # share of the rows, the furthest out, that make no archetype
+
     # What `experiments.detect` trains on a finished run; `--detector.KEY=VALUE` overrides.
     config.detector = detector = ConfigDict()
     detector.kind = "discriminator"  # discriminator: real or not | classifier: classes, with doubt
@@ -167,5 +181,7 @@ def finish(config: ConfigDict, variant: str) -> ConfigDict:
         config.training.batch_size = 16
         config.training.log_every_steps = 2
         config.training.evaluate_every_steps = 2
+        config.archetypal_analysis.choose_up_to = 3
+        config.archetypal_analysis.n_bootstraps = 2
         config.figures.n_samples = 16
     return config

@@ -17,6 +17,7 @@ from flowaa.errors import UserError
 USAGE_STATUS = 2  # the exit status of every error that the user can mend
 
 
+@functools.cache
 def define_config() -> flags.FlagHolder:
     """Declares `--config=FILE[:VARIANT]`, every key of which `--config.KEY=VALUE` overrides."""
     holder = config_flags.DEFINE_config_file(

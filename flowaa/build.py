@@ -17,6 +17,9 @@ from ml_collections import ConfigDict
 
 from flowaa import ranges
 from flowaa.archetype_plane import ArchetypePlane
+from flowaa.archetypes.alternation import SOLVERS
+from flowaa.archetypes.model import INITS, Settings
+from flowaa.archetypes.robust import LOSSES
 from flowaa.architecture import Architecture, Stage
 from flowaa.base_distribution import ClassMixture, StandardNormal
 from flowaa.data.dataset import Dataset, DataSpec
@@ -89,6 +92,34 @@ def build_data(data: ConfigDict, *, seed: int) -> Dataset:
             "and tfds:NAME"
         )
     return loaders[data.name]()
+
+
+@dataclasses.dataclass(frozen=True)
+class ArchetypalAnalysisOptions:
+    """What `experiments.archetypes` does."""
+
+    settings: Settings  # its n_archetypes is 0 if the elbow is to be taken
+    choose_up_to: int
+    n_bootstraps: int
+    max_rows: int
+
+
+def build_archetypal_analysis(config: ConfigDict) -> ArchetypalAnalysisOptions:
+    """The typed options of `config.archetypal_analysis`.
+
+    Raises:
+        UserError: a choice is not one there is, or no number of archetypes is asked for.
+    """
+    values = config.archetypal_analysis.to_dict()
+    own = {name: values.pop(name) for name in ("choose_up_to", "n_bootstraps", "max_rows")}
+    for name, choices in (("solver", tuple(SOLVERS)), ("init", INITS), ("loss", LOSSES)):
+        if values[name] not in choices:
+            raise UserError(f"archetypal_analysis.{name}: there is no {values[name]!r}; there are "
+                            f"{', '.join(choices)}")
+    if not values["n_archetypes"] and not own["choose_up_to"]:
+        raise UserError("archetypal_analysis: set --config.archetypal_analysis.n_archetypes, or "
+                        "choose_up_to to have it chosen")
+    return ArchetypalAnalysisOptions(Settings(**values), **own)
 
 
 def build_architecture(flow: ConfigDict, *, seed: int) -> Architecture:
