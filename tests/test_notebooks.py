@@ -7,7 +7,7 @@ import matplotlib as mpl
 import pytest
 
 from flowaa import build
-from tests.test_configs import noise_of
+from tests.test_configs import fast_compilation, noise_of  # noqa: F401 - a fixture
 
 COLAB = Path(__file__).parents[1] / "colab"
 NOTEBOOKS = sorted(path.stem for path in COLAB.glob("*.ipynb"))
@@ -27,7 +27,9 @@ def test_outputs_are_stripped_and_the_first_cell_installs(name):
     assert '"pip", "install"' in code_cells(name)[0]
 
 
-@pytest.mark.parametrize("name", NOTEBOOKS)
+@pytest.mark.usefixtures("fast_compilation")
+@pytest.mark.parametrize("name", [
+    pytest.param(name, marks=pytest.mark.slow if name == "ferg_tpu" else ()) for name in NOTEBOOKS])
 def test_runs(name, tmp_path, monkeypatch):
     monkeypatch.chdir(COLAB)
     mpl.use("Agg")

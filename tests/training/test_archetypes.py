@@ -7,11 +7,9 @@ import pytest
 
 import flowaa
 from flowaa import build
-from flowaa.archetype_plane import coordinates
 from flowaa.archetypes.comparison import match, weight_error
 from flowaa.archetypes.heads import ArchetypeHeads
 from flowaa.archetypes.warm_start import Known, warm_start
-from flowaa.bijectors.base import call
 from flowaa.errors import UserError
 from tests.training.tiny import config_of, image_config, rows, summary, train
 
@@ -63,19 +61,6 @@ def test_weights_and_archetypes_of_a_run(run, test_split):
     assert np.isfinite(run.decode_weights([[1.4, -0.2, -0.2]])).all()  # beyond the simplex
 
 
-def test_outliers_lie_beyond_the_simplex(run):
-    """At any return period at which ordinary latents leave it, and further out for longer ones."""
-    drawn = [run.draw_outliers(jax.random.key(0), 64, "simplex", extremeness=n)
-             for n in (1e3, 1e6)]
-    for outliers in drawn:
-        assert (outliers.hull_distance > 0).all()
-        assert set(np.unique(outliers.nearest_archetype)) <= set(range(K))
-    assert (drawn[1].hull_distance > drawn[0].hull_distance).mean() > 0.9
-    mixtures = jax.random.dirichlet(jax.random.key(1), jnp.ones(K), (20,))
-    corners = call(run.archetype_model.heads, "latent", run.archetype_params["heads"], mixtures)
-    np.testing.assert_allclose(coordinates(run.archetype_plane, corners, None), mixtures, atol=1e-3)
-
-
 def test_a_run_is_a_flow_still(run, test_split):
     z, _ = run.encode(test_split.x)
     np.testing.assert_allclose(run.decode(z), test_split.x, atol=1e-3)
@@ -96,7 +81,7 @@ def test_a_run_without_archetypes_says_so(tmp_path):
     train(config_of(), str(tmp_path))
     run = flowaa.load_run(tmp_path)
     for ask in (lambda: run.archetypes, lambda: run.archetype_weights(np.zeros((1, 2))),
-                lambda: run.decode_weights(np.eye(3))):
+                 lambda: run.decode_weights(np.eye(3))):
         with pytest.raises(UserError, match=r"no archetypes; train with .*n_archetypes=3"):
             ask()
 
@@ -174,14 +159,12 @@ def test_a_pretrained_flow_of_another_shape_is_refused(tmp_path):
 
 def test_variational_baseline_has_weights_and_no_flow(tmp_path):
     config = config_of(**KELLER, **{"archetypes.bottleneck": "variational",
-                                    "archetypes.start": "random", "training.steps": 200,
-                                    "archetypes.variational_width": 32,
-                                    "optimizer.learning_rate": 0.005, "optimizer.warmup_steps": 0,
-                                    "training.log_every_steps": 10,
-                                    "training.evaluate_every_steps": 200})
+                                    "archetypes.start": "random", "training.steps": 40,
+                                    "archetypes.variational_width": 32, "data.nonlinear": False,
+                                    "optimizer.learning_rate": 0.01, "optimizer.warmup_steps": 0})
     train(config, str(tmp_path))
     squares = [row["train/reconstruction"] for row in rows(tmp_path) if "train/nll" in row]
-    assert np.median(squares[-5:]) < 0.8 * squares[0], squares
+    assert np.median(squares[-10:]) < 0.8 * np.median(squares[:10])
     run = flowaa.load_run(tmp_path)
     x = run.decode_weights(np.eye(K))
     np.testing.assert_allclose(run.archetype_weights(x).sum(1), 1.0, atol=1e-5)
