@@ -7,9 +7,11 @@ import pytest
 
 import flowaa
 from flowaa import build
+from flowaa.archetype_plane import coordinates
 from flowaa.archetypes.comparison import match, weight_error
 from flowaa.archetypes.heads import ArchetypeHeads
 from flowaa.archetypes.warm_start import Known, warm_start
+from flowaa.bijectors.base import call
 from flowaa.errors import UserError
 from tests.training.tiny import config_of, image_config, rows, summary, train
 
@@ -59,6 +61,19 @@ def test_weights_and_archetypes_of_a_run(run, test_split):
     assert x.shape == (K, 8)
     assert np.isfinite(run.log_prob(x)).all()  # each archetype has a likelihood
     assert np.isfinite(run.decode_weights([[1.4, -0.2, -0.2]])).all()  # beyond the simplex
+
+
+def test_outliers_lie_beyond_the_simplex(run):
+    """At any return period at which ordinary latents leave it, and further out for longer ones."""
+    drawn = [run.draw_outliers(jax.random.key(0), 64, "simplex", extremeness=n)
+             for n in (1e3, 1e6)]
+    for outliers in drawn:
+        assert (outliers.hull_distance > 0).all()
+        assert set(np.unique(outliers.nearest_archetype)) <= set(range(K))
+    assert (drawn[1].hull_distance > drawn[0].hull_distance).mean() > 0.9
+    mixtures = jax.random.dirichlet(jax.random.key(1), jnp.ones(K), (20,))
+    corners = call(run.archetype_model.heads, "latent", run.archetype_params["heads"], mixtures)
+    np.testing.assert_allclose(coordinates(run.archetype_plane, corners, None), mixtures, atol=1e-3)
 
 
 def test_a_run_is_a_flow_still(run, test_split):
