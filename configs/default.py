@@ -49,6 +49,9 @@ def get_config(variant: str = "") -> ConfigDict:
     flow.memory = "stored"  # what backpropagation keeps: stored | remat | reversible
     flow.scan = False  # equal blocks in one compiled loop: for accelerators, slow on a CPU
     flow.dropout = 0.0  # of the subnets' hidden features, in training only
+    # float32 | bfloat16: the subnets' arithmetic, for accelerators. All else, log-dets included, is
+    # float32; what is decoded can be off by a bfloat16 rounding of a subnet's input, which is rare.
+    flow.subnet_dtype = "float32"
     flow.conditional = False  # condition every subnet on the class label
     flow.base = "normal"  # normal | class_mixture (learned means and scales, one Gaussian a class)
 
@@ -111,6 +114,48 @@ def get_config(variant: str = "") -> ConfigDict:
     training.n_devices = 0  # 0 = all local devices
     training.compilation_cache = "~/.cache/flowaa"  # "" = off
 
+    # Of `python -m experiments.archetypes`, which trains nothing.
+    config.archetypal_analysis = analysis = ConfigDict()
+    analysis.n_archetypes = 0  # 0 = the elbow among 1 … choose_up_to
+    analysis.choose_up_to = 8  # numbers whose fit and stability are drawn; 0 = none
+    analysis.n_bootstraps = 5  # samples of the rows that stability is judged by
+    analysis.max_rows = 4_000  # training rows used, evenly spread
+    analysis.solver = "pcha"  # pcha | als | frank_wolfe
+    analysis.init = "coreset"  # coreset | aa++ | furthest_first | furthest_sum | uniform
+    analysis.n_init = 10  # starts, of which the best is kept
+    analysis.tol = 1e-6  # relative decrease of the loss that ends the fit
+    analysis.max_iter = 500  # rounds of the best start
+    analysis.loss = "squared"  # squared | huber | bisquare
+    analysis.trim = 0.0  # share of the rows, the furthest out, that make no archetype
+
+    # What `experiments.detect` trains on a finished run; `--detector.KEY=VALUE` overrides.
+    config.detector = detector = ConfigDict()
+    detector.kind = "discriminator"  # discriminator: real or not | classifier: classes, with doubt
+    detector.network = "dense"  # dense | conv (images)
+    detector.width = 128  # features of hidden layers; of conv, channels of the first
+    detector.depth = 3  # hidden layers; of conv, halvings of the resolution
+    detector.spectral_norm = False  # divides weights by their largest singular value
+    detector.rejects = False  # classifier: outliers are a class of their own
+    detector.confidence_weight = 1.0  # classifier: of outliers in the loss
+    # shell, gumbel, simplex (drawn by the flow; the last in runs with archetypes), box, noise,
+    # permutation, mixup (of the data); and the share of each
+    detector.sources = ("shell",)
+    detector.shares = (1.0,)
+    detector.extremeness = (1e2, 1e8)  # return periods of the flow's outliers, nearest and furthest
+    detector.box_margin = 0.5  # of the data's range on each side
+    detector.noise = 1.0  # deviation, in deviations of the data
+    detector.reject_quantile = 0.01  # outliers more probable than this share of inliers: left out
+    # none | generator (a network that learns to make outliers look real, as in a GAN) | flow (the
+    # flow itself goes on learning to); both only with continuous data
+    detector.adversary = "none"
+    detector.learning_rate = 1e-3  # falls to 0 as a cosine
+    detector.weight_decay = 0.0
+    detector.batch_size = 256  # inliers, over all devices; as many outliers are made
+    detector.steps = 3_000
+    detector.steps_per_call = 1  # more pays for dense networks and flows
+    detector.log_every_steps = 100
+    detector.evaluate_every_steps = 500
+
     config.figures = figures = ConfigDict()
     figures.n_samples = 64
     figures.temperature = 1.0
@@ -126,10 +171,17 @@ def finish(config: ConfigDict, variant: str) -> ConfigDict:
         config.data.n_rows = 300
         config.flow.n_blocks = tuple(min(n_blocks, 2) for n_blocks in config.flow.n_blocks)
         config.flow.width = tuple(min(width, 32) for width in config.flow.width)
+        config.detector.steps = 4
+        config.detector.steps_per_call = min(config.detector.steps_per_call, 2)
+        config.detector.log_every_steps = 2
+        config.detector.evaluate_every_steps = 2
+        config.detector.batch_size = 16
         config.training.steps = 4
         config.training.steps_per_call = min(config.training.steps_per_call, 2)
         config.training.batch_size = 16
         config.training.log_every_steps = 2
         config.training.evaluate_every_steps = 2
+        config.archetypal_analysis.choose_up_to = 3
+        config.archetypal_analysis.n_bootstraps = 2
         config.figures.n_samples = 16
     return config

@@ -13,4 +13,5 @@ def get_config(variant: str = "") -> ConfigDict:
     config = default.get_config()
     config.data.name = "mixture"
     config.training.steps_per_call = 100
+    config.detector.steps_per_call = 100
     return default.finish(config, variant)

@@ -17,6 +17,7 @@ from flowaa.errors import UserError
 USAGE_STATUS = 2  # the exit status of every error that the user can mend
 
 
+@functools.cache
 def define_config() -> flags.FlagHolder:
     """Declares `--config=FILE[:VARIANT]`, every key of which `--config.KEY=VALUE` overrides."""
     holder = config_flags.DEFINE_config_file(
@@ -35,13 +36,19 @@ def define_workdir() -> flags.FlagHolder:
     return flags.DEFINE_string("workdir", None, "Folder of the run; training makes it.")
 
 
+@functools.cache
+def define_step() -> flags.FlagHolder:
+    """Declares `--step`, likewise."""
+    return flags.DEFINE_integer("step", None, "Checkpoint; the best on validation by default.")
+
+
 def run(main: Callable[[], None]) -> None:
     """Parses the flags and calls `main`; a user's error ends in one line and exit status 2.
 
     Args:
         main: the command's body; it reads its flags itself.
     """
-    for shared in {"config", "workdir"} & set(flags.FLAGS):
+    for shared in {"config", "workdir", "step"} & set(flags.FLAGS):
         # Else `--help` shows only the flags that the command's own module declares.
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[shared])
 

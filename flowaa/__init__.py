@@ -9,10 +9,14 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_PUBLIC = {"Run": "flowaa.run", "load_run": "flowaa.run"}  # name -> the module that defines it
-_SUBPACKAGES = {"extremes"}
+_PUBLIC = {  # name -> the module that defines it
+    "ArchetypalAnalysis": "flowaa.estimators",
+    "Run": "flowaa.run",
+    "load_run": "flowaa.run",
+}
+_SUBPACKAGES = {"archetypes", "extremes"}
 
-__all__ = ["Run", "__version__", "extremes", "load_run"]
+__all__ = ["ArchetypalAnalysis", "Run", "__version__", "archetypes", "extremes", "load_run"]
 
 
 def __getattr__(name: str) -> Any:

@@ -53,6 +53,8 @@ class Architecture:
     spline_bound: float = 4.0
     split_off_conditional: bool = True
     dropout: float = 0.0
+    # In which subnets compute; parameters, couplings and log-dets stay in float32.
+    subnet_dtype: Literal["float32", "bfloat16"] = "float32"
     memory: Memory = "stored"
     scan: bool = False  # equal blocks in one loop: they then share their permutation or rotation
     seed: int = 0  # of the fixed permutations and rotations
@@ -132,13 +134,15 @@ class Architecture:
 
     def _subnets(self, stage: Stage, shape: Shape) -> list[SubnetFactory]:
         """Subnets to cycle through: convolutions for images, dense layers for vectors."""
+        # None leaves float64 inputs in float64.
+        dtype = None if self.subnet_dtype == "float32" else self.subnet_dtype
         if len(shape) == 1:
             return [functools.partial(
-                DenseSubnet, stage.width, depth=stage.depth, dropout_rate=self.dropout
+                DenseSubnet, stage.width, depth=stage.depth, dropout_rate=self.dropout, dtype=dtype,
             )]
         return [functools.partial(
             ConvSubnet, stage.width, depth=stage.depth, kernel_size=kernel_size,
-            dropout_rate=self.dropout,
+            dropout_rate=self.dropout, dtype=dtype,
         ) for kernel_size in stage.kernel_sizes]
 
 

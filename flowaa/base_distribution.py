@@ -43,7 +43,7 @@ class ClassMixture(nn.Module):
         means = self.param("means", nn.initializers.normal(0.05), shape)
         scales = temperature * jnp.exp(self.param("log_scales", nn.initializers.zeros, shape))
         if label is not None:
-            return distrax.MultivariateNormalDiag(means[label], scales[label])
+            return distrax.MultivariateNormalDiag(jnp.asarray(means)[label], scales[label])
         return distrax.MixtureSameFamily(
             distrax.Categorical(logits=jnp.zeros(self.n_classes)),
             distrax.MultivariateNormalDiag(means, scales),

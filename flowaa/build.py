@@ -16,13 +16,20 @@ import optax
 from ml_collections import ConfigDict
 
 from flowaa import ranges
+from flowaa.archetype_plane import ArchetypePlane
+from flowaa.archetypes.alternation import SOLVERS
+from flowaa.archetypes.model import INITS, Settings
+from flowaa.archetypes.robust import LOSSES
 from flowaa.architecture import Architecture, Stage
 from flowaa.base_distribution import ClassMixture, StandardNormal
 from flowaa.data.dataset import Dataset, DataSpec
 from flowaa.density import Density
+from flowaa.detection.detector import Detector
+from flowaa.detection.networks import ConvNetwork, DenseNetwork
 from flowaa.errors import UserError
 from flowaa.flow import Flow
 from flowaa.likelihood import Dequantise, Preprocessing, Standardise
+from flowaa.outlier_mixture import OutlierMixture, adversary, outlier_mixture
 from flowaa.reversibility import with_memory
 from flowaa.training.archetype_objective import (
     ArchetypeModel,
@@ -30,6 +37,7 @@ from flowaa.training.archetype_objective import (
     archetype_values,
 )
 from flowaa.training.archetype_options import ArchetypeOptions
+from flowaa.training.detector_objective import DetectorProblem
 from flowaa.training.guard import ReversibilityGuard
 from flowaa.training.loop import Problem, TrainingOptions
 from flowaa.training.objective import evaluation_values, nll_loss
@@ -40,6 +48,11 @@ from flowaa.training.state import Params
 def check_ranges(config: ConfigDict) -> None:
     """Raises a `UserError` where a number of the config lies outside its range."""
     ranges.check_ranges({key: config[key] for key in ranges.RANGES})
+
+
+def check_detector_ranges(detector: ConfigDict) -> None:
+    """As `check_ranges`, of a `config.detector` by itself."""
+    ranges.check_ranges({f"detector.{key}": value for key, value in detector.items()})
 
 
 def build_data(data: ConfigDict, *, seed: int) -> Dataset:
@@ -79,6 +92,34 @@ def build_data(data: ConfigDict, *, seed: int) -> Dataset:
             "and tfds:NAME"
         )
     return loaders[data.name]()
+
+
+@dataclasses.dataclass(frozen=True)
+class ArchetypalAnalysisOptions:
+    """What `experiments.archetypes` does."""
+
+    settings: Settings  # its n_archetypes is 0 if the elbow is to be taken
+    choose_up_to: int
+    n_bootstraps: int
+    max_rows: int
+
+
+def build_archetypal_analysis(config: ConfigDict) -> ArchetypalAnalysisOptions:
+    """The typed options of `config.archetypal_analysis`.
+
+    Raises:
+        UserError: a choice is not one there is, or no number of archetypes is asked for.
+    """
+    values = config.archetypal_analysis.to_dict()
+    own = {name: values.pop(name) for name in ("choose_up_to", "n_bootstraps", "max_rows")}
+    for name, choices in (("solver", tuple(SOLVERS)), ("init", INITS), ("loss", LOSSES)):
+        if values[name] not in choices:
+            raise UserError(f"archetypal_analysis.{name}: there is no {values[name]!r}; there are "
+                            f"{', '.join(choices)}")
+    if not values["n_archetypes"] and not own["choose_up_to"]:
+        raise UserError("archetypal_analysis: set --config.archetypal_analysis.n_archetypes, or "
+                        "choose_up_to to have it chosen")
+    return ArchetypalAnalysisOptions(Settings(**values), **own)
 
 
 def build_architecture(flow: ConfigDict, *, seed: int) -> Architecture:
@@ -223,6 +264,77 @@ def build_problem(
         n_dims=density.flow.n_dims,
         guard=guard,
     )
+
+
+def build_detector(
+    detector: ConfigDict, density: Density, flow_params: Params, dataset: Dataset,
+    plane: ArchetypePlane | None = None,
+) -> tuple[DetectorProblem, OutlierMixture, Problem]:
+    """A detector of `config.detector` on a trained flow, its outliers, and its training.
+
+    Raises:
+        UserError: a choice is not one there is, or the data does not fit it.
+    """
+    spec = dataset.spec
+    _check_detector(detector, density, spec)
+    n_classes = spec.n_classes if detector.kind == "classifier" else 0
+    n_logits = n_classes + detector.rejects if n_classes else 1
+    network = (ConvNetwork if detector.network == "conv" else DenseNetwork)(
+        n_logits, detector.width, detector.depth, detector.spectral_norm)
+    mixture = outlier_mixture(
+        density, flow_params, dataset, sources=tuple(detector.sources),
+        shares=tuple(detector.shares), extremeness=tuple(detector.extremeness),
+        box_margin=detector.box_margin, noise=detector.noise,
+        reject_quantile=detector.reject_quantile, plane=plane)
+    generator = None
+    if detector.adversary == "generator":
+        generator = DenseNetwork(density.flow.n_dims, detector.width, detector.depth)
+    of_detector = DetectorProblem(
+        Detector(network, spec.mean, spec.std, n_classes, bool(n_classes) and detector.rejects),
+        mixture, detector.confidence_weight, detector.adversary,
+        adversary(density, generator, detector.adversary), generator)
+    schedule = optax.cosine_decay_schedule(detector.learning_rate, detector.steps)
+    learned = optax.adamw(schedule, weight_decay=detector.weight_decay)
+    parts = {"network": "learned", "flow": "frozen"}
+    if detector.adversary != "none":
+        parts[detector.adversary] = "learned"
+    return of_detector, mixture, Problem(
+        init=lambda key, x, y: of_detector.init(key, x, flow_params),
+        loss=of_detector.loss(),
+        values=of_detector.values,
+        optimizer=optax.multi_transform(
+            {"learned": learned, "frozen": optax.set_to_zero()}, parts),
+        n_dims=density.flow.n_dims,
+        selection="loss",
+    )
+
+
+def build_detector_options(config: ConfigDict, detector: ConfigDict) -> TrainingOptions:
+    """How long and on what a run's detector is trained."""
+    return TrainingOptions(
+        batch_size=detector.batch_size, steps=detector.steps,
+        steps_per_call=detector.steps_per_call, log_every_steps=detector.log_every_steps,
+        evaluate_every_steps=detector.evaluate_every_steps,
+        keep_checkpoints=config.training.keep_checkpoints,
+        device_bytes=config.data.device_bytes, ema_decay=0.0, seed=config.seed,
+        devices=tuple(local_devices(config.training.n_devices)),
+    )
+
+
+def _check_detector(detector: ConfigDict, density: Density, spec: DataSpec) -> None:
+    choices = {"kind": ("discriminator", "classifier"), "network": ("dense", "conv"),
+               "adversary": ("none", "generator", "flow")}
+    for key, values in choices.items():
+        if detector[key] not in values:
+            raise UserError(f"detector.{key} is {detector[key]!r}; choose one of "
+                            f"{', '.join(values)}")
+    if detector.kind == "classifier" and not spec.n_classes:
+        raise UserError("detector.kind=classifier: the data has no labels; take discriminator")
+    if detector.network == "conv" and len(spec.shape) != 3:
+        raise UserError("detector.network=conv: the data has no images; take dense")
+    if detector.adversary != "none" and density.preprocessing.is_discrete:
+        raise UserError(f"detector.adversary={detector.adversary}: data with levels has no "
+                        "gradient; take none")
 
 
 def _archetype_problem(

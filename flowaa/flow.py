@@ -53,6 +53,12 @@ class Flow(nn.Module):
         base = self.base(label, temperature)
         return base.sample(seed=key, sample_shape=() if base.batch_shape else (n,))
 
+    def latent_moments(self, label: Array) -> tuple[Array, Array]:
+        """Means and deviations [B, D] of the latents of each label [B]."""
+        base = self.base(label)
+        return jnp.broadcast_to(base.mean(), (len(label), self.n_dims)), jnp.broadcast_to(
+            base.stddev(), (len(label), self.n_dims))
+
     def __call__(self, x: Array, label: Array | None = None) -> Array:
         """The same as `log_prob`, so that `init` reaches every parameter."""
         return self.log_prob(x, label)

@@ -58,6 +58,29 @@ RANGES: dict[str, _Range] = {
     "training.evaluate_every_steps": _FROM_1,
     "training.keep_checkpoints": _FROM_1,
     "training.n_devices": _FROM_0,
+    "archetypal_analysis.n_archetypes": _FROM_0,
+    "archetypal_analysis.choose_up_to": _FROM_0,
+    "archetypal_analysis.n_bootstraps": _FROM_0,
+    "archetypal_analysis.max_rows": _FROM_1,
+    "archetypal_analysis.n_init": _FROM_1,
+    "archetypal_analysis.tol": _SHARE,
+    "archetypal_analysis.max_iter": _FROM_1,
+    "archetypal_analysis.trim": _SHARE,
+    "detector.width": _COUNT,
+    "detector.depth": _COUNT,
+    "detector.confidence_weight": _FROM_0,
+    "detector.shares": _FROM_0,
+    "detector.extremeness": _FROM_1,
+    "detector.box_margin": _FROM_0,
+    "detector.noise": _POSITIVE,
+    "detector.reject_quantile": _SHARE,
+    "detector.learning_rate": _POSITIVE,
+    "detector.weight_decay": _FROM_0,
+    "detector.batch_size": _FROM_1,
+    "detector.steps": _FROM_1,
+    "detector.steps_per_call": _FROM_1,
+    "detector.log_every_steps": _FROM_1,
+    "detector.evaluate_every_steps": _FROM_1,
     "figures.n_samples": _FROM_1,
     "figures.temperature": _FROM_0,
 }
@@ -73,7 +96,7 @@ def check_ranges(flat: Mapping[str, Any]) -> None:
         UserError: a value lies outside its key's range, or a tuple is empty.
     """
     for key, (is_within, description) in RANGES.items():
-        if not all(is_within(number) for number in _numbers(flat[key])):
+        if key in flat and not all(is_within(number) for number in _numbers(flat[key])):
             raise UserError(f"{key} is {flat[key]}; --config.{key} must be {description}")
 
 

@@ -3,14 +3,15 @@
 import dataclasses
 import functools
 import os
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from flowaa import build
+from flowaa import build, outliers
+from flowaa.archetype_plane import ArchetypePlane, archetype_plane
 from flowaa.bijectors.base import call
 from flowaa.data.dataset import DataSpec
 from flowaa.density import MIDDLE_OF_LEVEL, Density, DensityDistribution
@@ -117,6 +118,42 @@ class Run:
             raise UserError(f"temperature is {temperature}; it must be 0 or larger")
         return self._sample(self._flow, key, n, self._labels(label, n), temperature)
 
+    def sample_outliers(
+        self, key: Array, n: int, method: str = "shell", *, extremeness: float,
+        label: Any = None,
+    ) -> Array:
+        """n outliers [n, *shape] in data units; `draw_outliers` also tells their numbers.
+
+        Args:
+            key: a random key.
+            n: draws.
+            method: "shell": at the latent radius that one draw in `extremeness` exceeds; "gumbel":
+                like the furthest of so many; "simplex": in the archetypes' plane, as far beyond
+                their simplex as one draw in so many.
+            extremeness: return period, in draws: at least 1, which is the most typical point for
+                "shell" and an ordinary draw for "gumbel"; 1e6 is a once-in-a-million outlier.
+            label: class index, or one for each; None draws them where the run knows classes.
+
+        Raises:
+            UserError: an argument is out of range, or the run does not know the label.
+        """
+        return self.draw_outliers(key, n, method, extremeness=extremeness, label=label).x
+
+    def draw_outliers(
+        self, key: Array, n: int, method: str = "shell", *, extremeness: float,
+        label: Any = None,
+    ) -> "Outliers":
+        """As `sample_outliers`, with latents, log-likelihoods, radii and return periods."""
+        if n < 1:
+            raise UserError(f"n is {n}; ask for at least one draw")
+        labels = None if label is None else self._labels(label, n)
+        plane = self.archetype_plane
+        z, labels = outliers.draw_latents(
+            self.density, self._flow, key, n, method=method, extremeness=extremeness,
+            label=labels, plane=plane)
+        x = self._decode(self._flow, z, labels)
+        return Outliers(x, z, labels, *self._numbers(self._flow, x, z, labels, plane))
+
     def distribution(self, label: int | None = None) -> DensityDistribution:
         """The density of one example as a distrax distribution."""
         self._labels(label, 1)
@@ -174,6 +211,17 @@ class Run:
         return labels
 
     @functools.cached_property
+    def archetype_plane(self) -> ArchetypePlane | None:
+        """The plane through the archetypes in the latent space, where the run has both."""
+        if self.archetype_model is None or self.params is None:
+            return None
+        heads = self.archetype_model.heads
+        n_sets, k = max(heads.n_classes, 1), heads.n_archetypes
+        corners = call(heads, "latent", self._heads, jnp.tile(jnp.eye(k), (n_sets, 1)),
+                       jnp.repeat(jnp.arange(n_sets), k))
+        return archetype_plane(corners.reshape(n_sets, k, -1))
+
+    @functools.cached_property
     def _weights(self) -> Any:
         weights = self._model.weights
         return jax.jit(lambda params, x, label: weights(params, x, label, MIDDLE_OF_LEVEL))
@@ -194,6 +242,10 @@ class Run:
     @functools.cached_property
     def _log_prob(self) -> Any:
         return jax.jit(self.density.log_prob)
+
+    @functools.cached_property
+    def _numbers(self) -> Any:
+        return jax.jit(functools.partial(outliers.numbers, self.density))
 
     @functools.cached_property
     def _sample(self) -> Any:
@@ -224,6 +276,19 @@ class Run:
         if labels.shape not in ((), (n,)):
             raise UserError(f"label has shape {labels.shape}; give one class index or {n} of them")
         return jnp.broadcast_to(jnp.asarray(labels, jnp.int32), (n,))
+
+
+class Outliers(NamedTuple):
+    """Outliers, and what is said of each."""
+
+    x: Array  # [n, *shape] in data units
+    z: Array  # [n, D] the latents that were drawn
+    label: Array | None  # [n] classes, where the run knows any
+    log_prob: Array  # [n] nats
+    radius: Array  # [n] of the latents, in deviations
+    return_period: Array  # [n] typical draws until one lies as far out
+    nearest_archetype: Array | None  # [n] int32, where the run has archetypes
+    hull_distance: Array | None  # [n] of the archetype coordinates from the simplex; 0 within
 
 
 def spec_to_json(spec: DataSpec) -> dict[str, Any]:

@@ -20,7 +20,8 @@ ROWS: list[set[str]] = [
     {"flowaa.bijectors", "flowaa.subnets"},
     {*FLOW, "flowaa.archetypes", "flowaa.extremes", "flowaa.detection"},
     {"flowaa.data", "flowaa.training", "flowaa.figures"},
-    {"flowaa.build", "flowaa.run", "flowaa.estimators", "flowaa.__init__"},
+    {"flowaa.build", "flowaa.run", "flowaa.outliers", "flowaa.outlier_mixture",
+     "flowaa.archetype_plane", "flowaa.estimators", "flowaa.__init__"},
     {"configs"},
     {"experiments"},
 ]

@@ -13,7 +13,7 @@ class Side:
     call: Callable[[], object]  # waits until its steps are done
     n_steps: int = 1  # of one call
     memory_bytes: int | None = None  # for the gradient, beside parameters and batch
-    compiles: bool = False  # in its first call
+    compile_s: float | None = None  # until its first call is done, where it compiles
 
 
 def median_s(sides: Sequence[Callable[[], object]], *, n_rounds: int = 5) -> list[float]:

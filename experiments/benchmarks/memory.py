@@ -48,8 +48,8 @@ _VARIANTS: dict[str, dict[str, Any]] = {
 
 def run() -> dict[str, float]:
     """Measures; the slow rows are the 64 blocks' times and the deep chain's training."""
-    figures = _growth()
-    figures |= _time_ratios()
+    figures = _time_ratios()
+    figures |= _growth()
     figures["thesis_reversible_over_stored"] = _thesis_ratio()
     figures |= _gradient_errors()
     figures |= _deep_cosines()

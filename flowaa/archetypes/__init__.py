@@ -1,1 +1,18 @@
 """Archetypal analysis: a data set as mixtures of a few extreme points."""
+
+import importlib
+from typing import Any
+
+_PUBLIC = {  # name -> the module that defines it, imported when first asked for
+    "Selection": "flowaa.archetypes.selection",
+    "choose_n_archetypes": "flowaa.archetypes.selection",
+}
+
+__all__ = ["Selection", "choose_n_archetypes"]
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a public name's module on first use (PEP 562)."""
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'flowaa.archetypes' has no attribute {name!r}")
+    return getattr(importlib.import_module(_PUBLIC[name]), name)

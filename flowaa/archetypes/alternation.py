@@ -13,6 +13,7 @@ from jax import Array, lax
 
 from flowaa.archetypes import hull as hulls
 from flowaa.archetypes import mixtures, robust
+from flowaa.archetypes.blocks import Blocks
 from flowaa.archetypes.hull import BUCKETS, BucketBest, Hull
 
 
@@ -21,7 +22,7 @@ class Solver:
     """The rules that improve A and Z, and the steps each may take in one round."""
 
     mix: Callable[[Array, Array, Array, Array, Array], Array]
-    mix_steps: int
+    mix_steps: int  # or as many as there are archetypes, if that is more
     shape: Callable[[Array, Array, Array, Array, Array, Array], Array]
     shape_steps: int
 
@@ -33,15 +34,8 @@ SOLVERS = {
     "pcha": Solver(mixtures.accelerated_gradient, 10, hulls.spectral_gradient, 20),
 }
 
+PATIENT_AFTER = 20  # rounds; as many again, and sub-problems are solved more exactly still
 LAST_MIX_STEPS = 1000  # of the round that ends a fit, and of new rows
-
-
-class Blocks(NamedTuple):
-    """Rows in blocks of equal size, centred and of unit scale."""
-
-    x: Array  # [N, B, D]
-    weight: Array  # [N, B] sample weights; 0: padding, or a row that does not count
-    eligible: Array  # [N, B] bool: whether the row may be part of an archetype
 
 
 class Totals(NamedTuple):
@@ -82,14 +76,16 @@ class Stage:
 
 
 def assign_block(
-    x: Array, mixture: Array, archetypes: Array, tolerance: Array, max_steps: Array, solver: str
+    x: Array, archetypes: Array, warm: Array, is_warm: Array | bool, tolerance: Array,
+    max_steps: Array, *, solver: str,
 ) -> tuple[Array, Array, Array]:
     """Finds the weights of one block of rows.
 
     Args:
         x: [B, D] rows.
-        mixture: [K, B] where to start.
         archetypes: [K, D].
+        warm: [K, B] weights to start from …
+        is_warm: … if this is true, and otherwise from each row's nearest archetype.
         tolerance: [] duality gap at which a row stops.
         max_steps: [] steps after which all do.
         solver: a key of SOLVERS.
@@ -104,8 +100,10 @@ def assign_block(
     target = spread @ x.T - (spread @ centre)[:, None]
     # Gaps below the rounding of the gradient cannot be told from zero.
     rounding = 4.0 * jnp.finfo(x.dtype).eps * gram.max()
+    nearest = (0.5 * jnp.diagonal(gram)[:, None] - target).argmin(0)
+    cold = (jnp.arange(len(gram))[:, None] == nearest).astype(x.dtype)
     mixture = SOLVERS[solver].mix(
-        gram, target, mixture, jnp.maximum(tolerance, rounding), max_steps)
+        gram, target, jnp.where(is_warm, warm, cold), jnp.maximum(tolerance, rounding), max_steps)
     mixture = mixture / mixture.sum(0)
     squared = ((x - mixture.T @ archetypes) ** 2).sum(1)
     return mixture, squared, mixtures.duality_gaps(mixture, gram @ mixture - target)
@@ -122,9 +120,9 @@ def alternate(blocks: Blocks, run: Run, stage: Stage, *, solver: str, loss: str)
     best = _best_rows(blocks, run.hull, pull, stage)
     gap = (pull * run.ahead).sum() - best.value.min(1).sum()
 
-    hull = hulls.refresh(run.hull, best.index)
-    rows = blocks.x.reshape(-1, blocks.x.shape[-1])[hull.index]
-    steps = jnp.where(stage.last, 0, rules.shape_steps)
+    hull = hulls.refresh(run.hull, best.place)
+    rows = blocks.rows(hull.place)
+    steps = jnp.where(stage.last, 0, rules.shape_steps * _patience(run))
     weight = rules.shape(hull.weight, rows, totals.gram, totals.cross, goal, steps)
     archetypes = hulls.mix_rows(weight, rows)
     # The decrease is computed as such: the difference of two sums of squares would lose it to
@@ -134,12 +132,15 @@ def alternate(blocks: Blocks, run: Run, stage: Stage, *, solver: str, loss: str)
     value = totals.loss - gain
 
     # Nesterov's momentum on Z; where it stops paying, a plain round decides what happens.
-    stalled = run.loss - value <= stage.tol * value
+    # A loss at the rounding of unit residuals is none at all.
+    n_values = blocks.copied[0].size * (stage.high - stage.low)
+    negligible = n_values * (8.0 * jnp.finfo(value.dtype).eps) ** 2
+    stalled = run.loss - value <= stage.tol * value + negligible
     grown = jnp.where(stalled, 1.0, 0.5 + jnp.sqrt(0.25 + run.momentum**2))
     drive = jnp.where(stalled, 0.0, (run.momentum - 1.0) / grown)
     return Run(
         mixture=mixture,
-        hull=Hull(hull.index, weight),
+        hull=Hull(hull.place, weight),
         archetypes=archetypes,
         ahead=archetypes + drive * (archetypes - run.archetypes),
         momentum=grown,
@@ -152,17 +153,23 @@ def alternate(blocks: Blocks, run: Run, stage: Stage, *, solver: str, loss: str)
     )
 
 
+def _patience(run: Run) -> Array:
+    """By how much more steps a round may take: a fit of many rounds is badly conditioned."""
+    return 1 + run.rounds // PATIENT_AFTER
+
+
 def _assign(
     blocks: Blocks, run: Run, stage: Stage, goal: Array, *, solver: str, loss: str
 ) -> tuple[Array, Totals]:
     """A [N, K, B] for all blocks of the stage, and the totals over their rows."""
-    n_rows = blocks.x.shape[1] * (stage.high - stage.low)
-    steps = jnp.where(stage.last, LAST_MIX_STEPS, SOLVERS[solver].mix_steps)
+    n_rows = blocks.weight.shape[1] * (stage.high - stage.low)
+    usual_steps = max(SOLVERS[solver].mix_steps, len(run.ahead))
+    steps = jnp.where(stage.last, LAST_MIX_STEPS, usual_steps * _patience(run))
 
     def one(i: Array | int, mixture: Array) -> tuple[Array, Totals]:
-        x, weight = blocks.x[i], blocks.weight[i]
+        x, weight = blocks.block(i), blocks.weight[i]
         mixture, squared, gap = assign_block(
-            x, mixture, run.ahead, goal / n_rows, steps, solver)
+            x, run.ahead, mixture, run.rounds > 0, goal / n_rows, steps, solver=solver)
         value, slope = robust.loss_and_slope(loss, squared, run.cutoff)
         weighted = mixture * (weight * slope)
         sums = jnp.stack([value, squared, slope * gap]) @ weight
@@ -170,7 +177,7 @@ def _assign(
             gram=weighted @ mixture.T, cross=weighted @ x, loss=sums[0], rss=sums[1], gap=sums[2],
             median=robust.median_norm(loss, squared, weight))
 
-    if len(blocks.x) == 1:
+    if blocks.n_blocks == 1:
         mixture, totals = one(0, run.mixture[0])
         return mixture[None], totals
 
@@ -186,13 +193,13 @@ def _assign(
 def _best_rows(blocks: Blocks, hull: Hull, pull: Array, stage: Stage) -> BucketBest:
     """The rows that the gradient `pull` [K, D] would have archetypes move to."""
     # Where a bucket has no eligible row, the archetype's heaviest row stands in.
-    index = jnp.repeat(hull.index[:, :1], BUCKETS, axis=1)
-    best = BucketBest(jnp.full(index.shape, jnp.inf, pull.dtype), index)
-    size = blocks.x.shape[1]
+    place = jnp.repeat(hull.place[:, :1], BUCKETS, axis=1)
+    best = BucketBest(jnp.full(place.shape, jnp.inf, pull.dtype), place)
+    size = blocks.weight.shape[1]
 
     def update(i: Array | int, best: BucketBest) -> BucketBest:
-        return hulls.bucket_best(best, pull, blocks.x[i], blocks.eligible[i], i * size)
+        return hulls.bucket_best(best, pull, blocks.block(i), blocks.eligible[i], i * size)
 
-    if len(blocks.x) == 1:
+    if blocks.n_blocks == 1:
         return update(0, best)
     return lax.fori_loop(stage.low, stage.high, update, best)

@@ -21,14 +21,14 @@ from jax import Array, lax
 
 from flowaa.archetypes.projection import project_onto_simplex
 
-KEPT = 64  # rows in use that an archetype carries over; optima seen use up to about forty
 BUCKETS = 64  # fresh candidates for each archetype
+_MAX_KEPT = 512  # rows in use that an archetype carries over; optima seen use up to about ninety
 
 
 class Hull(NamedTuple):
     """Archetypes as mixtures of a few rows."""
 
-    index: Array  # [K, S] int32 rows, counted over all blocks
+    place: Array  # [K, S] int32 of the rows, counted over all blocks
     weight: Array  # [K, S] on the simplex
 
 
@@ -36,21 +36,25 @@ class BucketBest(NamedTuple):
     """The row of each bucket with the smallest inner product with a direction."""
 
     value: Array  # [K, BUCKETS]
-    index: Array  # [K, BUCKETS] int32
+    place: Array  # [K, BUCKETS] int32
 
 
-def at_rows(index: Array, dtype: jnp.dtype) -> Hull:
-    """Archetypes that are the rows `index` [K]."""
-    index = jnp.repeat(index[:, None], KEPT + BUCKETS, axis=1)
-    return Hull(index, jnp.zeros(index.shape, dtype).at[:, 0].set(1.0))
+def at_rows(place: Array, dtype: jnp.dtype, *, n_features: int) -> Hull:
+    """Archetypes that are the rows at `place` [..., K].
+
+    A point of a hull in D dimensions is a mixture of D + 1 rows or fewer (Carathéodory).
+    """
+    kept = -(-min(n_features, _MAX_KEPT) // BUCKETS) * BUCKETS
+    place = jnp.repeat(place[..., None], kept + BUCKETS, axis=-1)
+    return Hull(place, jnp.zeros(place.shape, dtype).at[..., 0].set(1.0))
 
 
 def mix_rows(weight: Array, rows: Array) -> Array:
     """Mixtures [K, D] of rows [K, S, D] with weights [K, S]."""
-    return jnp.einsum("ks,ksd->kd", weight, rows)
+    return (weight[:, :, None] * rows).sum(1)
 
 
-def bucket_best(best: BucketBest, direction: Array, x: Array, eligible: Array, offset: Array
+def bucket_best(best: BucketBest, direction: Array, x: Array, eligible: Array, offset: Array | int
                 ) -> BucketBest:
     """Updates the best rows by one block of data.
 
@@ -59,21 +63,21 @@ def bucket_best(best: BucketBest, direction: Array, x: Array, eligible: Array, o
         direction: [K, D] gradients with respect to the archetypes.
         x: [B, D] rows; B is a multiple of BUCKETS.
         eligible: [B] whether a row may be part of an archetype.
-        offset: [] number of the block's first row.
+        offset: [] place of the block's first row.
     """
     slope = jnp.where(eligible, direction @ x.T, jnp.inf).reshape(len(direction), -1, BUCKETS)
     value, where = slope.min(1), slope.argmin(1).astype(jnp.int32)
-    index = offset + where * BUCKETS + jnp.arange(BUCKETS, dtype=jnp.int32)
+    place = offset + where * BUCKETS + jnp.arange(BUCKETS, dtype=jnp.int32)
     better = value < best.value
-    return BucketBest(jnp.where(better, value, best.value), jnp.where(better, index, best.index))
+    return BucketBest(jnp.where(better, value, best.value), jnp.where(better, place, best.place))
 
 
 def refresh(hull: Hull, fresh: Array) -> Hull:
     """Keeps the heaviest rows in use and takes `fresh` [K, BUCKETS] as new candidates."""
-    weight, kept = lax.top_k(hull.weight, KEPT)
-    index = jnp.take_along_axis(hull.index, kept, axis=1)
+    weight, kept = lax.top_k(hull.weight, hull.weight.shape[1] - BUCKETS)
+    place = jnp.take_along_axis(hull.place, kept, axis=1)
     weight = weight / weight.sum(1, keepdims=True)
-    return Hull(jnp.concatenate([index, fresh], axis=1),
+    return Hull(jnp.concatenate([place, fresh], axis=1),
                 jnp.concatenate([weight, jnp.zeros(fresh.shape, weight.dtype)], axis=1))
 
 
@@ -114,7 +118,7 @@ def pairwise_frank_wolfe(
 
 def mix_features(rows: Array, direction: Array) -> Array:
     """Inner products [K, S] of rows [K, S, D] with directions [K, D]."""
-    return jnp.einsum("ksd,kd->ks", rows, direction)
+    return (rows * direction[:, None]).sum(2)
 
 
 def spectral_gradient(

@@ -1,29 +1,28 @@
 """Archetypal analysis X ≈ A B X (Cutler & Breiman 1994; thesis 2.11–2.14) in one compiled loop.
 
-A fit is a series of stages. Each start is followed for a few rounds, on the coreset if there is
-one; the best is followed to convergence on all rows; a last round finds A and the certificate.
-The stages share one loop body, and so one compilation.
+A fit is a tournament of starts. All are followed for a few rounds, on the coreset if there is one;
+the better ones for some more, and the best of those on all rows; the winner is followed to
+convergence; and a last round finds A and the certificate. All share one loop body, and so one
+compilation.
 """
 
-import functools
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 
 from flowaa.archetypes import hull as hulls
-from flowaa.archetypes.alternation import (
-    Blocks,
-    Run,
-    Stage,
-    alternate,
-    assign_block,
-)
+from flowaa.archetypes.alternation import Run, Stage, alternate, assign_block
+from flowaa.archetypes.blocks import Blocks
+from flowaa.archetypes.compilation import quick_jit
 from flowaa.archetypes.hull import Hull
 
+# Of each level of the tournament: one of how many starts takes part, for how many rounds each, and
+# whether on all rows where there is a coreset.
+_LEVELS = ((1, 4, False), (3, 8, False), (5, 4, True))
 _EXPLORE_TOL = 1e-3
-_EXPLORE_ROUNDS = 20
 
 
 class Fit(NamedTuple):
@@ -35,11 +34,22 @@ class Fit(NamedTuple):
     loss: Array  # [] weighted sum of the rows' losses
     rss: Array  # [] weighted residual sum of squares
     gap: Array  # [] by how much, at most, a better A or a better B alone would lower ½ the loss
-    n_rounds: Array  # [] of all stages
+    n_rounds: Array  # [] of the winner, to convergence
     converged: Array  # [] bool
 
 
-@functools.partial(jax.jit, static_argnames=("solver", "loss", "coreset"))
+class Tournament(NamedTuple):
+    """The state of R starts."""
+
+    hulls: Hull  # of each start
+    loss: Array  # [R]
+    level: Array  # [R] int32, of which the start is through
+    run: Run  # the latest
+    n_rounds: Array
+    converged: Array
+
+
+@quick_jit(static_argnames=("solver", "loss", "coreset"))
 def fit(
     blocks: Blocks, starts: Array, tol: Array, max_rounds: Array, *, solver: str, loss: str,
     coreset: bool,
@@ -50,65 +60,82 @@ def fit(
         blocks: the rows.
         starts: [R, K] int32 places of rows, counted over all blocks, where archetypes start.
         tol: [] relative decrease of the loss, in a round without momentum, that ends the fit.
-        max_rounds: [] for the best start.
+        max_rounds: [] for the winner.
         solver: a key of `alternation.SOLVERS`.
         loss: one of `robust.LOSSES`.
         coreset: whether block 0 stands for the others while starts are compared.
     """
-    n_blocks, size, n_features = blocks.x.shape
+    n_blocks, (_, size, n_features) = blocks.n_blocks, blocks.copied.shape
     n_starts, n_archetypes = starts.shape
-    dtype = blocks.x.dtype
-    x = blocks.x.reshape(-1, n_features)
+    dtype = blocks.copied.dtype
     infinite = jnp.array(jnp.inf, dtype)
-    polishing = n_starts if n_starts > 1 or coreset else 0  # the stage after the starts' own
+    zeros = jnp.zeros((n_archetypes, n_features), dtype)
+    levels, rounds, on_all = _schedule(n_starts, coreset)
+    winner = len(levels) - 2  # the stage in which the winner is followed; one more is the last
 
-    def follow(number: Array, best: Run) -> Run:
-        exploring, last = number < polishing, number > polishing
-        fresh = exploring | (number == 0)
-        start = hulls.at_rows(starts[jnp.minimum(number, n_starts - 1)], dtype)
-        hull = jax.tree.map(lambda new, old: jnp.where(fresh, new, old), start, best.hull)
-        archetypes = hulls.mix_rows(hull.weight, x[hull.index])
-        run = best._replace(
-            # New rows get their weights from the same beginning, and so the same weights.
-            mixture=jnp.where(last, 1.0 / n_archetypes, best.mixture), hull=hull,
-            archetypes=archetypes, ahead=archetypes, momentum=jnp.ones((), dtype), loss=infinite,
-            cutoff=jnp.where(last, best.cutoff, infinite), rounds=jnp.int32(0),
-            converged=jnp.array(False))
+    def follow(number: Array, state: Tournament) -> Tournament:
+        level, last = jnp.asarray(levels)[number], number > winner
+        exploring = number < winner
+        # The best of those that are through the level before.
+        which = jnp.where(state.level == level - 1, state.loss, jnp.inf).argmin()
+        hull = jax.tree.map(lambda all_: all_[which], state.hulls)
+        archetypes = hulls.mix_rows(hull.weight, blocks.rows(hull.place))
+        run = state.run._replace(
+            hull=hull, archetypes=archetypes, ahead=archetypes, momentum=jnp.ones((), dtype),
+            loss=infinite, cutoff=jnp.where(last, state.run.cutoff, infinite),
+            rounds=jnp.int32(0), converged=jnp.array(False))
         stage = Stage(
-            low=jnp.where(exploring, 0, 1) if coreset else 0,
-            high=jnp.where(exploring, 1, n_blocks) if coreset else n_blocks,
+            low=jnp.asarray(on_all)[number].astype(jnp.int32) if coreset else 0,
+            high=jnp.where(jnp.asarray(on_all)[number], n_blocks, 1) if coreset else n_blocks,
             tol=jnp.where(exploring, _EXPLORE_TOL, tol), last=last)
-        limit = jnp.where(last, 1, jnp.where(exploring, _EXPLORE_ROUNDS, max_rounds))
+        limit = jnp.where(number == winner, max_rounds, jnp.asarray(rounds)[number])
         run = lax.while_loop(
             lambda run: (run.rounds < limit) & ~run.converged,
             lambda run: alternate(blocks, run, stage, solver=solver, loss=loss), run)
-        better = ~exploring | (run.loss < best.loss)
-        hull, value = jax.tree.map(lambda new, old: jnp.where(better, new, old),
-                                   (run.hull, run.loss), (best.hull, best.loss))
-        return run._replace(hull=hull, loss=value, rounds=best.rounds + run.rounds,
-                            converged=jnp.where(last, best.converged, run.converged))
+        return Tournament(
+            hulls=jax.tree.map(lambda all_, one: all_.at[which].set(one), state.hulls, run.hull),
+            loss=state.loss.at[which].set(run.loss), level=state.level.at[which].set(level),
+            run=run, n_rounds=jnp.where(last, state.n_rounds, run.rounds),
+            converged=jnp.where(last, state.converged, run.converged))
 
+    hull = hulls.at_rows(starts, dtype, n_features=n_features)
     run = Run(
-        mixture=jnp.full((n_blocks, n_archetypes, size), 1.0 / n_archetypes, dtype),
-        hull=hulls.at_rows(starts[0], dtype),
-        archetypes=jnp.zeros((n_archetypes, n_features), dtype),
-        ahead=jnp.zeros((n_archetypes, n_features), dtype), momentum=infinite, loss=infinite,
-        rss=infinite, gap=infinite, cutoff=infinite, rounds=jnp.int32(0),
-        converged=jnp.array(False))
-    run = lax.fori_loop(0, polishing + 2, follow, run)
-    return Fit(run.archetypes, run.mixture, run.hull, run.loss, run.rss, run.gap, run.rounds,
-               run.converged)
+        mixture=jnp.zeros((n_blocks, n_archetypes, size), dtype),
+        hull=jax.tree.map(lambda all_: all_[0], hull), archetypes=zeros, ahead=zeros,
+        momentum=infinite, loss=infinite, rss=infinite, gap=infinite, cutoff=infinite,
+        rounds=jnp.int32(0), converged=jnp.array(False))
+    # A finite loss, as the best of none would be a start that does not take part.
+    unknown = jnp.full(n_starts, jnp.finfo(dtype).max, dtype)
+    state = Tournament(hull, unknown, jnp.zeros(n_starts, jnp.int32), run, jnp.int32(0),
+                       jnp.array(False))
+    state = lax.fori_loop(0, len(levels), follow, state)
+    run = state.run
+    return Fit(run.archetypes, run.mixture, run.hull, run.loss, run.rss, run.gap, state.n_rounds,
+               state.converged)
 
 
-@functools.partial(jax.jit, static_argnames=("solver",))
+def _schedule(n_starts: int, coreset: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Level, rounds and whether on all rows, of each stage."""
+    stages: list[tuple[int, int, bool]] = []
+    level = 0
+    if n_starts > 1 or coreset:
+        for one_of, n_rounds, on_all in _LEVELS:
+            level += 1
+            stages += [(level, n_rounds, on_all)] * -(-n_starts // one_of)
+    stages += [(level + 1, 0, True), (level + 2, 1, True)]
+    level_of, rounds, everywhere = zip(*stages, strict=True)
+    return np.array(level_of, np.int32), np.array(rounds, np.int32), np.array(everywhere)
+
+
+@quick_jit(static_argnames=("solver",))
 def assign(
     x: Array, archetypes: Array, max_steps: Array, *, solver: str
 ) -> tuple[Array, Array]:
-    """Weights [N, K, B] of archetypes [K, D] in rows [N, B, D]; squared residuals [N, B]."""
-    start = jnp.full((len(archetypes), x.shape[1]), 1.0 / len(archetypes), x.dtype)
+    """The weights [N, K, B] of archetypes [K, D] in rows [N, B, D]; squared residuals [N, B]."""
+    unused = jnp.zeros((len(archetypes), x.shape[1]), x.dtype)
     tolerance = jnp.zeros((), x.dtype)
 
     def one(x: Array) -> tuple[Array, Array]:
-        return assign_block(x, start, archetypes, tolerance, max_steps, solver)[:2]
+        return assign_block(x, archetypes, unused, False, tolerance, max_steps, solver=solver)[:2]
 
     return lax.map(one, x)

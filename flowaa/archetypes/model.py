@@ -5,12 +5,15 @@ import dataclasses
 from collections.abc import Iterator
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
 from flowaa.archetypes import linear, starts
 from flowaa.archetypes.alternation import LAST_MIX_STEPS
 from flowaa.archetypes.rows import Frame, Rows, block_shape, prepare
 
+_ROUNDING = 1e3  # units in the last place of the total sum of squares that count as none
 _START_MIX_STEPS = 30  # AA++ draws rows by their residuals, which need not be exact
 
 INITS = ("coreset", "aa++", "furthest_first", "furthest_sum", "uniform")
@@ -21,7 +24,7 @@ class Settings:
     """How archetypes are found."""
 
     n_archetypes: int
-    solver: str = "frank_wolfe"  # a key of alternation.SOLVERS
+    solver: str = "pcha"  # a key of alternation.SOLVERS
     init: str = "coreset"  # one of INITS
     n_init: int = 10  # starts that are compared
     tol: float = 1e-6  # relative decrease of the loss in a round that ends the fit
@@ -40,15 +43,22 @@ class Model:
     data_weight: np.ndarray  # [K, S] … and their weights: B without its zeros
     frame: Frame
     rss: float  # weighted residual sum of squares
+    mean: np.ndarray  # [D] weighted
     total: float  # weighted sum of squares about the mean
-    gap: float  # bound on the relative decrease of the loss by a better A or a better B alone
-    n_iter: int  # rounds, of all starts together
+    gap: float  # the most that a better A, or a better B, could lower the loss, as a share of it
+    n_iter: int  # rounds of the best start
     converged: bool
+
+    def dense_data_weights(self) -> np.ndarray:
+        """B [K, n]."""
+        dense = np.zeros((len(self.archetypes), len(self.weights)), self.data_weight.dtype)
+        np.add.at(dense, (np.arange(len(dense))[:, None], self.data_index), self.data_weight)
+        return dense
 
 
 def fit_model(
     x: np.ndarray, settings: Settings, *, weight: np.ndarray | None = None,
-    rng: np.random.Generator,
+    rng: np.random.Generator, room: int = 0,
 ) -> Model:
     """Fits archetypes.
 
@@ -57,16 +67,17 @@ def fit_model(
         settings: how.
         weight: [n] sample weights, non-negative and some positive; None for equal ones.
         rng: draws the coreset and the starts.
+        room: compile for so many rows, if there are fewer, so that later fits need not compile.
     """
-    weight = np.ones(len(x)) if weight is None else np.asarray(weight, np.float64)
-    rows = prepare(x, weight, coreset=settings.init == "coreset", trim=settings.trim,
-                   resistant=settings.loss != "squared", rng=rng)
+    rows = prepare(x, np.ones(len(x)) if weight is None else np.asarray(weight, np.float64),
+                   coreset=settings.init == "coreset", trim=settings.trim,
+                   resistant=settings.loss != "squared", rng=rng, room=room)
     with _precision(x.dtype):
         fit = linear.fit(
-            rows.blocks, _choose_starts(rows, settings, rng), np.asarray(settings.tol, x.dtype),
-            np.int32(settings.max_iter), solver=settings.solver, loss=settings.loss,
+            rows.blocks(), _choose_starts(rows, settings, rng), jnp.asarray(settings.tol, x.dtype),
+            jnp.int32(settings.max_iter), solver=settings.solver, loss=settings.loss,
             coreset=rows.coreset)
-        return _in_data_units(jax.tree.map(np.asarray, fit), rows)
+        return _in_data_units(fit, rows)
 
 
 def find_weights(
@@ -79,56 +90,61 @@ def find_weights(
     normalised = ((archetypes - frame.centre) / frame.scale).astype(x.dtype)
     with _precision(x.dtype):
         mixture, squared = linear.assign(
-            blocks, normalised, np.int32(LAST_MIX_STEPS), solver=solver)
+            jnp.asarray(blocks), jnp.asarray(normalised), jnp.int32(LAST_MIX_STEPS), solver=solver)
         weights = np.asarray(mixture).transpose(0, 2, 1).reshape(-1, len(archetypes))
         return weights[: len(x)], np.asarray(squared, np.float64).ravel()[: len(x)] * frame.scale**2
 
 
-def _choose_starts(rows: Rows, settings: Settings, rng: np.random.Generator) -> np.ndarray:
+def _choose_starts(rows: Rows, settings: Settings, rng: np.random.Generator) -> Array:
     """Places [R, K] of the rows that the archetypes start from."""
-    blocks = rows.blocks
-    n_places = blocks.x.shape[1] if rows.coreset else blocks.eligible.size
-    allowed = np.flatnonzero(blocks.eligible.reshape(-1)[:n_places])
+    flat = rows.copied.reshape(-1, rows.copied.shape[-1])
+    n_places = rows.copied.shape[1] if rows.coreset else rows.eligible.size
+    allowed = np.flatnonzero(rows.eligible.reshape(-1)[:n_places])
     # Where nothing is left out but padding, no copy is needed.
     is_whole = len(allowed) == allowed[-1] + 1
-    x = rows.flat[: len(allowed)] if is_whole else rows.flat[allowed]
-    weight = blocks.weight.reshape(-1)[allowed]
+    x = flat[: len(allowed)] if is_whole else flat[allowed]
+    weight = rows.weight.reshape(-1)[allowed]
+
+    scope = jax.device_put(rows.copied[:1] if rows.coreset else rows.copied)
 
     def residuals(archetypes: np.ndarray) -> np.ndarray:
-        scope = blocks.x[:1] if rows.coreset else blocks.x
         squared = linear.assign(
-            scope, archetypes, np.int32(_START_MIX_STEPS), solver=settings.solver)[1]
+            scope, jnp.asarray(archetypes), jnp.int32(_START_MIX_STEPS), solver=settings.solver)[1]
         return np.asarray(squared).ravel()[allowed]
 
-    rules = {
+    rules_of: dict[str, list[starts.Rule]] = {
         "uniform": [starts.uniform],
         "furthest_first": [starts.furthest_first],
         "furthest_sum": [starts.furthest_sum],
         "aa++": [starts.aa_plus_plus(residuals)],
         # Far-out rows and typical ones fail on different data: take turns.
         "coreset": [starts.furthest_sum, starts.uniform],
-    }[settings.init]
+    }
+    rules = rules_of[settings.init]
     picks = [rules[i % len(rules)](x, weight, settings.n_archetypes, rng)
              for i in range(settings.n_init)]
-    return allowed[np.array(picks)].astype(np.int32)
+    return jnp.asarray(allowed[np.array(picks)], jnp.int32)
 
 
 def _in_data_units(fit: linear.Fit, rows: Rows) -> Model:
     """The result of a fit for the table it was made for."""
     first = int(rows.coreset)
-    share = np.einsum("nkb,nb->k", fit.mixture[first:], rows.blocks.weight[first:])
+    mixture = np.asarray(fit.mixture)
+    share = np.einsum("nkb,nb->k", mixture[first:], rows.weight[first:])
     order = np.argsort(-share, kind="stable")
-    weights = np.concatenate([block[order].T for block in fit.mixture])[rows.place]
+    weights = np.empty((len(rows.place), len(order)), mixture.dtype)
+    for column, j in enumerate(order):  # one at a time, for the memory's sake
+        weights[:, column] = mixture[:, j].reshape(-1)[rows.place]
     unit = rows.frame.scale**2 * rows.mean_weight
-    # Data that the archetypes reproduce exactly leave nothing to compare the gap with.
-    floor = np.finfo(weights.dtype).eps * rows.total / unit
+    # Where the archetypes reproduce the data, the gap is rounding, and so is what it compares with.
+    floor = _ROUNDING * float(np.finfo(weights.dtype).eps) * rows.total / unit
     return Model(
-        archetypes=rows.frame.restore(fit.archetypes[order]).astype(weights.dtype),
+        archetypes=rows.frame.restore(np.asarray(fit.archetypes)[order]).astype(weights.dtype),
         weights=weights,
-        data_index=rows.origin[fit.hull.index[order]],
-        data_weight=fit.hull.weight[order],
-        frame=rows.frame, rss=float(fit.rss) * unit, total=rows.total,
-        gap=float(2.0 * fit.gap / (fit.loss + floor or 1.0)),
+        data_index=rows.origin[np.asarray(fit.hull.place)[order]],
+        data_weight=np.asarray(fit.hull.weight)[order],
+        frame=rows.frame, rss=float(fit.rss) * unit, mean=rows.mean, total=rows.total,
+        gap=2.0 * float(fit.gap) / (float(fit.loss) + floor or 1.0),
         n_iter=int(fit.n_rounds), converged=bool(fit.converged))
 
 
@@ -136,6 +152,7 @@ def _in_data_units(fit: linear.Fit, rows: Rows) -> Model:
 def _precision(dtype: np.dtype) -> Iterator[None]:
     """Computes in the given precision, and never multiplies matrices in less (GPU, TPU)."""
     # jax.experimental.enable_x64 was renamed in jax 0.8.
-    enable_x64 = jax.enable_x64 if hasattr(jax, "enable_x64") else jax.experimental.enable_x64
+    home = jax if hasattr(jax, "enable_x64") else jax.experimental
+    enable_x64 = home.enable_x64
     with enable_x64(bool(dtype == np.float64)), jax.default_matmul_precision("highest"):
         yield

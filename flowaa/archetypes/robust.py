@@ -14,9 +14,9 @@ from jax import Array
 _CUTOFF_MEDIANS = {"huber": 2.0, "bisquare": 6.0}
 LOSSES = ("squared", *_CUTOFF_MEDIANS)
 
-# Rows that the archetypes reproduce exactly have no residual, and their median would be 0: a
-# residual below a thousandth of the data's scale is never an outlier's.
-_LEAST_CUTOFF = 1e-3
+# A residual below a thousandth of the data's scale is not an outlier's. With more archetypes than
+# features most rows have next to none, and the median is taken over those that have one.
+_LEAST_NORM = 1e-3
 
 
 def loss_and_slope(name: str, squared: Array, cutoff: Array) -> tuple[Array, Array]:
@@ -40,14 +40,16 @@ def loss_and_slope(name: str, squared: Array, cutoff: Array) -> tuple[Array, Arr
 
 
 def median_norm(name: str, squared: Array, weight: Array) -> Array:
-    """Median residual norm of the rows that count []; 0 where the loss has no use for it."""
+    """Median residual norm [] of the rows that count and have one; 0 where no loss asks for it."""
     if name == "squared":
         return jnp.zeros((), squared.dtype)
-    return jnp.nan_to_num(jnp.nanmedian(jnp.where(weight > 0, jnp.sqrt(squared), jnp.nan)))
+    norm = jnp.sqrt(squared)
+    counts = (weight > 0) & (norm > _LEAST_NORM)
+    return jnp.nan_to_num(jnp.nanmedian(jnp.where(counts, norm, jnp.nan)))
 
 
 def next_cutoff(name: str, cutoff: Array, median: Array) -> Array:
     """The cut-off for the next round; it never grows, so that the loss never does."""
     if name == "squared":
         return cutoff
-    return jnp.minimum(cutoff, jnp.maximum(_CUTOFF_MEDIANS[name] * median, _LEAST_CUTOFF))
+    return jnp.minimum(cutoff, _CUTOFF_MEDIANS[name] * jnp.maximum(median, _LEAST_NORM))

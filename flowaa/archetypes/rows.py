@@ -6,17 +6,17 @@ All of it is NumPy: it is done once a fit, and in JAX would only add to what mus
 import dataclasses
 from collections.abc import Iterator
 
+import jax
 import numpy as np
 
-from flowaa.archetypes.alternation import Blocks
+from flowaa.archetypes.blocks import Blocks
 from flowaa.archetypes.hull import BUCKETS
+from flowaa.archetypes.sharing import ALIGNMENT_BYTES, PLACE, nothing_shared, share
 
 COMPARED_ROWS = 4096  # up to this many rows, starts are compared on all of them
-_BLOCK_ROWS = 2048  # the size of blocks and coreset above that …
-_LARGE_BLOCK_ROWS = 8192  # … and for more than _LARGE_ROWS rows
-_LARGE_ROWS = 2**17
-_SLICE_ROWS = 2**14  # rows converted at a time, so that no second copy of the data is made
-_ALIGNMENT_BYTES = 64  # JAX uses aligned host memory as it is, and copies other memory
+_MIN_BLOCK_BITS, _MAX_BLOCK_BITS = 10, 13  # blocks, and the coreset, have 1024 to 8192 rows
+_SHARED_BYTES = 2**26  # larger tables are read where they lie, where a coreset gives the starts
+_SLICE_ROWS = 2**12  # converted at a time, so that no second copy of the data is made
 _FAR_MEDIANS = 4.0  # resistant: rows further out, in median distances, make no archetype
 
 
@@ -35,30 +35,38 @@ class Frame:
 
     def restore(self, rows: np.ndarray) -> np.ndarray:
         """Rows [..., D] in data units, float64."""
-        return self.centre + self.scale * np.asarray(rows, np.float64)
+        restored: np.ndarray = self.centre + self.scale * np.asarray(rows, np.float64)
+        return restored
 
 
 @dataclasses.dataclass(frozen=True)
 class Rows:
-    """Rows ready to be fitted."""
+    """Rows ready to be fitted: what `Blocks` consists of, and what it stands for."""
 
-    blocks: Blocks  # of NumPy arrays
+    copied: np.ndarray  # [C, B, D]
+    table: np.ndarray  # [L]
+    offset: int
+    weight: np.ndarray  # [N, B]
+    eligible: np.ndarray  # [N, B]
     coreset: bool  # whether block 0 is a coreset of the others
     frame: Frame
     origin: np.ndarray  # [N · B] which row of the data lies in each place; −1 for padding
     place: np.ndarray  # [n] where each row of the data lies
     mean_weight: float  # by which the blocks' weights were divided
-    total: float  # weighted sum of squares about the weighted mean, in data units
+    mean: np.ndarray  # [D] weighted
+    total: float  # weighted sum of squares about the mean, in data units
 
-    @property
-    def flat(self) -> np.ndarray:
-        """All places [N · B, D]."""
-        return self.blocks.x.reshape(-1, self.blocks.x.shape[-1])
+    def blocks(self) -> Blocks:
+        """On JAX's default device; arrays are not copied if that is the CPU."""
+        dtype = self.copied.dtype
+        return Blocks(*map(jax.device_put, (
+            self.copied, self.table, np.int32(self.offset), self.frame.centre.astype(dtype),
+            dtype.type(self.frame.scale), self.weight, self.eligible)))
 
 
 def prepare(
     x: np.ndarray, weight: np.ndarray, *, coreset: bool, trim: float, resistant: bool,
-    rng: np.random.Generator,
+    rng: np.random.Generator, room: int = 0,
 ) -> Rows:
     """Lays out a table in blocks.
 
@@ -69,57 +77,74 @@ def prepare(
         trim: share of the rows, those furthest from the centre, that archetypes may not use.
         resistant: use medians for centre and scale, and keep archetypes off far-out rows.
         rng: draws the coreset.
+        room: make the blocks large enough for so many rows, for a compiled fit to be used again.
     """
-    place = np.arange(len(x))
+    place = np.arange(len(x), dtype=PLACE)
     first = place  # the row of `x` that each row fitted stands for
     if len(x) <= COMPARED_ROWS:
         first, place, weight = _merge_equal_rows(x, weight)
         x = x[first]
     mean = np.sum([weight[part] @ x[part] for part in _slices(len(x))], axis=0) / weight.sum()
+    centre, typical, far, squared = _centre_and_scale(x, weight, mean, resistant=resistant)
+    total = max(float(weight @ squared) - weight.sum() * float(((mean - centre) ** 2).sum()), 0.0)
+    if trim > 0:
+        far = min(far, float(np.quantile(squared[weight > 0], 1.0 - trim)))
+    # Rounded as on the device, so that rows read there lie where those written here do.
+    frame = Frame(centre.astype(x.dtype).astype(np.float64),
+                  float(x.dtype.type(np.sqrt(typical / x.shape[1]))) or 1.0)
+
+    # Places: the coreset, rows that are copied, and those read where they are.
+    coreset = coreset and len(x) > COMPARED_ROWS
+    _, size = block_shape(max(len(x), room))
+    shared = share(x, size) if coreset and x.nbytes >= _SHARED_BYTES else nothing_shared(x)
+    written, read = shared.split(len(x))
+    begin = size if coreset else 0
+    n_copied = -(-(begin + max(len(written), room)) // size)
+    where = np.empty(len(x), PLACE)
+    where[written] = begin + np.arange(len(written), dtype=PLACE)
+    where[read] = n_copied * size + np.arange(len(x) - len(written), dtype=PLACE)
+
+    mean_weight = float(weight.sum() / np.count_nonzero(weight))
+    shape = (n_copied + shared.n_blocks, size)
+    origin = np.full(shape[0] * size, -1, PLACE)
+    weights, far_out = np.zeros(len(origin)), np.zeros(len(origin), bool)
+    origin[where], weights[where], far_out[where] = first, weight / mean_weight, squared > far
+    copied = _aligned_empty((n_copied * size, x.shape[1]), x.dtype)
+    frame.write(x[written] if shared.n_blocks else x, copied[begin:])
+    if coreset:
+        drawn, drawn_weight = draw_coreset(weight, np.minimum(squared, far), size, rng)
+        weights[:size] = drawn_weight / mean_weight
+        origin[:size], far_out[:size] = first[drawn], squared[drawn] > far
+        frame.write(x[drawn], copied[:size])
+    return Rows(
+        copied=copied.reshape(n_copied, size, -1), table=shared.table, offset=shared.offset,
+        weight=weights.astype(x.dtype).reshape(shape),
+        eligible=((weights > 0) & ~far_out).reshape(shape), coreset=coreset, frame=frame,
+        origin=origin, place=where[place], mean_weight=mean_weight, mean=mean, total=total)
+
+
+def _centre_and_scale(
+    x: np.ndarray, weight: np.ndarray, mean: np.ndarray, *, resistant: bool
+) -> tuple[np.ndarray, float, float, np.ndarray]:
+    """Centre [D], typical and largest squared distance from it, and those of all rows [n]."""
     sample = slice(None, None, -(-len(x) // COMPARED_ROWS))
     centre = _weighted_median(x[sample], weight[sample]) if resistant else mean
     squared = np.concatenate([((x[part] - centre) ** 2).sum(1) for part in _slices(len(x))])
-    spread = float(weight @ squared)
-    total = max(spread - weight.sum() * float(((mean - centre) ** 2).sum()), 0.0)
-    typical, far = spread / weight.sum(), np.inf
     if resistant:
         median = float(_weighted_median(squared[sample, None], weight[sample])[0])
         if median > 0:
-            typical, far = median, _FAR_MEDIANS**2 * median
-    if trim > 0:
-        far = min(far, float(np.quantile(squared[weight > 0], 1.0 - trim)))
-    frame = Frame(centre, float(np.sqrt(typical / x.shape[1])) or 1.0)
-
-    mean_weight = float(weight.mean())
-    coreset = coreset and len(x) > COMPARED_ROWS
-    n_blocks, size = block_shape(len(x))
-    origin = np.full(((n_blocks + coreset) * size), -1)
-    weights = np.zeros(len(origin))
-    rows = _aligned_empty((len(origin), x.shape[1]), x.dtype)
-    begin = size if coreset else 0
-    origin[begin:][: len(x)] = first
-    weights[begin:][: len(x)] = weight / mean_weight
-    frame.write(x, rows[begin:])
-    far_out = np.zeros(len(origin), bool)
-    far_out[begin:][: len(x)] = squared > far
-    if coreset:
-        drawn, weights[:size] = _draw_coreset(weight, np.minimum(squared, far), size, rng)
-        origin[:size], far_out[:size] = first[drawn], squared[drawn] > far
-        rows[:size] = rows[begin + drawn]
-    shape = (n_blocks + coreset, size)
-    blocks = Blocks(x=rows.reshape(*shape, -1), weight=weights.astype(x.dtype).reshape(shape),
-                    eligible=((weights > 0) & ~far_out).reshape(shape))
-    return Rows(blocks, coreset, frame, origin, place + begin, mean_weight, total)
+            return centre, median, _FAR_MEDIANS**2 * median, squared
+    return centre, float(weight @ squared / weight.sum()), np.inf, squared
 
 
 def block_shape(n_rows: int) -> tuple[int, int]:
     """Number and size of the blocks that hold so many rows.
 
-    One block up to COMPARED_ROWS rows, of a size rounded up in steps of an eighth to a quarter,
-    so that data sets of about the same size share one compiled fit.
+    There is one block up to COMPARED_ROWS rows, of a size rounded up by an eighth on average, so
+    that data sets of about the same size share one compiled fit.
     """
     if n_rows > COMPARED_ROWS:
-        size = _BLOCK_ROWS if n_rows <= _LARGE_ROWS else _LARGE_BLOCK_ROWS
+        size = 2 ** int(np.clip(n_rows.bit_length() - 4, _MIN_BLOCK_BITS, _MAX_BLOCK_BITS))
         return -(-n_rows // size), size
     step = max(BUCKETS, 2 ** (n_rows.bit_length() - 3))
     return 1, -(-n_rows // step) * step
@@ -131,8 +156,8 @@ def _slices(n_rows: int) -> Iterator[slice]:
 
 def _aligned_empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     n_bytes = int(np.prod(shape)) * dtype.itemsize
-    memory = np.empty(n_bytes + _ALIGNMENT_BYTES, np.uint8)
-    offset = -memory.ctypes.data % _ALIGNMENT_BYTES
+    memory = np.empty(n_bytes + ALIGNMENT_BYTES, np.uint8)
+    offset = -memory.ctypes.data % ALIGNMENT_BYTES
     return memory[offset : offset + n_bytes].view(dtype).reshape(shape)
 
 
@@ -167,7 +192,7 @@ def _weighted_median(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
     return np.take_along_axis(values, np.take_along_axis(order, middle[None], 0), 0)[0]
 
 
-def _draw_coreset(
+def draw_coreset(
     weight: np.ndarray, squared: np.ndarray, size: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rows and weights that stand for all rows (Mair & Brefeld 2019, Coresets for AA).
@@ -178,10 +203,12 @@ def _draw_coreset(
     Returns:
         Row numbers [size], and weights [size] such that weighted sums are unbiased.
     """
-    share = weight / weight.sum()
-    far = weight * squared
-    if far.sum() > 0:
-        share = 0.5 * share + 0.5 * far / far.sum()
+    share, far = weight / weight.sum(), weight * squared
+    total = far.sum()
+    if total > 0:
+        far *= 0.5 / total  # in place: of a large table, every copy counts
+        share *= 0.5
+        share += far
     points = (np.arange(size) + rng.random()) / size
-    drawn = np.minimum(np.searchsorted(np.cumsum(share), points), len(share) - 1)
-    return drawn, weight[drawn] / (size * share[drawn]) / weight.mean()
+    drawn = np.minimum(np.searchsorted(np.cumsum(share, out=far), points), len(share) - 1)
+    return drawn, weight[drawn] / (size * share[drawn])

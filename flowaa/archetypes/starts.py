@@ -17,7 +17,7 @@ _EXTRA_PICKS = 10  # of FurthestSum, which replace the first, random ones
 def uniform(x: np.ndarray, weight: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
     """Distinct rows, drawn in proportion to their weights."""
     share = weight / weight.sum(dtype=np.float64)
-    return rng.choice(len(x), count, replace=np.count_nonzero(share) < count, p=share)
+    return rng.choice(len(x), count, replace=bool(np.count_nonzero(share) < count), p=share)
 
 
 def furthest_first(

@@ -25,6 +25,7 @@ from flowaa.extremes.exterior import (
     distance_to_simplex,
     exterior_extremeness,
     gauge,
+    gauge_return_level,
     sample_exterior,
 )
 from flowaa.extremes.gumbel import gumbel_of_normal, gumbel_of_radius, return_level, return_period
@@ -54,6 +55,7 @@ __all__ = [
     "exterior_extremeness",
     "fit_gumbel",
     "gauge",
+    "gauge_return_level",
     "gumbel_of_normal",
     "gumbel_of_radius",
     "mix_up",

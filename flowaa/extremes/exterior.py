@@ -105,6 +105,46 @@ def exterior_extremeness(n: ArrayLike, k: int, *, deviation: float = 1.0) -> jax
     return (k - 1) * deviation * score
 
 
+def gauge_return_level(n: ArrayLike, means: ArrayLike, deviations: ArrayLike) -> jax.Array:
+    """The gauge that one draw in n exceeds, where archetype coordinates are normal but not alike.
+
+    The gauge is the largest of K normal variables K·(1/K − a_i); its chance to exceed e is at most
+    the sum of theirs, and in the tail nearly so. As `exterior_extremeness`, for any normal law.
+
+    Args:
+        n: [...] return period in draws, at least 1.
+        means: [..., K] of K·(1/K − a_i).
+        deviations: [..., K] above 0.
+
+    Returns:
+        [...] gauges; at least 0, the centre.
+
+    Raises:
+        UserError: if n < 1.
+    """
+    checks.require_positive(n, "n, the return period,", least=1)
+    means, deviations = jnp.asarray(means), jnp.asarray(deviations)
+    wanted = jnp.asarray(-checks.log_of(n), jnp.result_type(float))
+
+    def log_chance(level: jax.Array) -> jax.Array:
+        scores = (level[..., None] - means) / deviations
+        return jax.nn.logsumexp(normal.normal_log_survival(scores), axis=-1)
+
+    # Beyond the furthest variable's own level for all K, the sum of K chances is below 1/n.
+    score = normal.normal_quantile_from_log_survival(wanted - math.log(means.shape[-1]))
+    bounds = means + jnp.maximum(score, 0)[..., None] * deviations
+
+    def halve(_: int, interval: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        low, high = interval
+        middle = 0.5 * (low + high)
+        is_likely = log_chance(middle) > wanted
+        return jnp.where(is_likely, middle, low), jnp.where(is_likely, high, middle)
+
+    high = jnp.maximum(jnp.max(bounds, axis=-1), 0)
+    _low, high = jax.lax.fori_loop(0, 50, halve, (jnp.zeros_like(high), high))
+    return high
+
+
 def distance_to_simplex(weights: ArrayLike) -> jax.Array:
     """Euclidean distance from weights to the nearest point of the simplex.
 

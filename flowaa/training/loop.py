@@ -117,11 +117,11 @@ def train(
         device_bytes=options.device_bytes, devices=options.devices,
     )
     checkpoints = Checkpoints(folder.checkpoints, keep=options.keep_checkpoints)
-    state = _first_state(problem, dataset.train, batches.order.indices(0), options, key)
-    found = checkpoints.restore_newest(state)
-    if found is not None:
-        state = found[1]
-    step = int(state.step)
+    create, arguments = _creation(
+        problem, dataset.train, batches.order.indices(0), options, key)
+    like = create.eval_shape(*arguments)
+    found = checkpoints.restore_newest(like)
+    step = 0 if found is None else found[0]
     log = MetricsLog(folder, step)
     evaluate = Evaluation(problem, options)
 
@@ -129,7 +129,9 @@ def train(
     guard, phase = problem.guard, problem.phase_at(step)
     if guard is not None and any(_GIVEN_UP in row for row in log.rows):
         phase, guard = dataclasses.replace(phase, loss=guard.stored_loss), None
-    call = _compile(phase.loss, problem, batches, options)
+    call = _compile(phase.loss, problem, batches, options, like, key)
+    # Made while the call is compiled.
+    state = create(*arguments) if found is None else found[1]
     device_state = parallel.replicate(_enter(phase, step, state), options.devices)
     start = time.perf_counter() - log.wall_s
     pending: list[Metrics] = []
@@ -144,7 +146,7 @@ def train(
                 trusted, scalars = guard.check(parallel.unreplicate(device_state.params), x, y, key)
                 if not trusted:
                     scalars[_GIVEN_UP] = 1.0
-                    call = _compile(guard.stored_loss, problem, batches, options)
+                    call = _compile(guard.stored_loss, problem, batches, options, like, key)
                     guard = None
                 log.write(step, time.perf_counter() - start, scalars)
             device_state, metrics = call(
@@ -159,7 +161,7 @@ def train(
                 scalars = {f"train/{name}": value for name, value in _mean(pending).items()}
                 pending = []
                 _check_finite(scalars, step)
-                bar.set_postfix_str(f"{scalars['train/bits_per_dim']:.3f} bits/dim")
+                bar.set_postfix_str(_watched(scalars))
             bar.update(options.steps_per_call)
             selection = None
             if step % options.evaluate_every_steps == 0 or step == options.steps:
@@ -178,9 +180,9 @@ def train(
             if next_phase.first_step == step and step < options.steps:
                 state = _enter(next_phase, step, parallel.unreplicate(device_state))
                 device_state = parallel.replicate(state, options.devices)
-                call = _compile(next_phase.loss, problem, batches, options)
+                call = _compile(next_phase.loss, problem, batches, options, like, key)
     log.close()
-    return _finish(checkpoints, state, evaluate, dataset, key, log.wall_s, options)
+    return _finish(checkpoints, like, evaluate, dataset, key, log.wall_s, options)
 
 
 class Evaluation:
@@ -212,7 +214,8 @@ class Evaluation:
 
 
 def _compile(
-    loss: Loss, problem: Problem, batches: Batches, options: TrainingOptions
+    loss: Loss, problem: Problem, batches: Batches, options: TrainingOptions, like: TrainState,
+    key: jax.Array,
 ) -> parallel.TrainCall:
     """The compiled call of steps on this loss."""
 
@@ -220,7 +223,8 @@ def _compile(
         return train_step(state, batch, key, loss=loss, optimizer=problem.optimizer,
                           ema_decay=options.ema_decay)
 
-    return parallel.compile_training(step, batches, options.devices)
+    return parallel.compile_training(step, batches, options.devices, state=like, key=key,
+                                     n_steps=options.steps_per_call)
 
 
 def _enter(phase: Phase, step: int, state: TrainState) -> TrainState:
@@ -239,18 +243,20 @@ def _rows(split: Split, indices: np.ndarray) -> tuple[Any, Any]:
     return np.asarray(split.x[indices]), None if split.y is None else split.y[indices]
 
 
-def _first_state(
+def _creation(
     problem: Problem, split: Split, indices: np.ndarray, options: TrainingOptions, key: jax.Array
-) -> TrainState:
-    """The state before the first step; what depends on data is set from the first batch."""
+) -> tuple[Any, tuple[Any, ...]]:
+    """What makes the state before the first step, and its arguments.
+
+    What depends on data is set from the first batch.
+    """
     x, y = _rows(split, indices)
-    init_key = jax.random.fold_in(key, 2**31 - 2)
 
     def create(key: jax.Array, x: Any, y: Any) -> TrainState:
         params = problem.init(key, x, y)
         return create_state(params, problem.optimizer, with_ema=options.ema_decay > 0)
 
-    return parallel.compile_once(create)(init_key, x, y)
+    return parallel.compile_once(create), (jax.random.fold_in(key, 2**31 - 2), x, y)
 
 
 def _finish(
@@ -279,6 +285,13 @@ def _mean(metrics: list[Metrics]) -> dict[str, float]:
     """Means over calls of the first device's metrics (all devices have the same)."""
     on_host = [parallel.unreplicate(call) for call in metrics]
     return {name: float(np.mean([call[name] for call in on_host])) for name in on_host[0]}
+
+
+def _watched(scalars: dict[str, float]) -> str:
+    """What the progress bar shows."""
+    if "train/bits_per_dim" in scalars:
+        return f"{scalars['train/bits_per_dim']:.3f} bits/dim"
+    return f"loss {scalars['train/loss']:.4f}"
 
 
 def _check_finite(scalars: dict[str, float], step: int) -> None:

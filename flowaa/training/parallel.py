@@ -5,6 +5,7 @@ The functions mapped here know their devices by the axis alone, so that moving f
 """
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
@@ -21,13 +22,19 @@ TrainCall = Callable[[TrainState, Any, Any, jax.Array], tuple[TrainState, Metric
 Step = Callable[[TrainState, Labelled, jax.Array], tuple[TrainState, Metrics]]
 
 
-def compile_training(step: Step, batches: Batches, devices: Sequence[jax.Device]) -> TrainCall:
-    """Compiles calls of one or more steps, each over all devices.
+def compile_training(
+    step: Step, batches: Batches, devices: Sequence[jax.Device], *, state: TrainState,
+    key: jax.Array, n_steps: int,
+) -> TrainCall:
+    """Compiles calls of some steps, each over all devices, in a thread: the first call waits.
 
     Args:
         step: a step on one device's share of a batch, under `AXIS`.
         batches: where the rows come from.
         devices: those of the calls.
+        state: arrays or shapes of a state on one device.
+        key: the run's key.
+        n_steps: steps of a call.
 
     Returns:
         A function of the replicated state, `batches.constant`, `batches.at(...)` and the run's key,
@@ -40,15 +47,22 @@ def compile_training(step: Step, batches: Batches, devices: Sequence[jax.Device]
         def one_step(state: TrainState, rows: Any) -> tuple[TrainState, Metrics]:
             return step(state, batches.select(constant, rows), key)
 
-        n_steps = jax.tree.leaves(batch)[0].shape[0]
         if n_steps == 1:  # no loop: XLA:CPU runs convolutions ten times slower inside one
             return one_step(state, jax.tree.map(lambda rows: rows[0], batch))
         state, metrics = jax.lax.scan(one_step, state, batch)
         return state, jax.tree.map(jnp.mean, metrics)
 
-    return jax.pmap(
+    mapped = jax.pmap(
         call, axis_name=AXIS, devices=devices, in_axes=(0, 0, 0, None), donate_argnums=(0,)
     )
+    replicated = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct((len(devices), *leaf.shape), leaf.dtype), state)
+    batch = batches.at(0, n_steps)
+    thread = ThreadPoolExecutor(1, "flowaa-compile")
+    compiled = thread.submit(
+        lambda: mapped.lower(replicated, batches.constant, batch, key).compile())
+    thread.shutdown(wait=False)
+    return lambda *arguments: compiled.result()(*arguments)
 
 
 def compile_evaluation(
@@ -73,7 +87,7 @@ def compile_evaluation(
     return jax.pmap(sums, axis_name=AXIS, devices=devices, in_axes=(0, 0, 0, 0, None))
 
 
-def compile_once(function: Callable[..., Any]) -> Callable[..., Any]:
+def compile_once(function: Callable[..., Any]) -> Any:
     """Compiles, in little time, a program that runs once on one device, such as initialisation.
 
     Random numbers of forty shapes take XLA:CPU ten seconds to optimise and none to draw.

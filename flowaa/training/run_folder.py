@@ -14,10 +14,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from tensorboardX.event_file_writer import EventsWriter
-from tensorboardX.proto.event_pb2 import Event, SessionLog
-from tensorboardX.summary import scalar
-
 from flowaa.errors import UserError
 
 # Keys that change neither what is computed nor what is kept of it.
@@ -92,6 +88,10 @@ class MetricsLog:
 
     def __init__(self, folder: RunFolder, step: int) -> None:
         """Rows after `step`, left by a run that was cut off, are dropped."""
+        # Imported here: where torch is installed tensorboardX brings it, which takes a second.
+        from tensorboardX.event_file_writer import EventsWriter
+        from tensorboardX.proto.event_pb2 import Event, SessionLog
+
         self._file = folder.path / "metrics.jsonl"
         self.rows = [row for row in _read_rows(self._file) if row["step"] <= step]
         _write_atomically(self._file, "".join(json.dumps(row) + "\n" for row in self.rows))
@@ -108,6 +108,9 @@ class MetricsLog:
 
     def write(self, step: int, wall_s: float, scalars: dict[str, float]) -> None:
         """Adds a row."""
+        from tensorboardX.proto.event_pb2 import Event
+        from tensorboardX.summary import scalar
+
         row = {"step": step, "wall_s": round(wall_s, 3), **scalars}
         self.rows.append(row)
         with self._file.open("a") as file:

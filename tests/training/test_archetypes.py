@@ -9,9 +9,11 @@ import pytest
 
 import flowaa
 from flowaa import build
+from flowaa.archetype_plane import coordinates
 from flowaa.archetypes.comparison import match, weight_error
 from flowaa.archetypes.heads import ArchetypeHeads
 from flowaa.archetypes.warm_start import Known, warm_start
+from flowaa.bijectors.base import call
 from flowaa.errors import UserError
 from flowaa.training.loop import TrainingInterrupted
 from tests.training.test_resume import at_step
@@ -66,6 +68,19 @@ def test_weights_and_archetypes_of_a_run(run, test_split):
     assert np.isfinite(run.decode_weights([[1.4, -0.2, -0.2]])).all()  # beyond the simplex
 
 
+def test_outliers_lie_beyond_the_simplex(run):
+    """At any return period at which ordinary latents leave it, and further out for longer ones."""
+    drawn = [run.draw_outliers(jax.random.key(0), 64, "simplex", extremeness=n)
+             for n in (1e3, 1e6)]
+    for outliers in drawn:
+        assert (outliers.hull_distance > 0).all()
+        assert set(np.unique(outliers.nearest_archetype)) <= set(range(K))
+    assert (drawn[1].hull_distance > drawn[0].hull_distance).mean() > 0.9
+    mixtures = jax.random.dirichlet(jax.random.key(1), jnp.ones(K), (20,))
+    corners = call(run.archetype_model.heads, "latent", run.archetype_params["heads"], mixtures)
+    np.testing.assert_allclose(coordinates(run.archetype_plane, corners, None), mixtures, atol=1e-3)
+
+
 def test_a_run_is_a_flow_still(run, test_split):
     z, _ = run.encode(test_split.x)
     np.testing.assert_allclose(run.decode(z), test_split.x, atol=1e-3)
@@ -85,10 +100,10 @@ def test_wrong_arguments_are_told_in_one_line(run, call, message):
 def test_a_run_without_archetypes_says_so(tmp_path):
     train(config_of(), str(tmp_path))
     run = flowaa.load_run(tmp_path)
-    for call in (lambda: run.archetypes, lambda: run.archetype_weights(np.zeros((1, 2))),
+    for ask in (lambda: run.archetypes, lambda: run.archetype_weights(np.zeros((1, 2))),
                  lambda: run.decode_weights(np.eye(3))):
         with pytest.raises(UserError, match=r"no archetypes; train with .*n_archetypes=3"):
-            call()
+            ask()
 
 
 def test_archetypes_of_each_class_need_the_class(tmp_path):

@@ -43,9 +43,10 @@ def step_on(n_devices: int, config):
     def step(state, batch, key):
         return train_step(state, batch, key, loss=problem.loss, optimizer=optimizer, ema_decay=0.0)
 
-    call = parallel.compile_training(step, batches, devices)
+    key = jax.random.key(2)
+    call = parallel.compile_training(step, batches, devices, state=state, key=key, n_steps=1)
     after, metrics = call(parallel.replicate(state, devices), batches.constant,
-                          batches.at(0, 1), jax.random.key(2))
+                          batches.at(0, 1), key)
     gradient = jax.tree.map(np.subtract, params, parallel.unreplicate(after.params))
     return parallel.unreplicate(metrics), gradient, after
 

@@ -1,0 +1,53 @@
+"""One fit in a fresh process: `python -m experiments.benchmarks._archetypes_fresh ROWS FITS`.
+
+Prints a JSON object: the data's bytes, the process's peak of resident memory (interpreter and
+libraries included) before the data is made and after the first fit, and the seconds of each fit.
+"""
+
+import json
+import resource
+import sys
+import time
+
+import jax
+import numpy as np
+
+import flowaa
+from experiments.benchmarks._archetype_problems import mixtures
+
+N_FEATURES, N_ARCHETYPES = 64, 8
+_SLICE_ROWS = 10_000  # made at a time, so that the memory measured is that of the fit
+
+
+def make_rows(n_rows: int) -> np.ndarray:
+    """Mixtures of eight corners, [n_rows, 64] float32."""
+    rng = np.random.default_rng(0)
+    corners = rng.normal(size=(N_ARCHETYPES, N_FEATURES))
+    x = np.empty((n_rows, N_FEATURES), np.float32)
+    for i in range(0, n_rows, _SLICE_ROWS):
+        x[i : i + _SLICE_ROWS] = mixtures(rng, min(_SLICE_ROWS, n_rows - i), corners)
+    return x
+
+
+def main(n_rows: int, n_fits: int) -> None:
+    """Fits and prints what it took."""
+    estimator = flowaa.ArchetypalAnalysis(N_ARCHETYPES, random_state=0)
+    jax.block_until_ready(jax.numpy.zeros(()))  # the device is there before the clock runs
+    before = _peak_bytes()
+    x = make_rows(n_rows)
+    seconds, peaks = [], []
+    for _ in range(n_fits):
+        start = time.perf_counter()
+        estimator.fit(x)
+        seconds.append(time.perf_counter() - start)
+        peaks.append(_peak_bytes())
+    print(json.dumps({"data_bytes": x.nbytes, "peak_bytes_before": before, "peak_bytes": peaks[0],
+                      "fit_s": seconds, "rss": estimator.rss_, "n_iter": estimator.n_iter_}))
+
+
+def _peak_bytes() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))

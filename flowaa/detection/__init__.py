@@ -1,0 +1,1 @@
+"""Detectors that are trained on inliers and on outliers that were made."""

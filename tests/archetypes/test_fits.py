@@ -1,0 +1,207 @@
+"""Whole fits: starts, weights, robust losses, trimming, scales, streams, and what is compiled."""
+
+import logging
+import re
+
+import jax
+import numpy as np
+import pytest
+
+import flowaa
+from flowaa.archetypes import rows
+from flowaa.archetypes.alternation import SOLVERS
+from flowaa.archetypes.model import INITS
+from flowaa.archetypes.streaming import CAPACITY
+from tests.archetypes import oracles
+
+CORNERS = np.array([[0.0, 0.0, 0.0], [4.0, 0.0, 1.0], [0.0, 4.0, -1.0]])
+
+
+def mixtures(n: int, seed: int = 0) -> np.ndarray:
+    """Mixtures of three corners, a little noise, and the corners themselves."""
+    rng = np.random.default_rng(seed)
+    rows = rng.dirichlet(np.full(3, 0.7), n) @ CORNERS + 0.02 * rng.normal(size=(n, 3))
+    return np.concatenate([CORNERS, rows[3:]]).astype(np.float32)
+
+
+ROWS = mixtures(240)
+
+
+def fit(x, n_archetypes=3, *, sample_weight=None, **parameters):
+    return flowaa.ArchetypalAnalysis(n_archetypes, random_state=0, **parameters).fit(
+        x, sample_weight=sample_weight)
+
+
+def distance_from_corners(archetypes: np.ndarray) -> float:
+    """Of the corner that is furthest from its nearest archetype."""
+    return np.linalg.norm(archetypes[:, None] - CORNERS, axis=-1).min(0).max()
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_corners_that_are_data_are_found(solver):
+    fitted = fit(ROWS, solver=solver)
+    assert distance_from_corners(fitted.archetypes_) < 0.1
+    assert oracles.distance_from_hull(fitted.archetypes_.astype(np.float64), ROWS) < 1e-5
+    np.testing.assert_allclose(fitted.weights_.sum(1), 1, atol=1e-6)
+    np.testing.assert_allclose(fitted.data_weights_.sum(1), 1, atol=1e-6)
+    assert min(fitted.weights_.min(), fitted.data_weights_.min()) >= 0.0
+    # New rows get the weights that an exact solver gives them.
+    new = mixtures(100, seed=1)
+    archetypes = fitted.archetypes_.astype(np.float64)
+    found = fitted.transform(new) @ archetypes
+    np.testing.assert_allclose(
+        found, oracles.best_weights(new, archetypes) @ archetypes, atol=2e-3)
+
+
+@pytest.mark.parametrize("init", INITS)
+def test_every_start_leads_to_the_same_fit(init):
+    fitted = fit(ROWS, init=init)
+    np.testing.assert_allclose(fitted.rss_, fit(ROWS).rss_, rtol=1e-3)
+    assert fitted.converged_
+
+
+@pytest.mark.parametrize("scale", [1e-4, 1e-2, 1e2, 1e4])
+@pytest.mark.parametrize("shift", [0.0, 10.0])
+def test_units_do_not_matter(scale, shift):
+    plain = fit(ROWS)
+    scaled = fit(np.float32(scale) * (ROWS + np.float32(shift)))
+    np.testing.assert_allclose(scaled.rss_ / scale**2, plain.rss_, rtol=1e-3)
+    np.testing.assert_allclose(scaled.archetypes_ / scale - shift, plain.archetypes_, atol=2e-2)
+    np.testing.assert_allclose(scaled.explained_variance_, plain.explained_variance_, rtol=1e-5)
+
+
+@pytest.mark.parametrize("loss", ["squared", "huber"])
+def test_a_row_of_weight_two_is_the_row_twice(loss):
+    counts = np.random.default_rng(0).integers(0, 3, len(ROWS))
+    weighted = fit(ROWS, sample_weight=counts, loss=loss)
+    repeated = fit(np.repeat(ROWS, counts, axis=0), loss=loss)
+    np.testing.assert_allclose(weighted.archetypes_, repeated.archetypes_, atol=1e-5)
+    np.testing.assert_allclose(weighted.rss_, repeated.rss_, rtol=1e-5)
+    np.testing.assert_allclose(
+        np.repeat(weighted.weights_, counts, axis=0), repeated.weights_, atol=1e-5)
+    assert not weighted.data_weights_[:, counts == 0].any()
+
+
+@pytest.mark.parametrize("loss", ["huber", "bisquare"])
+def test_outliers_do_not_move_a_robust_fit_weighted_or_not(loss):
+    outliers = np.full((3, 3), 40.0, np.float32) * [[1], [-1], [2]]
+    x = np.concatenate([ROWS, outliers]).astype(np.float32)
+    weight = np.append(np.random.default_rng(0).uniform(0.5, 2.0, len(ROWS)), [1.0, 2.0, 1.0])
+    squared = fit(x)  # badly conditioned, and moved: what a robust fit is for
+    assert squared.converged_
+    assert squared.rss_ < 1.001 * fit(x, solver="als").rss_
+    assert distance_from_corners(squared.archetypes_) > 1.0
+    for sample_weight in (None, weight):
+        fitted = fit(x, loss=loss, sample_weight=sample_weight)
+        assert distance_from_corners(fitted.archetypes_) < 0.15
+        assert not fitted.data_weights_[:, -3:].any()
+
+
+def test_weights_and_a_robust_loss_act_together():
+    """A cluster of little weight is ignored, and outliers are ignored as well."""
+    cluster = 3.0 + 0.01 * np.random.default_rng(1).normal(size=(200, 3))
+    outlier = np.full((1, 3), 60.0)
+    x = np.concatenate([ROWS, cluster, outlier]).astype(np.float32)
+    weight = np.concatenate([np.ones(len(ROWS)), np.full(200, 1e-6), [1.0]])
+    fitted = fit(x, loss="bisquare", sample_weight=weight)
+    assert distance_from_corners(fitted.archetypes_) < 0.15
+    assert distance_from_corners(fit(x, loss="bisquare").archetypes_) > 0.3
+
+
+def test_trimmed_archetypes_of_gaussian_data_stay_where_they_are():
+    """Untrimmed, they drift outwards as rows are added."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(40_000, 4)).astype(np.float32)
+    norms = {trim: [np.linalg.norm(fit(x[:n], 5, trim=trim, tol=1e-4).archetypes_, axis=1).mean()
+                    for n in (2_000, 40_000)]
+             for trim in (0.0, 0.1)}
+    assert norms[0.0][1] > 1.1 * norms[0.0][0]
+    np.testing.assert_allclose(norms[0.1][1], norms[0.1][0], rtol=0.05)
+
+
+def test_many_rows_are_fitted_as_well_as_few():
+    """Above 4096 rows, blocks and a coreset come in; the certificate is over all rows."""
+    x = mixtures(10_000)
+    fitted = fit(x)
+    assert fitted.weights_.shape == (10_000, 3)
+    assert distance_from_corners(fitted.archetypes_) < 0.1
+    assert fitted.gap_ < 1e-2
+    residuals = x - fitted.weights_ @ fitted.archetypes_
+    np.testing.assert_allclose(fitted.rss_, (residuals**2).sum(), rtol=1e-4)
+    np.testing.assert_allclose(fitted.data_weights_ @ x, fitted.archetypes_, atol=1e-4)
+    np.testing.assert_allclose(fitted.weights_, fitted.transform(x), atol=2e-2)
+
+
+@pytest.mark.parametrize("misaligned_by", [0, 1, 3])
+def test_a_large_table_is_read_where_it_lies(misaligned_by, monkeypatch):
+    memory = np.empty(3 * 5_000 + 64, np.float32)
+    start = -memory.ctypes.data % 64 // 4 + misaligned_by
+    x = memory[start : start + 3 * 5_000].reshape(5_000, 3)
+    x[:] = mixtures(5_000) + 5.0
+    copied = fit(x)
+    monkeypatch.setattr(rows, "_SHARED_BYTES", 0)
+    weight = np.ones(len(x))
+    laid = rows.prepare(x, weight, coreset=True, trim=0.0, resistant=False,
+                        rng=np.random.default_rng(0))
+    assert np.shares_memory(laid.table, x)
+    assert len(laid.copied) <= 3 < len(laid.weight)
+    # Every row is found at its place, and the fit is the same.
+    back = laid.frame.restore(np.asarray(laid.blocks().rows(laid.place)))
+    np.testing.assert_allclose(back, x, atol=1e-4)
+    blocks = np.concatenate([laid.blocks().block(i) for i in range(len(laid.weight))])
+    np.testing.assert_allclose(laid.frame.restore(blocks[laid.place]), x, atol=1e-4)
+    assert (laid.origin[laid.place] == np.arange(len(x))).all()
+    before = x.copy()
+    shared = fit(x)
+    np.testing.assert_array_equal(x, before)
+    np.testing.assert_allclose(shared.rss_, copied.rss_, rtol=1e-3)
+    np.testing.assert_allclose(shared.data_weights_ @ x, shared.archetypes_, atol=1e-4)
+
+
+def test_an_archetype_may_be_made_of_many_rows():
+    """In 150 dimensions, about ninety noisy rows make up an archetype."""
+    rng = np.random.default_rng(1)
+    x = rng.dirichlet(np.full(2, 0.2), 1_500) @ rng.normal(size=(2, 150))
+    fitted = fit((x + 0.3 * rng.normal(size=x.shape)).astype(np.float32), 2)
+    assert (fitted.data_weights_ > 1e-6).sum(1).max() > 64
+    assert fitted.gap_ < 1e-3
+
+
+def test_a_stream_is_fitted_like_the_whole():
+    x = mixtures(12_000, seed=2)
+    streamed = flowaa.ArchetypalAnalysis(3, random_state=0)
+    for batch in np.array_split(x, 8):
+        streamed.partial_fit(batch)
+    whole = fit(x)
+    assert streamed.n_samples_seen_ == len(x)
+    assert len(streamed.summary_rows_) <= CAPACITY
+    assert distance_from_corners(streamed.archetypes_) < 0.1
+    assert streamed.score(x) > whole.score(x) - 1e-3
+    np.testing.assert_allclose(
+        streamed.data_weights_ @ streamed.summary_rows_, streamed.archetypes_, atol=1e-4)
+
+
+def compilations(caplog: pytest.LogCaptureFixture, call) -> dict[str, list[str]]:
+    """What JAX traced and compiled during a call, by name of the function."""
+    caplog.clear()
+    with jax.log_compiles(), caplog.at_level(logging.WARNING):
+        call()
+    messages = "\n".join(record.getMessage() for record in caplog.records)
+    return {"traced": re.findall(r"Finished tracing (?:\+ transforming )?(\S+)", messages),
+            "compiled": re.findall(r"Finished XLA compilation of jit\((\S+)\)", messages)}
+
+
+def test_a_fit_is_traced_once_and_a_refit_not_at_all(caplog):
+    jax.clear_caches()
+    first = compilations(caplog, lambda: fit(ROWS))
+    assert [name for name in first["traced"] if name == "fit"] == ["fit"]
+    assert [name for name in first["compiled"] if name == "fit"] == ["fit"]
+    again = compilations(caplog, lambda: fit(2.0 * ROWS[::-1], tol=1e-5, max_iter=50))
+    assert again == {"traced": [], "compiled": []}
+
+
+def test_batches_of_a_stream_share_one_compilation(caplog):
+    streamed = flowaa.ArchetypalAnalysis(3, random_state=0)
+    streamed.partial_fit(ROWS)
+    again = compilations(caplog, lambda: streamed.partial_fit(ROWS[:50]))
+    assert again == {"traced": [], "compiled": []}

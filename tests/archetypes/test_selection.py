@@ -1,0 +1,103 @@
+"""The choice of the number of archetypes, its pictures, and the command that makes them."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from configs import default
+from experiments import archetypes as command
+from flowaa import build
+from flowaa.archetypes import choose_n_archetypes
+from flowaa.archetypes.selection import _shift
+from flowaa.errors import UserError
+from flowaa.figures import archetypes as figures
+from tests.archetypes.test_fits import CORNERS, ROWS
+
+
+def test_the_elbow_is_at_the_number_of_corners():
+    rows = np.concatenate([ROWS, np.tile(CORNERS, (10, 1))])  # no sample is without corners
+    found = choose_n_archetypes(rows, (1, 2, 3, 8), n_bootstraps=3)
+    assert found.elbow == 3
+    assert (np.diff(found.explained_variance) > -1e-3).all()
+    assert abs(found.explained_variance[0]) < 1e-4  # one archetype is the mean
+    shift = found.shift.mean(1)
+    assert shift[2] < 0.05
+    assert shift[3] > 3.0 * shift[2]  # archetypes beyond the corners are nowhere at home
+
+
+def test_the_shift_of_archetypes_knows_no_order():
+    archetypes = np.random.default_rng(0).normal(size=(6, 4))
+    assert _shift(archetypes, archetypes[::-1]) == 0.0
+    np.testing.assert_allclose(_shift(archetypes, archetypes[[3, 0, 2, 1, 5, 4]] + 1e-3), 2e-3)
+
+
+@pytest.mark.parametrize(("rows", "candidates"), [
+    (ROWS, []), (ROWS, [0, 2]), (ROWS[:3], [4]), (ROWS[:0], [1]), (ROWS[0], [1]),
+    (np.full((3, 2), np.nan), [1]),
+])
+def test_choices_that_cannot_be(rows, candidates):
+    with pytest.raises(ValueError, match="give "):
+        choose_n_archetypes(rows, candidates)
+
+
+def ink(path) -> float:
+    """Share of the picture that is not white."""
+    picture = np.asarray(Image.open(path).convert("L"))
+    return float((picture < 250).mean())
+
+
+def test_pictures_of_little_data(tmp_path):
+    rng = np.random.default_rng(0)
+    weights = rng.dirichlet(np.ones(12), 30)
+    figures.save_weight_bars(tmp_path / "bars.png", weights, ())
+    figures.save_plane(tmp_path / "line.png", np.arange(6.0).reshape(3, 2), np.zeros((1, 2)))
+    figures.save_selection(tmp_path / "one.png", np.array([2]), np.array([0.5]), np.empty((1, 0)),
+                           elbow=2)
+    assert all(ink(path) > 0.005 for path in tmp_path.glob("*.png"))
+    with pytest.raises(ValueError, match="N names"):
+        figures.save_weight_bars(tmp_path / "wrong.png", weights, ["one"])
+    with pytest.raises(ValueError, match="not \\[N"):
+        figures.save_plane(tmp_path / "wrong.png", ROWS, ROWS[:3])
+    with pytest.raises(ValueError, match="do not go together"):
+        figures.save_selection(tmp_path / "wrong.png", np.array([2]), np.array([0.5]),
+                               np.empty((1, 0)), elbow=3)
+    assert not (tmp_path / "wrong.png").exists()
+
+
+@pytest.mark.parametrize(("data", "pictures"), [
+    ("digits", {"simplex", "weights", "archetypes"}),
+    ("moons", {"simplex", "weights", "plane", "selection"}),
+    ("keller", {"simplex", "weights"}),
+])
+def test_the_command_writes_what_it_says(data, pictures, tmp_path):
+    config = default.get_config("smoke")
+    config.data.name = data
+    config.archetypal_analysis.n_archetypes = 3
+    config.archetypal_analysis.max_rows = 200
+    if "selection" not in pictures:
+        config.archetypal_analysis.choose_up_to = 0
+    summary = command.analyse(config.lock(), str(tmp_path))
+    assert json.loads((tmp_path / "summary.json").read_text()) == summary
+    assert summary["n_rows"] <= 200
+    assert {path.stem for path in (tmp_path / "figures").glob("*.png")} == pictures
+    assert all(ink(path) > 0.005 for path in (tmp_path / "figures").glob("*.png"))
+    arrays = np.load(tmp_path / "archetypes.npz")
+    assert arrays["weights"].shape == (summary["n_rows"], 3)
+    rows = build.build_data(config.data, seed=config.seed).train.x[arrays["rows"]]
+    rows = np.asarray(rows, np.float32).reshape(len(rows), -1)
+    np.testing.assert_allclose(arrays["data_weights"] @ rows, arrays["archetypes"], atol=1e-3)
+
+
+@pytest.mark.parametrize(("key", "value", "words"), [
+    ("solver", "simplex", "frank_wolfe"), ("init", "kmeans", "furthest_sum"),
+    ("loss", "l1", "bisquare"), ("trim", 1.0, "less than 1"), ("choose_up_to", 0, "n_archetypes"),
+    ("n_archetypes", 1000, "fewer|no more"),
+])
+def test_configs_that_cannot_be(key, value, words, tmp_path):
+    config = default.get_config("smoke")
+    config.archetypal_analysis[key] = value
+    with pytest.raises(UserError, match=words):
+        command.analyse(config.lock(), str(tmp_path / "new"))
+    assert not (tmp_path / "new").exists()

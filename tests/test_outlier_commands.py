@@ -1,0 +1,133 @@
+"""`experiments.outliers` and `experiments.detect` on a run that takes a second."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+import flowaa
+from experiments.detect import detect
+from experiments.outliers import save_outliers, save_walks
+from flowaa import build
+from flowaa.data.pipeline import Labelled
+from flowaa.errors import UserError
+from flowaa.training.step import AXIS
+from tests.training.tiny import config_of, train
+
+TINY = {"steps": 4, "log_every_steps": 2, "evaluate_every_steps": 2, "batch_size": 16, "width": 8,
+        "depth": 1, "steps_per_call": 1}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A conditional run on points of two classes."""
+    folder = tmp_path_factory.mktemp("run")
+    train(config_of(**{"flow.conditional": True}), str(folder))
+    return flowaa.load_run(folder)
+
+
+@pytest.fixture(scope="module")
+def dataset(run):
+    return build.build_data(run.config.data, seed=run.config.seed)
+
+
+def tiny_detector(run, **changes):
+    detector = run.config.detector.copy_and_resolve_references().unlock()
+    detector.update({**TINY, **changes})
+    return detector
+
+
+def test_file_holds_every_outlier_and_its_numbers(run, tmp_path):
+    file = tmp_path / "outliers.npz"
+    save_outliers(run, file, method="gumbel", extremeness=1e3, n=50, label=None, seed=4,
+                  batch_size=20)
+    with np.load(file) as found:
+        assert {name: found[name].shape for name in found} == {
+            "x": (50, 2), "z": (50, 2), "label": (50,), "log_prob": (50,), "radius": (50,),
+            "return_period": (50,)}
+        np.testing.assert_allclose(
+            run.log_prob(found["x"], found["label"]), found["log_prob"], rtol=1e-4)
+        last = run.draw_outliers(jax.random.fold_in(jax.random.key(4), 2), 20, "gumbel",
+                                 extremeness=1e3)
+        np.testing.assert_array_equal(found["x"][40:], last.x[:10])
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_nothing_is_left_of_a_file_that_failed(run, tmp_path):
+    with pytest.raises(UserError, match="extremeness"):
+        save_outliers(run, tmp_path / "outliers.npz", method="shell", extremeness=-1.0, n=5,
+                      label=None, seed=0, batch_size=5)
+    assert not list(tmp_path.iterdir())
+
+
+def test_walks_are_drawn(run, tmp_path):
+    for picture in save_walks(run, tmp_path, method="shell", label=None, seed=0):
+        assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_detector_trains_and_leaves_a_folder(run, dataset, tmp_path):
+    detector, params, summary = detect(run, tiny_detector(run), dataset, tmp_path)
+    assert json.loads((tmp_path / "summary.json").read_text()) == summary
+    assert np.isfinite(list(summary.values())).all()
+    assert {"detector.png", "density.png", "latent_grid.png", "reliability.png", "curves.png"} == {
+        path.name for path in (tmp_path / "figures").iterdir()}
+    assert detector.logits(params, dataset.test.x).shape == (len(dataset.test), 1)
+
+
+@pytest.mark.parametrize(("adversary", "player"), [("generator", "generator"), ("flow", "flow")])
+def test_each_player_sees_its_own_part_of_the_loss(run, dataset, adversary, player):
+    """The adversary wants its draws taken for real, the classifier wants the opposite."""
+    of_detector, _, problem = build.build_detector(
+        tiny_detector(run, kind="classifier", rejects=True, adversary=adversary), run.density,
+        run.params, dataset)
+    x, y = dataset.train.x[:16], dataset.train.y[:16]
+    params = problem.init(jax.random.key(0), x, y)
+    key = jax.random.key(1)
+
+    def fooling(adversary_params):
+        made = of_detector.generate(adversary_params, jax.random.split(
+            jax.random.fold_in(key, 0))[1], 16)
+        logits = of_detector.detector.logits(params["network"], made)
+        return -jax.nn.log_sigmoid(-of_detector.detector.outlier_logit(logits)).mean()
+
+    def loss(params):
+        def on_device(x, y):
+            return of_detector.loss()(params, Labelled(x, y, None), jax.numpy.arange(16), key)[0]
+
+        return jax.vmap(on_device, axis_name=AXIS)(x[None], y[None]).mean()
+
+    gradient = jax.jit(jax.grad(loss))(params)
+    expected = jax.jit(jax.grad(fooling))(params[player])
+    for found, wanted in zip(jax.tree.leaves(gradient[player]), jax.tree.leaves(expected),
+                             strict=True):
+        np.testing.assert_allclose(found, wanted, atol=1e-5)
+    assert max(float(np.abs(leaf).max()) for leaf in jax.tree.leaves(gradient["network"])) > 0
+
+
+def test_flow_is_frozen_unless_it_is_the_adversary(run, dataset):
+    for adversary, is_frozen in (("none", True), ("flow", False)):
+        of_detector, _, problem = build.build_detector(
+            tiny_detector(run, adversary=adversary), run.density, run.params, dataset)
+        params = problem.init(jax.random.key(0), dataset.train.x[:16], None)
+        gradient = jax.tree.map(np.ones_like, params)
+        updates, _ = problem.optimizer.update(gradient, problem.optimizer.init(params), params)
+        moved = [float(np.abs(leaf).max()) for leaf in jax.tree.leaves(updates["flow"])]
+        assert (max(moved) == 0) == is_frozen
+        assert max(float(np.abs(leaf).max()) for leaf in jax.tree.leaves(updates["network"])) > 0
+        assert of_detector.adversary == adversary
+
+
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"kind": "oracle"}, "detector.kind is 'oracle'; choose one of discriminator, classifier"),
+    ({"network": "conv"}, "detector.network=conv: the data has no images"),
+    ({"steps": 3}, "training.steps is 3|log_every_steps"),
+    ({"learning_rate": -1.0}, "detector.learning_rate is -1.0"),
+    ({"batch_size": 100_000}, "100000"),
+])
+def test_bad_input_writes_nothing(run, dataset, tmp_path, changes, message):
+    changes = {**changes, "steps_per_call": 2} if "steps" in changes else changes
+    with pytest.raises(UserError, match=message) as caught:
+        detect(run, tiny_detector(run, **changes), dataset, tmp_path / "detector")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "detector").exists()
