@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from flowaa.run import Run
 
 _WORKDIR = command.define_workdir()
-_LABEL = flags.DEFINE_integer("label", 0, "Class of the mixtures that are drawn, where there are "
-                              "classes.", lower_bound=0)
+_LABEL = command.define_label()
 _TRIPLE = flags.DEFINE_list("triple", ["0", "1", "2"], "The three archetypes of the triangle.")
 
 _N_NEAREST = 6
@@ -46,7 +45,7 @@ def main() -> None:
         triple = [int(index) for index in _TRIPLE.value]
     except ValueError:
         raise UserError("--triple: give three numbers of archetypes, e.g. --triple=0,1,2") from None
-    figures = analyse(_WORKDIR.value, label=_LABEL.value, triple=triple)
+    figures = analyse(_WORKDIR.value, label=(_LABEL.value or 0), triple=triple)
     for name, value in figures.items():
         print(f"{name:40} {value:.6g}")
     print(f"pictures in {_WORKDIR.value}/figures")

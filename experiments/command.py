@@ -37,6 +37,13 @@ def define_workdir() -> flags.FlagHolder:
 
 
 @functools.cache
+def define_label() -> flags.FlagHolder:
+    """Declares `--label`, likewise."""
+    return flags.DEFINE_integer("label", None, "Class of what is drawn, where there are classes.",
+                                lower_bound=0)
+
+
+@functools.cache
 def define_step() -> flags.FlagHolder:
     """Declares `--step`, likewise."""
     return flags.DEFINE_integer("step", None, "Checkpoint; the best on validation by default.")
@@ -48,7 +55,7 @@ def run(main: Callable[[], None]) -> None:
     Args:
         main: the command's body; it reads its flags itself.
     """
-    for shared in {"config", "workdir", "step"} & set(flags.FLAGS):
+    for shared in {"config", "workdir", "step", "label"} & set(flags.FLAGS):
         # Else `--help` shows only the flags that the command's own module declares.
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[shared])
 

@@ -28,7 +28,7 @@ _METHOD = flags.DEFINE_string(
     "gumbel: like the furthest of so many; simplex: beyond the archetypes' simplex.")
 _EXTREMENESS = flags.DEFINE_float("extremeness", 1e4, "Return period in draws, at least 1.")
 _N = flags.DEFINE_integer("n", 1000, "Outliers to draw.")
-_LABEL = flags.DEFINE_integer("label", None, "Class to draw of; by default each as often.")
+_LABEL = command.define_label()  # by default each as often
 _SEED = flags.DEFINE_integer("seed", 0, "Governs all draws.")
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 1024, "Draws at a time.")
 

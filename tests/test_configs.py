@@ -87,8 +87,13 @@ def fast_compilation():
         jax.config.update(option, before)
 
 
+# Their networks take half a minute to compile; those of the others have the same parts.
+SLOW = ("faces", "ferg", "image_folder", "mnist")
+
+
 @pytest.mark.usefixtures("fast_compilation")
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", [
+    pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in CONFIGS])
 def test_smoke_variant_trains(name, tmp_path, monkeypatch):
     config = load(name, "smoke")
     config.training.compilation_cache = ""

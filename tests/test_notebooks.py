@@ -28,8 +28,8 @@ def test_outputs_are_stripped_and_the_first_cell_installs(name):
 
 
 @pytest.mark.usefixtures("fast_compilation")
-@pytest.mark.parametrize("name", [
-    pytest.param(name, marks=pytest.mark.slow if name == "ferg_tpu" else ()) for name in NOTEBOOKS])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NOTEBOOKS)
 def test_runs(name, tmp_path, monkeypatch):
     monkeypatch.chdir(COLAB)
     mpl.use("Agg")
