@@ -88,7 +88,7 @@ def fast_compilation():
 
 
 # Their networks take half a minute to compile; those of the others have the same parts.
-SLOW = ("faces", "ferg", "image_folder", "mnist")
+SLOW = ("digits_archetypes", "faces", "ferg", "image_folder", "mnist", "thesis")
 
 
 @pytest.mark.usefixtures("fast_compilation")
