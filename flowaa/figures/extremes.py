@@ -43,7 +43,7 @@ def draw_gumbel_convergence(maxima: np.ndarray, d: int, n: float) -> Figure:
     sizes = np.logspace(0.5, 12, 47)
     wide = np.linspace(-5, 15, 1500)
     limit = np.exp(-np.exp(-wide))
-    for colour, dimensions in zip(_COLOURS, (1, 10, d), strict=False):
+    for colour, dimensions in zip(_COLOURS, sorted({1, 10, d}), strict=False):
         distance = [np.abs(_exact_cdf(wide, dimensions, m) - limit).max() for m in sizes]
         right.plot(sizes, distance, color=colour, label=f"$d$ = {dimensions:,}")
     right.set_xscale("log")
