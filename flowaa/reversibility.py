@@ -11,8 +11,8 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from flowaa.bijectors.base import Params, call
-from flowaa.bijectors.chain import Chain, Memory, params_of
+from flowaa.bijectors.base import Bijector, Params, call
+from flowaa.bijectors.chain import Chain, Memory, fold, params_of, runs
 from flowaa.flow import Flow
 
 Array = jax.Array
@@ -77,13 +77,18 @@ def _gradient(flow: Flow, memory: Memory, params: Params, x: Array, label: Array
 
 
 def _block_errors(chain: Chain, params: Params, x: Array, cond: Array | None) -> Array:
-    errors = []
-    for index, block in enumerate(chain.blocks):
-        own = params_of(params, index)
-        y, _ = call(block, "encode", own, x, cond)
-        back, _ = call(block, "decode", own, y, cond)
-        errors.append(jnp.abs(back - x).max())
-        x = y
+    errors: list[Array] = []
+    for run in runs(chain):
+
+        def step(
+            x: Array, own: Params, block: Bijector = chain.blocks[run.start]
+        ) -> tuple[Array, Array]:
+            y, _ = call(block, "encode", own, x, cond)
+            back, _ = call(block, "decode", own, y, cond)
+            return y, jnp.abs(back - x).max()
+
+        x, own_errors = fold(step, x, [params_of(params, index) for index in run])
+        errors += own_errors
     return jnp.stack(errors)
 
 

@@ -65,7 +65,15 @@ def test_scanned_chain_equals_the_same_blocks_unrolled():
     np.testing.assert_allclose(
         call(scanned, "log_prob", params, x), call(unrolled, "log_prob", params, x), rtol=1e-6
     )
-    assert "scan" in str(jax.make_jaxpr(lambda x: call(scanned, "log_prob", params, x))(x))
+    chain, unrolled_chain = scanned.bijector, unrolled.bijector
+    for method in ("encode", "decode"):
+
+        def apply(x, chain=chain, method=method):
+            return call(chain, method, params["bijector"], x, None)
+
+        for found, wanted in zip(apply(x), apply(x, unrolled_chain), strict=True):
+            np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
+        assert "scan" in str(jax.make_jaxpr(apply)(x))
 
 
 def test_reversible_memory_does_not_grow_with_depth():

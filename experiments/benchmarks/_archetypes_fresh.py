@@ -1,16 +1,19 @@
-"""One fit in a fresh process: `python -m experiments.benchmarks._archetypes_fresh ROWS FITS`.
+"""Fits in a fresh process: `python -m experiments.benchmarks._archetypes_fresh ROWS FITS ROUNDS`.
 
-Prints a JSON object: the data's bytes, the process's peak of resident memory (interpreter and
-libraries included) before the data is made and after the first fit, and the seconds of each fit.
+By the estimator's defaults where ROUNDS is 0, else by `one_start`. Prints a JSON object: the data's
+bytes, the process's peak of resident memory (interpreter and libraries included) before the data is
+made and after the first fit, and the seconds of each fit.
 """
 
 import json
 import resource
 import sys
 import time
+import warnings
 
 import jax
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 
 import flowaa
 from experiments.benchmarks._archetype_problems import mixtures
@@ -29,9 +32,17 @@ def make_rows(n_rows: int) -> np.ndarray:
     return x
 
 
-def main(n_rows: int, n_fits: int) -> None:
+def one_start(n_rounds: int, seed: int) -> flowaa.ArchetypalAnalysis:
+    """A single start by FurthestSum, as the peers', that is given up after some rounds."""
+    return flowaa.ArchetypalAnalysis(
+        N_ARCHETYPES, init="furthest_sum", n_init=1, max_iter=n_rounds, random_state=seed)
+
+
+def main(n_rows: int, n_fits: int, n_rounds: int) -> None:
     """Fits and prints what it took."""
-    estimator = flowaa.ArchetypalAnalysis(N_ARCHETYPES, random_state=0)
+    estimator = (one_start(n_rounds, 0) if n_rounds
+                 else flowaa.ArchetypalAnalysis(N_ARCHETYPES, random_state=0))
+    warnings.simplefilter("ignore", ConvergenceWarning)
     jax.block_until_ready(jax.numpy.zeros(()))  # the device is there before the clock runs
     before = _peak_bytes()
     x = make_rows(n_rows)
@@ -50,4 +61,4 @@ def _peak_bytes() -> int:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main(*map(int, sys.argv[1:]))

@@ -185,8 +185,9 @@ def _assign(
         mixture, part = one(i, carry[0][i])
         return carry[0].at[i].set(mixture), jax.tree.map(jnp.add, carry[1], part)
 
-    shapes = jax.eval_shape(one, 0, run.mixture[0])[1]
-    nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    zero = jnp.zeros((), run.ahead.dtype)
+    nothing = Totals(jnp.zeros((len(run.ahead),) * 2, zero.dtype), jnp.zeros_like(run.ahead),
+                     zero, zero, zero, zero)
     return lax.fori_loop(stage.low, stage.high, add, (run.mixture, nothing))
 
 

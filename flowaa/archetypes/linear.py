@@ -71,6 +71,7 @@ def fit(
     infinite = jnp.array(jnp.inf, dtype)
     zeros = jnp.zeros((n_archetypes, n_features), dtype)
     levels, rounds, on_all = _schedule(n_starts, coreset)
+    ids = jnp.arange(n_starts)
     winner = len(levels) - 2  # the stage in which the winner is followed; one more is the last
 
     def follow(number: Array, state: Tournament) -> Tournament:
@@ -84,6 +85,11 @@ def fit(
             hull=hull, archetypes=archetypes, ahead=archetypes, momentum=jnp.ones((), dtype),
             loss=infinite, cutoff=jnp.where(last, state.run.cutoff, infinite),
             rounds=jnp.int32(0), converged=jnp.array(False))
+
+        def put(values: Array, value: Array) -> Array:
+            # Not `.at[which].set`: XLA:CPU makes a loop of a scatter, which takes long to compile.
+            return jnp.where((ids == which).reshape(-1, *(1,) * value.ndim), value, values)
+
         stage = Stage(
             low=jnp.asarray(on_all)[number].astype(jnp.int32) if coreset else 0,
             high=jnp.where(jnp.asarray(on_all)[number], n_blocks, 1) if coreset else n_blocks,
@@ -93,8 +99,9 @@ def fit(
             lambda run: (run.rounds < limit) & ~run.converged,
             lambda run: alternate(blocks, run, stage, solver=solver, loss=loss), run)
         return Tournament(
-            hulls=jax.tree.map(lambda all_, one: all_.at[which].set(one), state.hulls, run.hull),
-            loss=state.loss.at[which].set(run.loss), level=state.level.at[which].set(level),
+            hulls=Hull(put(state.hulls.place, run.hull.place),
+                       put(state.hulls.weight, run.hull.weight)),
+            loss=put(state.loss, run.loss), level=put(state.level, level),
             run=run, n_rounds=jnp.where(last, state.n_rounds, run.rounds),
             converged=jnp.where(last, state.converged, run.converged))
 

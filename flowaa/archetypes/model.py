@@ -74,9 +74,9 @@ def fit_model(
                    resistant=settings.loss != "squared", rng=rng, room=room)
     with _precision(x.dtype):
         fit = linear.fit(
-            rows.blocks(), _choose_starts(rows, settings, rng), jnp.asarray(settings.tol, x.dtype),
-            jnp.int32(settings.max_iter), solver=settings.solver, loss=settings.loss,
-            coreset=rows.coreset)
+            rows.blocks(), _choose_starts(rows, settings, rng),
+            jax.device_put(x.dtype.type(settings.tol)), jax.device_put(np.int32(settings.max_iter)),
+            solver=settings.solver, loss=settings.loss, coreset=rows.coreset)
         return _in_data_units(fit, rows)
 
 
@@ -123,7 +123,7 @@ def _choose_starts(rows: Rows, settings: Settings, rng: np.random.Generator) -> 
     rules = rules_of[settings.init]
     picks = [rules[i % len(rules)](x, weight, settings.n_archetypes, rng)
              for i in range(settings.n_init)]
-    return jnp.asarray(allowed[np.array(picks)], jnp.int32)
+    return jax.device_put(allowed[np.array(picks)].astype(np.int32))
 
 
 def _in_data_units(fit: linear.Fit, rows: Rows) -> Model:

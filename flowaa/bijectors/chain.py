@@ -48,7 +48,10 @@ class Chain(Bijector):
 
     def decode(self, z: Array, cond: Array | None = None) -> tuple[Array, Array]:
         """x = f_1^-1(... f_L^-1(z)); log_det = sum of the inverses'."""
-        return self._run("decode", self.blocks[::-1], z, cond)
+        if self.is_initializing():
+            return self._run("decode", self.blocks[::-1], z, cond)
+        chain, variables = self.unbind()
+        return _decode(chain, variables.get("params", {}), z, cond)
 
     @property
     def depends_on_data(self) -> bool:
@@ -98,7 +101,7 @@ def _encode(
 ) -> tuple[Array, Array]:
     """`Chain.encode` as a pure function of the parameters."""
     log_det = zero_log_det(x)
-    for run in _runs(chain):
+    for run in runs(chain):
 
         def step(
             carry: tuple[Array, Array], own: tuple[Params, Array | None],
@@ -111,8 +114,25 @@ def _encode(
         if chain.memory == "remat":
             step = jax.checkpoint(step)
         own = [(params_of(params, index), _key_of(key, index)) for index in run]
-        (x, log_det), _ = _fold(step, (x, log_det), own)
+        (x, log_det), _ = fold(step, (x, log_det), own)
     return x, log_det
+
+
+def _decode(chain: Chain, params: Params, z: Array, cond: Array | None) -> tuple[Array, Array]:
+    """`Chain.decode` as a pure function of the parameters."""
+    log_det = zero_log_det(z)
+    for run in reversed(runs(chain)):
+
+        def step(
+            carry: tuple[Array, Array], own: Params, block: Bijector = chain.blocks[run.start]
+        ) -> tuple[tuple[Array, Array], None]:
+            z, log_det = carry
+            z, block_log_det = call(block, "decode", own, z, cond)
+            return (z, log_det + block_log_det), None
+
+        own = [params_of(params, index) for index in reversed(run)]
+        (z, log_det), _ = fold(step, (z, log_det), own)
+    return z, log_det
 
 
 def _encode_reversible(
@@ -151,7 +171,7 @@ def _pull_back(
     d_x, d_log_det = cotangents
     d_cond = jax.tree.map(jnp.zeros_like, cond)
     d_params: Params = {}
-    for run in reversed(_runs(chain)):
+    for run in reversed(runs(chain)):
 
         def step(
             carry: tuple[Array, Array, Array | None], own: tuple[Params, Array | None],
@@ -165,7 +185,7 @@ def _pull_back(
 
         backwards = list(reversed(run))
         own = [(params_of(params, index), _key_of(key, index)) for index in backwards]
-        (z, d_x, d_cond), d_own = _fold(step, (z, d_x, d_cond), own)
+        (z, d_x, d_cond), d_own = fold(step, (z, d_x, d_cond), own)
         # Without the barrier XLA may run all the inverses first and keep their results after all.
         z, d_x = jax.lax.optimization_barrier((z, d_x))
         named = zip(map(name_of, backwards), d_own, strict=True)
@@ -173,18 +193,18 @@ def _pull_back(
     return z, d_x, d_params, d_cond
 
 
-def _runs(chain: Chain) -> list[range]:
+def runs(chain: Chain) -> list[range]:
     """Where blocks follow one another that are equal but for their parameters, if they scan."""
-    runs: list[range] = []
+    found: list[range] = []
     for index, block in enumerate(chain.blocks):
-        if chain.scan and runs and block == chain.blocks[runs[-1].start]:
-            runs[-1] = range(runs[-1].start, index + 1)
+        if chain.scan and found and block == chain.blocks[found[-1].start]:
+            found[-1] = range(found[-1].start, index + 1)
         else:
-            runs.append(range(index, index + 1))
-    return runs
+            found.append(range(index, index + 1))
+    return found
 
 
-def _fold(step: Callable, carry: Any, own: list[Any]) -> tuple[Any, list[Any]]:
+def fold(step: Callable, carry: Any, own: list[Any]) -> tuple[Any, list[Any]]:
     """Folds `step` over the blocks of a run, in a loop where there are several."""
     if len(own) == 1:
         carry, out = step(carry, own[0])
