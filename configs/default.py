@@ -145,6 +145,9 @@ def get_config(variant: str = "") -> ConfigDict:
     detector.box_margin = 0.5  # of the data's range on each side
     detector.noise = 1.0  # deviation, in deviations of the data
     detector.reject_quantile = 0.01  # outliers more probable than this share of inliers: left out
+    # drawn | uniform: a shell's outliers count by the volume they stand for, and the score orders
+    # points as their density does; for rows of a few features
+    detector.reference = "drawn"
     # none | generator (a network that learns to make outliers look real, as in a GAN) | flow (the
     # flow itself goes on learning to); both only with continuous data
     detector.adversary = "none"

@@ -14,4 +14,5 @@ def get_config(variant: str = "") -> ConfigDict:
     config.data.name = "mixture"
     config.training.steps_per_call = 100
     config.detector.steps_per_call = 100
+    config.detector.reference = "uniform"
     return default.finish(config, variant)

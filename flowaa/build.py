@@ -285,7 +285,7 @@ def build_detector(
         density, flow_params, dataset, sources=tuple(detector.sources),
         shares=tuple(detector.shares), extremeness=tuple(detector.extremeness),
         box_margin=detector.box_margin, noise=detector.noise,
-        reject_quantile=detector.reject_quantile, plane=plane)
+        reject_quantile=detector.reject_quantile, reference=detector.reference, plane=plane)
     generator = None
     if detector.adversary == "generator":
         generator = DenseNetwork(density.flow.n_dims, detector.width, detector.depth)

@@ -20,10 +20,12 @@ from flowaa.training.state import Params
 Array = jax.Array
 
 FROM_FLOW = ("shell", "gumbel", "simplex")
+REFERENCES = ("drawn", "uniform")
 AMBIENT = ("box", "noise", "permutation", "mixup")
 SOURCES = (*FROM_FLOW, *AMBIENT)
 
 _INLIERS = 2_000  # validation rows that say what is probable
+_LARGEST_WEIGHT = 30.0  # of an outlier, in means: far out a draw may stand for a vast volume
 
 
 @dataclasses.dataclass(frozen=True, eq=False)  # by identity: arrays are neither hashed nor compared
@@ -44,18 +46,20 @@ class OutlierMixture:
     noise: np.ndarray  # [*shape] deviation
     plane: ArchetypePlane | None  # of the run's archetypes, for "simplex"
     threshold: float | None  # ln p of x above which an outlier is taken for an inlier, nats
+    uniform: bool = False  # whether weights make shell draws uniform in data space
 
     def __call__(self, flow_params: Params, key: Array, x: Array) -> tuple[Array, Array]:
-        """As many outliers [B, *shape] in data units as inliers x, and weights [B], 0 or 1."""
+        """As many outliers [B, *shape] in data units as inliers x, and weights [B]."""
         drawn = []
         for index, (source, count) in enumerate(self._counts(len(x))):
             source_key = jax.random.fold_in(key, index)
             drawn.append(self._draw(source, flow_params, source_key, count, x))
         made = self._as_data(jnp.concatenate(drawn))
+        weight = self._volumes(flow_params, made) if self.uniform else jnp.ones(len(made))
         if self.threshold is None:
-            return made, jnp.ones(len(made))
+            return made, weight
         log_prob = outliers.marginal_log_prob(self.density, flow_params, made)
-        return made, (log_prob < self.threshold).astype(jnp.float32)
+        return made, jnp.where(log_prob < self.threshold, weight, 0.0)
 
     def all_sources(self) -> tuple[str, ...]:
         """Every source there is for this run, in the mixture or not."""
@@ -97,6 +101,16 @@ class OutlierMixture:
         return outliers.draw_latents(self.density, flow_params, key, n, method=source,
                                      extremeness=jnp.exp(log_period), plane=self.plane)
 
+    def _volumes(self, flow_params: Params, made: Array) -> Array:
+        """The volume [B] that each draw stands for, in means."""
+        nearest, furthest = self.extremeness
+        log_volume = -outliers.between_log_prob(
+            self.density, flow_params, made, nearest=nearest, furthest=furthest)
+        # By rounding, a draw on the edge may lie beyond it, where nothing is drawn.
+        log_volume = jnp.where(jnp.isfinite(log_volume), log_volume, -jnp.inf)
+        share = jax.nn.softmax(log_volume) * len(made)
+        return jnp.minimum(share, _LARGEST_WEIGHT)
+
     def _as_data(self, x: Array) -> Array:
         """Levels where the data has levels: else a detector would know outliers by fractions."""
         if not self.density.preprocessing.is_discrete:
@@ -129,7 +143,8 @@ def adversary(
 def outlier_mixture(
     density: Density, flow_params: Params, dataset: Dataset, *, sources: tuple[str, ...],
     shares: tuple[float, ...], extremeness: tuple[float, float], box_margin: float,
-    noise: float, reject_quantile: float, plane: ArchetypePlane | None = None,
+    noise: float, reject_quantile: float, reference: str = "drawn",
+    plane: ArchetypePlane | None = None,
 ) -> OutlierMixture:
     """A mixture for a data set.
 
@@ -145,11 +160,21 @@ def outlier_mixture(
         noise: deviation, in deviations of the data.
         reject_quantile: outliers that are more probable than this share of the inliers count
             nothing; 0 keeps all.
+        reference: what inliers are told from. "drawn": outliers as they are drawn. "uniform": each
+            counts by the volume of data space that it stands for, so that a discriminator orders
+            points as their density does (Steinwart, Hush & Scovel 2005); for rows of a few
+            features and shells alone, since in many dimensions a few draws would count for all.
         plane: of the run's archetypes, if it has any.
 
     Raises:
         UserError: an argument is out of range.
     """
+    if reference not in REFERENCES:
+        raise UserError(f"detector.reference is {reference!r}; choose one of "
+                        f"{', '.join(REFERENCES)}")
+    if reference == "uniform" and tuple(sources) != ("shell",):
+        raise UserError("detector.reference=uniform: only a shell's draws have a known density; "
+                        "set detector.sources=('shell',), or detector.reference=drawn")
     for source in sources:
         if source not in SOURCES:
             raise UserError(f"detector.sources: there is no source {source!r}; choose of "
@@ -177,4 +202,4 @@ def outlier_mixture(
                                                                         strict=True)),
         (float(extremeness[0]), float(extremeness[1])), low - margin, high + margin,
         noise * np.broadcast_to(np.asarray(dataset.spec.std, np.float32), x.shape[1:]), plane,
-        threshold)
+        threshold, reference == "uniform")

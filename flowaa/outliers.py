@@ -8,7 +8,9 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
+from scipy.special import gammaln
 
 from flowaa import extremes
 from flowaa.archetype_plane import ArchetypePlane, coordinates, draw_exterior
@@ -104,6 +106,34 @@ def draw_between(
     unit = draw_unit_latents(density, latent_key, n)
     mean, scale = _moments(density, params, unit.label)
     return Latents(jnp.asarray(mean + scale * radius * unit.z), unit.label)
+
+
+def between_log_prob(
+    density: Density, params: Params, x: Array, *, nearest: float, furthest: float
+) -> Array:
+    """Log density [n] in nats, in data units, of what `draw_between` draws and a flow decodes.
+
+    Minus infinity where it draws nothing. Where the model has classes, of all alike. x is
+    [n, *shape] in data units, the middle of a level where data has levels.
+    """
+    d = density.flow.n_dims
+    low, high = (extremes.chi_return_level(period, d) for period in (nearest, furthest))
+    log_area = np.log(2.0) + 0.5 * d * np.log(np.pi) - gammaln(0.5 * d)  # of the unit sphere
+
+    def of_class(label: Array | None) -> Array:
+        z, log_det = density.encode(params, x, label, MIDDLE_OF_LEVEL)
+        mean, scale = _moments(density, params, label)
+        # A centre has no direction, and a gradient of its radius is not asked for.
+        radius = jnp.maximum(jnp.linalg.norm((z - mean) / scale, axis=-1), 1e-30)
+        log_prob = log_det - (d - 1) * jnp.log(radius) - log_area - jnp.log(high - low)
+        log_prob -= (jnp.log(scale) * jnp.ones_like(z)).sum(-1)
+        return jnp.where((low <= radius) & (radius <= high), log_prob, -jnp.inf)
+
+    if not has_classes(density):
+        return of_class(None)
+    n_classes = _n_classes(density)
+    log_probs = jax.lax.map(lambda label: of_class(jnp.full(len(x), label)), jnp.arange(n_classes))
+    return jax.nn.logsumexp(log_probs, axis=0) - jnp.log(n_classes)
 
 
 def draw_unit_latents(density: Density, key: Array, n: int) -> Latents:

@@ -91,6 +91,7 @@ def _classifier(flow: Run, dataset: Dataset, folder: Path, seed: int) -> dict[st
     """Accuracy beside Bayes's rule, and confidence far from all data."""
     detector = flow.config.detector.copy_and_resolve_references().unlock()
     detector.kind = "classifier"
+    detector.reference = "drawn"
     # What lies just outside comes from the flow, what lies far out from a box as wide as ±50.
     detector.sources, detector.shares, detector.box_margin = ("shell", "box"), (1.0, 1.0), 8.0
     trained, params, _ = detect(flow, detector, dataset, folder)

@@ -107,3 +107,37 @@ def test_bad_input_ends_in_one_line(run, dataset, changes, message):
     with pytest.raises(UserError, match=message) as caught:
         mixture_of(run, dataset, **changes)
     assert "\n" not in str(caught.value)
+
+
+def test_uniform_weights_spread_shells_evenly_over_data_space(run, dataset):
+    """Weighted counts in the cells of a grid are in proportion to the area drawn from."""
+    mixture = mixture_of(run, dataset, reference="uniform", extremeness=(2.0, 50.0))
+    made, weight = mixture(run.params, KEY, np.repeat(dataset.train.x[:100], 400, 0))
+    made, weight = np.asarray(made), np.asarray(weight, np.float64)
+    assert weight.mean() == pytest.approx(1.0, abs=1e-3)
+    edges = [np.linspace(*made[:, axis][[made[:, axis].argmin(), made[:, axis].argmax()]], 9)
+             for axis in (0, 1)]
+    counts = np.histogram2d(*made.T, bins=edges, weights=weight)[0]
+    # The area within the shells of each cell, by points even in the square.
+    even = np.random.default_rng(0).uniform(
+        [edge[0] for edge in edges], [edge[-1] for edge in edges], (40_000, 2)).astype(np.float32)
+    drawn = np.isfinite(outliers.between_log_prob(
+        run.density, run.params, even, nearest=2.0, furthest=50.0))
+    area = np.histogram2d(*even[drawn].T, bins=edges)[0]
+    large = area > 200
+    even_count = area[large] * counts.sum() / area.sum()
+    np.testing.assert_allclose(counts[large] / even_count, 1.0, atol=0.2)
+
+
+def test_density_of_what_is_drawn_between_integrates_to_one(run):
+    axis = np.linspace(-25, 25, 1001)
+    x = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2).astype(np.float32)
+    log_prob = jax.jit(lambda x: outliers.between_log_prob(
+        run.density, run.params, x, nearest=2.0, furthest=50.0))(x)
+    assert np.exp(np.asarray(log_prob, np.float64)).sum() * (axis[1] - axis[0]) ** 2 == (
+        pytest.approx(1.0, abs=0.01))
+
+
+def test_a_uniform_reference_needs_shells_alone(run, dataset):
+    with pytest.raises(UserError, match="only a shell's draws"):
+        mixture_of(run, dataset, sources=("shell", "box"), shares=(1.0, 1.0), reference="uniform")
