@@ -45,7 +45,8 @@ def main() -> None:
 
     run = load_run(_WORKDIR.value, _STEP.value)
     compilation.enable_cache(run.config.training.compilation_cache)
-    detector = run.config.detector.copy_and_resolve_references().unlock()
+    detector = default.get_config().detector  # of keys that an older run does not know
+    detector.update(run.config.detector)
     detector.update(config_flags.get_override_values(flags.FLAGS["detector"]))
     dataset = build.build_data(run.config.data, seed=run.config.seed)
     folder = Path(_WORKDIR.value).expanduser() / "detectors" / _NAME.value
