@@ -1,6 +1,7 @@
 """Eight devices on one CPU for all tests, and fast compilation, asked for before JAX starts."""
 
 import os
+from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 _FLAGS = {
@@ -12,3 +13,7 @@ _FLAGS = {
 _given = os.environ.get("XLA_FLAGS", "")
 os.environ["XLA_FLAGS"] = " ".join(
     [_given, *(f"{name}={value}" for name, value in _FLAGS.items() if name not in _given)]).strip()
+# Both workers, and the next run of the tests, find what is compiled already.
+os.environ.setdefault(
+    "JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "jax"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
