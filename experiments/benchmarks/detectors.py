@@ -49,7 +49,7 @@ def run() -> dict[str, float]:
 
 
 def _mixture(seed: int) -> dict[str, float]:
-    """The discriminator beside the true density, and the classifier."""
+    """The discriminator beside the true density, with adversaries too, and the classifier."""
     with tempfile.TemporaryDirectory() as folder:
         config = mixture.get_config()
         config.flow.conditional = True  # each class has shells of its own
@@ -57,10 +57,15 @@ def _mixture(seed: int) -> dict[str, float]:
         score = _discriminator(flow, dataset, Path(folder) / "discriminator")
         inliers, outliers = read_all(dataset.test.x), _outliers("mixture", dataset, seed)
         ours = _auroc(score, inliers, outliers)
+        against = {adversary: _discriminator(flow, dataset, Path(folder) / adversary,
+                                             adversary=adversary)
+                   for adversary in ("generator", "flow")}
         ideal = _auroc(lambda x: -_truth("mixture", x), inliers, outliers)
         return {
             "mixture/auroc": ours, "mixture/auroc_ideal": ideal,
             "mixture/auroc_over_ideal": ours / ideal,
+            **{f"mixture/auroc_adversary_{name}": _auroc(of, inliers, outliers)
+               for name, of in against.items()},
             **_classifier(flow, dataset, Path(folder) / "classifier", seed),
         }
 
@@ -115,8 +120,13 @@ def _train(config: ConfigDict, seed: int, folder: Path) -> tuple[Run, Dataset]:
     return load_run(folder), build.build_data(config.data, seed=seed)
 
 
-def _discriminator(flow: Run, dataset: Dataset, folder: Path) -> Score:
+def _discriminator(
+    flow: Run, dataset: Dataset, folder: Path, *, adversary: str = "none"
+) -> Score:
     detector = flow.config.detector.copy_and_resolve_references().unlock()
+    detector.adversary = adversary
+    if adversary != "none":  # what a learning adversary draws is uniform in no fixed region
+        detector.reference = "drawn"
     trained, params, _ = detect(flow, detector, dataset, folder)
     score = jax.jit(lambda x: trained.outlier_logit(trained.logits(params, x)))
     return lambda x: np.asarray(score(x.astype(np.float32)))
