@@ -46,8 +46,13 @@ def load_run(workdir: str | os.PathLike[str], step: int | None = None) -> "Run":
             if saved is None:
                 continue
             spec = spec_from_json(saved["data"])
-            density = build.build_density(config, spec)
-            model = build.build_archetypes(config, spec, density)
+            try:
+                density = build.build_density(config, spec)
+                model = build.build_archetypes(config, spec, density)
+            except KeyError as error:  # only a config's key can be missing here
+                raise UserError(f"{folder.path} was written by an older flowaa, whose config lacks "
+                                f"a key: {error.args[0]}; add it to config.json or train anew"
+                                ) from error
             like = _state_like(config, spec.shape, model or density)
             state = checkpoints.try_restore(candidate, like)
             if state is not None:

@@ -195,6 +195,15 @@ def test_folders_that_hold_no_run(tmp_path, plane):
         flowaa.load_run(file)
 
 
+def test_a_run_of_an_older_config_says_which_key_it_lacks(plane, tmp_path):
+    workdir = shutil.copytree(plane, tmp_path / "run")
+    config = json.loads((workdir / "config.json").read_text())
+    del config["flow"]["clamp"]
+    (workdir / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match=r"older flowaa, .* a key: .*clamp"):
+        flowaa.load_run(workdir)
+
+
 def test_restoring_leaves_the_folder_as_it_is(plane, tmp_path):
     workdir = shutil.copytree(plane, tmp_path / "run")
     before = {path: path.stat().st_mtime_ns for path in workdir.rglob("*")}
