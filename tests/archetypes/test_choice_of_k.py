@@ -16,6 +16,7 @@ from flowaa.figures import archetypes as figures
 from tests.archetypes.test_fits import CORNERS, ROWS
 
 
+@pytest.mark.slow
 def test_the_elbow_is_at_the_number_of_corners():
     rows = np.concatenate([ROWS, np.tile(CORNERS, (10, 1))])  # no sample is without corners
     found = choose_n_archetypes(rows, (1, 2, 3, 8), n_bootstraps=3)
