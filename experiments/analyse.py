@@ -72,7 +72,7 @@ def analyse(workdir: str, *, label: int, triple: list[int]) -> dict[str, float]:
     folder = RunFolder(workdir)
     pictures = Pictures(run, dataset, folder.figures, label if run.spec.n_classes else None, names)
     pictures.draw_simplex(weights)
-    if len(run.spec.shape) == 3 and run.spec.shape[-1] in (1, 3):
+    if run.spec.is_image:
         pictures.draw_archetypes()
         pictures.draw_paths()
         pictures.draw_recreated(weights)
@@ -108,7 +108,7 @@ class Pictures:
         """`label` is the class that mixtures are decoded for, or None where there are none."""
         self._run, self._dataset, self._folder = run, dataset, folder
         self._label, self._names = label, names
-        self._range = (0.0, run.spec.n_levels - 1.0) if run.spec.n_levels else None
+        self._range = run.spec.value_range
         of_class = "" if label is None else f" ({self._class_name(label)})"
         self._of_class = of_class
 

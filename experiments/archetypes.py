@@ -111,10 +111,9 @@ def _draw(folder: Path, dataset: "Dataset", estimator: "ArchetypalAnalysis", row
         names = [spec.class_names[label] if spec.class_names else str(label) for label in classes]
         figures.save_weight_bars(folder / "weights.png", means, names, row_axis="class",
                                  title="Mean weights of the rows of a class")
-    if len(spec.shape) == 3 and spec.shape[-1] in (1, 3):
-        value_range = (0.0, spec.n_levels - 1.0) if spec.n_levels else None
+    if spec.is_image:
         save_image_grid(folder / "archetypes.png", archetypes.reshape(-1, *spec.shape),
-                        value_range=value_range)
+                        value_range=spec.value_range)
 
 
 def _draw_selection(folder: Path, selection: "Selection") -> None:

@@ -69,6 +69,7 @@ def detect(
     from flowaa.run import spec_to_json
     from flowaa.training import loop
     from flowaa.training.run_folder import RunFolder
+    from flowaa.training.state import n_params
 
     if run.params is None:
         raise UserError("this run has no flow to make outliers with; train one with "
@@ -88,7 +89,7 @@ def detect(
         on_evaluation=lambda rows: _save_curves(folder.figures, rows))
     network = state.params["network"]
     # The frozen flow is the run's: what is learned here is the network.
-    summary["n_params"] = sum(np.size(leaf) for leaf in _leaves(network))
+    summary["n_params"] = n_params(network)
     summary |= _judge(of_detector.detector, mixture, network, run, dataset, folder.figures)
     folder.write_summary(summary)
     if run.spec.shape == (2,):
@@ -192,12 +193,6 @@ def _save_curves(folder: Path, rows: Any) -> None:
 
     names = ("train/loss", "validation/loss")
     save_curves(folder / "curves.png", rows, names=names, unit="loss, nats", lowest_of=names[1])
-
-
-def _leaves(tree: Any) -> list[Any]:
-    import jax
-
-    return jax.tree.leaves(tree)
 
 
 if __name__ == "__main__":

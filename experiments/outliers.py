@@ -94,9 +94,7 @@ def save_walks(
     from flowaa.figures.walks import save_image_walk, save_point_walk
 
     key = jax.random.key(seed)
-    shape = run.spec.shape
-    is_image = len(shape) == 3 and shape[-1] in (1, 3)
-    n = _N_IMAGES if is_image else _N_POINTS
+    n = _N_IMAGES if run.spec.is_image else _N_POINTS
     labels: int | np.ndarray | None = label
     if label is None and run.density.flow.n_condition_classes:
         labels = np.arange(n) % run.spec.n_classes
@@ -109,9 +107,8 @@ def save_walks(
              f"outliers_{method}.png": (by_period, f"Outliers by return period, {method}")}
     for name, (levels, title) in walks.items():
         arrays = [(level, np.asarray(x)) for level, x in levels]
-        if is_image:
-            value_range = (0.0, run.spec.n_levels - 1.0) if run.spec.n_levels else None
-            save_image_walk(folder / name, arrays, title=title, value_range=value_range)
+        if run.spec.is_image:
+            save_image_walk(folder / name, arrays, title=title, value_range=run.spec.value_range)
         else:
             flat = [(level, x.reshape(n, -1)) for level, x in arrays]
             data = np.asarray(run.sample(jax.random.key(seed + 1), n, labels)).reshape(n, -1)

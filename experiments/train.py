@@ -106,8 +106,8 @@ def _save_samples(folder: Path, run: "Run", dataset: "Dataset") -> None:
         label = np.repeat(np.arange(run.spec.n_classes), n_columns)
         n = len(label)
     samples = np.asarray(run.sample(jax.random.key(run.config.seed), n, label, temperature))
-    if len(run.spec.shape) == 3 and run.spec.shape[-1] in (1, 3):
-        value_range = (0.0, run.spec.n_levels - 1.0) if run.spec.n_levels else None
+    if run.spec.is_image:
+        value_range = run.spec.value_range
         save_image_grid(folder / "samples.png", samples, n_columns=n_columns,
                         value_range=value_range)
         some = np.asarray(dataset.test.x[np.arange(min(n, len(dataset.test)))])

@@ -30,7 +30,7 @@ _LARGEST_WEIGHT = 30.0  # of an outlier, in means: far out a draw may stand for 
 
 @dataclasses.dataclass(frozen=True, eq=False)  # by identity: arrays are neither hashed nor compared
 class OutlierMixture:
-    """Makes outliers for a batch of inliers, half from here and half from there.
+    """Makes outliers for a batch of inliers, from several sources in stated shares.
 
     From the flow: "shell", at radii even between those of two return periods; "gumbel", like the
     furthest of a number of draws between both; "simplex", as far beyond the archetypes. In data

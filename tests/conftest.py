@@ -1,7 +1,9 @@
-"""Eight devices on one CPU for all tests, and fast compilation, asked for before JAX starts."""
+"""For all tests: eight devices on one CPU, asked for before JAX starts, and a run to look at."""
 
 import os
 from pathlib import Path
+
+import pytest
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 _FLAGS = {
@@ -17,3 +19,20 @@ os.environ["XLA_FLAGS"] = " ".join(
 os.environ.setdefault(
     "JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "jax"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+
+
+@pytest.fixture(scope="session")
+def plane(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an unconditional run on points of two classes; to be left as it is."""
+    from tests.training.tiny import config_of, train
+
+    folder = tmp_path_factory.mktemp("plane")
+    train(config_of(), str(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def plane_run(plane: Path):
+    import flowaa
+
+    return flowaa.load_run(plane)

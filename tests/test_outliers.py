@@ -16,14 +16,6 @@ KEY = jax.random.key(3)
 
 
 @pytest.fixture(scope="module")
-def plain(tmp_path_factory):
-    """An unconditional run on points of the plane."""
-    folder = tmp_path_factory.mktemp("plain")
-    train(config_of(), str(folder))
-    return flowaa.load_run(folder)
-
-
-@pytest.fixture(scope="module")
 def by_class(tmp_path_factory):
     """A conditional run whose latents have a Gaussian a class."""
     folder = tmp_path_factory.mktemp("class")
@@ -31,7 +23,7 @@ def by_class(tmp_path_factory):
     return flowaa.load_run(folder)
 
 
-@pytest.mark.parametrize("kind", ["plain", "by_class"])
+@pytest.mark.parametrize("kind", ["plane_run", "by_class"])
 @pytest.mark.parametrize("extremeness", [10.0, 1e6])
 def test_shell_lies_at_the_return_level(kind, extremeness, request):
     run = request.getfixturevalue(kind)
@@ -40,18 +32,18 @@ def test_shell_lies_at_the_return_level(kind, extremeness, request):
     np.testing.assert_allclose(drawn.return_period, extremeness, rtol=2e-3)
 
 
-def test_gumbel_is_the_furthest_of_n(plain):
-    drawn = plain.draw_outliers(KEY, 4000, "gumbel", extremeness=100.0)
+def test_gumbel_is_the_furthest_of_n(plane_run):
+    drawn = plane_run.draw_outliers(KEY, 4000, "gumbel", extremeness=100.0)
     law = stats.chi(2)
     assert stats.kstest(np.asarray(drawn.radius), lambda r: law.cdf(r) ** 100).pvalue > 1e-3
 
 
-def test_decoded_outliers_encode_to_where_they_were_drawn(plain):
-    drawn = plain.draw_outliers(KEY, 20, "shell", extremeness=1e3)
-    np.testing.assert_allclose(plain.encode(drawn.x)[0], drawn.z, atol=1e-3)
-    np.testing.assert_allclose(plain.log_prob(drawn.x), drawn.log_prob, rtol=1e-5)
+def test_decoded_outliers_encode_to_where_they_were_drawn(plane_run):
+    drawn = plane_run.draw_outliers(KEY, 20, "shell", extremeness=1e3)
+    np.testing.assert_allclose(plane_run.encode(drawn.x)[0], drawn.z, atol=1e-3)
+    np.testing.assert_allclose(plane_run.log_prob(drawn.x), drawn.log_prob, rtol=1e-5)
     np.testing.assert_array_equal(
-        plain.sample_outliers(KEY, 20, "shell", extremeness=1e3), drawn.x)
+        plane_run.sample_outliers(KEY, 20, "shell", extremeness=1e3), drawn.x)
 
 
 def test_classes_have_shells_of_their_own(by_class):
@@ -75,11 +67,27 @@ def test_marginal_density_is_the_mean_over_classes(by_class):
     np.testing.assert_allclose(np.exp(np.asarray(found, float)), np.mean(of_class, 0), rtol=1e-4)
 
 
-def test_shells_between_two_periods_are_even_in_radius(plain):
-    drawn = outliers.draw_between(plain.density, plain.params, KEY, 4000, nearest=10, furthest=1e6)
+def test_shells_between_two_periods_are_even_in_radius(plane_run):
+    drawn = outliers.draw_between(plane_run.density, plane_run.params, KEY, 4000, nearest=10,
+                                  furthest=1e6)
     low, high = stats.chi(2).isf([0.1, 1e-6])
     radius = np.linalg.norm(drawn.z, axis=1)
     assert stats.kstest(radius, stats.uniform(low, high - low).cdf).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("kind", ["plane_run", "by_class"])
+def test_density_between_two_periods_integrates_to_one(kind, request):
+    run = request.getfixturevalue(kind)
+    params = run.params
+    if kind == "by_class":  # scales that matter: training has hardly moved them from 1
+        base = params["base"]
+        params = {**params, "base": {**base, "log_scales": base["log_scales"] + 0.4}}
+    axis = np.linspace(-25, 25, 1001)
+    x = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2).astype(np.float32)
+    log_prob = jax.jit(lambda x: outliers.between_log_prob(
+        run.density, params, x, nearest=2.0, furthest=50.0))(x)
+    assert np.exp(np.asarray(log_prob, np.float64)).sum() * (axis[1] - axis[0]) ** 2 == (
+        pytest.approx(1.0, abs=0.01))
 
 
 def test_gauge_level_is_exceeded_once_in_n():

@@ -25,21 +25,8 @@ def images(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def plane(tmp_path_factory) -> Path:
-    """An unconditional run on points of two classes."""
-    folder = tmp_path_factory.mktemp("plane")
-    train(config_of(), str(folder))
-    return folder
-
-
-@pytest.fixture(scope="module")
 def image_run(images):
     return flowaa.load_run(images)
-
-
-@pytest.fixture(scope="module")
-def plane_run(plane):
-    return flowaa.load_run(plane)
 
 
 def some_images(n: int = 6) -> np.ndarray:

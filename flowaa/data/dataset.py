@@ -43,6 +43,16 @@ class DataSpec:
     class_names: tuple[str, ...] = ()
     side_names: tuple[str, ...] = ()  # of the columns of side information
 
+    @property
+    def is_image(self) -> bool:
+        """Whether rows can be shown as pictures: (H, W, 1) or (H, W, 3)."""
+        return len(self.shape) == 3 and self.shape[-1] in (1, 3)
+
+    @property
+    def value_range(self) -> tuple[float, float] | None:
+        """The levels shown as black and as white; None for continuous data."""
+        return (0.0, self.n_levels - 1.0) if self.n_levels else None
+
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
