@@ -76,6 +76,9 @@ def get_config(variant: str = "") -> ConfigDict:
     # side, where weights start as the scores (K of them, which sum to one).
     archetypes.start = "linear"
     archetypes.start_rows = 4_000  # training rows that the start is computed from
+    # Of pictures: what reconstructions are compared by, and the linear start is made of.
+    archetypes.blur_px = 0.0  # standard deviation of the Gaussian they are looked at through
+    archetypes.invariant_to = ()  # shift | rotation | scale | brightness: small ones do not count
     archetypes.pretrained = ""  # a run of this flow alone whose parameters the flow starts from
     archetypes.freeze_flow = False  # only the heads are trained
     archetypes.warm_up_steps = 0  # of the flow alone before archetypes join

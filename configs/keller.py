@@ -24,7 +24,9 @@ def get_config(variant: str = "") -> ConfigDict:
     config.archetypes.side = "scores"
     config.archetypes.start = "side"
     config.archetypes.archetype_weight = 1.0
-    config.archetypes.side_weight = 1000.0
+    # Much more of reconstruction bends the weights towards what the noise did to an example.
+    config.archetypes.reconstruction_weight = 10.0
+    config.archetypes.side_weight = 5_000.0
 
     config.training.steps_per_call = 50
     config.training.steps = 1_500

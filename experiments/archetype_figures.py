@@ -19,6 +19,8 @@ def archetype_figures(run: "Run", dataset: "Dataset") -> dict[str, float]:
 
     - `test/weight_mae`, `test/weight_mae_linear`: mean absolute error of the weights, where the
       true ones are known, and that of classical archetypal analysis of the raw data
+    - `test/weight_mae_linear_seen`: the same of pictures as the run's distance sees them, where it
+      has one, less their class's mean
     - `test/reconstruction_mse`, `test/reconstruction_mse_pca`: mean square error of test rows
       decoded from their weights, and of K − 1 principal components; images count from 0 to 1
     - `test/reconstruction_mse_pca_by_class`: the same with components of each class
@@ -28,7 +30,8 @@ def archetype_figures(run: "Run", dataset: "Dataset") -> dict[str, float]:
     weights = split_weights(run, dataset.test)
     k = weights.shape[1]
     scale = run.spec.n_levels - 1.0 if run.spec.n_levels else 1.0
-    train, train_label = _some_rows(dataset.train)
+    some = _some_rows(dataset.train)
+    train, train_label = _flat(dataset.train.x, some), _labels(dataset.train, some)
     test = _flat(dataset.test.x, np.arange(len(dataset.test)))
     square, count = 0.0, 0
     for rows in _batches(len(test)):
@@ -53,6 +56,9 @@ def archetype_figures(run: "Run", dataset: "Dataset") -> dict[str, float]:
         linear = comparison.linear_weights(train, test, k, seed=run.config.seed)
         figures["test/weight_mae"] = comparison.weight_error(weights, true)
         figures["test/weight_mae_linear"] = comparison.weight_error(linear, true)
+        if run.archetype_model is not None and run.archetype_model.distance is not None:
+            linear = comparison.linear_weights(*_seen(run, dataset), k, seed=run.config.seed)
+            figures["test/weight_mae_linear_seen"] = comparison.weight_error(linear, true)
     return figures
 
 
@@ -71,9 +77,19 @@ def _labels(split: "Split", rows: np.ndarray) -> np.ndarray | None:
     return None if split.y is None else split.y[rows]
 
 
-def _some_rows(split: "Split") -> tuple[np.ndarray, np.ndarray | None]:
-    rows = np.sort(np.random.default_rng(0).permutation(len(split))[:_MAX_TRAIN_ROWS])
-    return _flat(split.x, rows), _labels(split, rows)
+def _some_rows(split: "Split") -> np.ndarray:
+    return np.sort(np.random.default_rng(0).permutation(len(split))[:_MAX_TRAIN_ROWS])
+
+
+def _seen(run: "Run", dataset: "Dataset") -> tuple[np.ndarray, np.ndarray]:
+    """Training rows and test rows as the run's distance sees them."""
+    from flowaa.training.archetype_start import class_centres, seen_pictures
+
+    model, rows = run.archetype_model, _some_rows(dataset.train)
+    assert model is not None
+    centres = class_centres(model, dataset.train, rows)
+    return (seen_pictures(model, dataset.train, rows, centres),
+            seen_pictures(model, dataset.test, np.arange(len(dataset.test)), centres))
 
 
 def _flat(x: Any, rows: np.ndarray) -> np.ndarray:

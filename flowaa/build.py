@@ -370,7 +370,9 @@ def _archetype_problem(
 
 
 def _archetype_options(config: ConfigDict) -> ArchetypeOptions:
-    options = ArchetypeOptions(**config.archetypes)
+    names = [field.name for field in dataclasses.fields(ArchetypeOptions)]
+    # One by one, so that a key that an older run's config lacks is named.
+    options = ArchetypeOptions(**{name: config.archetypes[name] for name in names})
     _check_choices("archetypes", options)
     if options.warm_up_steps % config.training.steps_per_call:
         raise UserError(f"archetypes.warm_up_steps is {options.warm_up_steps}; set it to a "

@@ -37,6 +37,7 @@ RANGES: dict[str, _Range] = {
     "archetypes.overshoot": _FROM_0,
     "archetypes.weight_noise": _FROM_0,
     "archetypes.start_rows": _FROM_1,
+    "archetypes.blur_px": _FROM_0,
     "archetypes.warm_up_steps": _FROM_0,
     "archetypes.nll_weight": _FROM_0,
     "archetypes.archetype_weight": _FROM_0,

@@ -88,7 +88,8 @@ def fast_compilation():
 
 
 # Their networks take half a minute to compile; those of the others have the same parts.
-SLOW = ("digits_archetypes", "faces", "ferg", "image_folder", "mnist", "thesis")
+SLOW = ("digits_archetypes", "faces", "faces_unsupervised", "ferg", "image_folder", "mnist",
+        "thesis")
 
 
 @pytest.mark.usefixtures("fast_compilation")

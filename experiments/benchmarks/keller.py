@@ -35,6 +35,8 @@ def run() -> dict[str, float]:
                 f"keller/seed{seed}/weight_mae_unsupervised": alone["test/weight_mae"],
                 f"keller/seed{seed}/reconstruction_mse_unsupervised":
                     alone["test/reconstruction_mse"]}
+    figures["keller/weight_mae_3_seeds"] = float(np.mean(
+        [figures[f"keller/seed{seed}/weight_mae"] for seed in _SEEDS[:3]]))
     return figures
 
 

@@ -55,7 +55,7 @@ def archetype_loss(
     return safe_norm(mixed @ vertices - vertices).mean()
 
 
-def mean_square(found: Array, wanted: Array) -> Array:
+def mean_square(found: Array, wanted: Array | float) -> Array:
     """Mean over examples and dimensions of the squared difference [].
 
     The reconstruction loss (thesis eq. 2.14), of data or of latents, and that of scores.

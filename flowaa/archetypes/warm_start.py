@@ -33,6 +33,7 @@ class Known:
     label: np.ndarray | None = None  # [n] classes
     side: np.ndarray | None = None  # [n, n_side] scores that A Z is to predict
     weights: np.ndarray | None = None  # [n, K]; None finds them by classical archetypal analysis
+    seen: np.ndarray | None = None  # [n, P] what that is of; None: of the latents less class means
 
 
 def warm_start(heads: ArchetypeHeads, params: Any, known: Known, *, seed: int) -> Any:
@@ -44,19 +45,15 @@ def warm_start(heads: ArchetypeHeads, params: Any, known: Known, *, seed: int) -
         known: rows, a few thousand.
         seed: of the classical analysis.
     """
-    from sklearn.decomposition import PCA
-
     t = np.asarray(known.t, np.float32)
     centred = t - _class_means(t, known.label)
-    n_components = min(_N_COMPONENTS, *t.shape)
-    pca = PCA(n_components, svd_solver="randomized" if t.shape[1] > 500 else "full",
-              random_state=seed).fit(centred)
-    components = pca.components_.astype(np.float32)
+    components = _components(centred, seed)
     scores = centred @ components.T
     weights = known.weights
     if weights is None:
+        seen = scores if known.seen is None else known.seen @ _components(known.seen, seed).T
         settings = Settings(n_archetypes=heads.n_archetypes)
-        weights = fit_model(scores, settings, rng=np.random.default_rng(seed)).weights
+        weights = fit_model(seen, settings, rng=np.random.default_rng(seed)).weights
     weights = np.asarray(weights, np.float32)
     vertices = heads.apply({"params": params}, method="vertices")
     points = weights @ np.asarray(vertices)
@@ -81,6 +78,15 @@ def warm_start(heads: ArchetypeHeads, params: Any, known: Known, *, seed: int) -
             _least_squares(_rows(points, own, index), _rows(known.side, own, index))
             for index in range(len(means))])
     return params
+
+
+def _components(centred: np.ndarray, seed: int) -> np.ndarray:
+    """The first principal components [P, D] of rows [n, D] that are centred."""
+    from sklearn.decomposition import PCA
+
+    pca = PCA(min(_N_COMPONENTS, *centred.shape), random_state=seed,
+              svd_solver="randomized" if centred.shape[1] > 500 else "full").fit(centred)
+    return pca.components_.astype(np.float32)
 
 
 @dataclasses.dataclass(frozen=True)

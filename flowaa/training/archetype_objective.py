@@ -13,6 +13,7 @@ import numpy as np
 
 from flowaa.archetypes import losses
 from flowaa.archetypes.heads import ArchetypeHeads, noisy_weights
+from flowaa.archetypes.tangents import TangentDistance
 from flowaa.bijectors.base import call
 from flowaa.data.pipeline import Labelled
 from flowaa.likelihood import bits_per_dim
@@ -45,6 +46,7 @@ class ArchetypeModel:
     heads: ArchetypeHeads
     side: Side = "none"
     weight_noise: float = 0.0  # standard deviation, in training
+    distance: TangentDistance | None = None  # of reconstructed pictures; None: as values differ
 
     def init(self, key: Array, x: Array, label: Array | None) -> Params:
         """Parameters to start from."""
@@ -65,6 +67,12 @@ class ArchetypeModel:
         """A [B, K] of x [B, *shape] in data units."""
         t = self.encode(params, x, label, noise)
         return call(self.heads, "weights", params["heads"], t, label)
+
+    def difference(self, found: Array, wanted: Array) -> Array:
+        """Of reconstructions found [B, *shape] from those wanted, in model units: what counts."""
+        if self.distance is None:
+            return found - wanted
+        return self.distance.difference(found, wanted)
 
     def decode_weights(self, params: Params, weights: Array, label: Array | None) -> Array:
         """Data [B, *shape] of weights [B, K]."""
@@ -116,7 +124,7 @@ def archetype_objective(
             # a batch hold no extreme ones, and weights would be stretched to make up for them.
             terms["archetype"] = losses.archetype_loss(selection, mixed, vertices, AXIS)
         if weights.reconstruction:
-            terms["reconstruction"] = losses.mean_square(found, encoded.y)
+            terms["reconstruction"] = losses.mean_square(model.difference(found, encoded.y), 0.0)
         if weights.latent_reconstruction:
             terms["latent_reconstruction"] = losses.mean_square(latent, encoded.t)
         if weights.side and model.side != "none":
@@ -151,7 +159,7 @@ def archetype_values(model: ArchetypeModel, weights: LossWeights) -> Callable[..
         latent = call(heads, "latent", params["heads"], mixed, label)
         found, nll = bottleneck.reconstruct(params["flow"], encoded, latent, label, key, ids)
         n_dims = int(np.prod(x.shape[1:]))
-        square = jnp.square(found - encoded.y).reshape(len(x), -1).mean(1)
+        square = jnp.square(model.difference(found, encoded.y)).reshape(len(x), -1).mean(1)
         objective = weights.nll * nll / n_dims + weights.reconstruction * square
         if model.side == "label" and label is not None:
             logits = call(heads, "side", params["heads"], mixed, label)

@@ -5,24 +5,20 @@ import functools
 from collections.abc import Callable
 from typing import Literal
 
-import jax
 import jax.numpy as jnp
-import numpy as np
 
 from flowaa.archetypes.heads import ArchetypeHeads
-from flowaa.archetypes.warm_start import Known, warm_start
+from flowaa.archetypes.tangents import CHANGES, Change, TangentDistance
 from flowaa.data.dataset import DataSpec, Split
-from flowaa.data.seeding import Stream, generator
-from flowaa.density import MIDDLE_OF_LEVEL, Density
+from flowaa.density import Density
 from flowaa.errors import UserError
+from flowaa.likelihood import Preprocessing
 from flowaa.training.archetype_objective import ArchetypeModel, LossWeights, Side
+from flowaa.training.archetype_start import start_heads
 from flowaa.training.bottleneck import Bottleneck, FlowBottleneck
 from flowaa.training.loop import Phase
-from flowaa.training.state import Params
 from flowaa.training.step import Loss
 from flowaa.training.variational import EncoderDecoder, VariationalBottleneck
-
-_BATCH = 500  # rows encoded at once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +37,8 @@ class ArchetypeOptions:
     side: Side
     start: Literal["linear", "side", "random"]
     start_rows: int
+    blur_px: float
+    invariant_to: tuple[Change, ...]
     pretrained: str
     freeze_flow: bool
     warm_up_steps: int
@@ -86,7 +84,20 @@ class ArchetypeOptions:
             learned_vertices=self.vertices == "learned", prototype=self.prototype,
             overshoot=self.overshoot, weight_norm=self.weight_norm,
         )
-        return ArchetypeModel(bottleneck, heads, self.side, self.weight_noise)
+        return ArchetypeModel(bottleneck, heads, self.side, self.weight_noise,
+                              self._distance(spec, density.preprocessing))
+
+    def _distance(self, spec: DataSpec, preprocessing: Preprocessing) -> TangentDistance | None:
+        if not self.blur_px and not self.invariant_to:
+            return None
+        if unknown := set(self.invariant_to) - set(CHANGES):
+            raise UserError(f"archetypes.invariant_to: there is no {min(unknown)!r}; there are "
+                            f"{', '.join(CHANGES)}")
+        if not spec.is_image:
+            raise UserError("archetypes.blur_px and archetypes.invariant_to are for pictures; "
+                            "leave them out")
+        black, _ = preprocessing.to_model(jnp.zeros((1, *spec.shape)), 0.0)
+        return TangentDistance(spec.shape, self.blur_px, self.invariant_to, black[0])
 
     def phases(
         self, objective: Callable[[LossWeights], Loss], model: ArchetypeModel, train: Split, *,
@@ -95,7 +106,9 @@ class ArchetypeOptions:
         """The flow alone, if it is warmed up, then all together."""
         start = None
         if self.start != "random":
-            start = functools.partial(_start_heads, model, train, self, seed)
+            start = functools.partial(
+                start_heads, model, train, n_rows=self.start_rows,
+                weights_are_side=self.start == "side", seed=seed)
         joint = Phase(self.warm_up_steps, objective(self.loss_weights), start)
         if not self.warm_up_steps:
             return (joint,)
@@ -114,22 +127,3 @@ class ArchetypeOptions:
         if self.start == "side" and n_scores != self.n_archetypes:
             raise UserError(f"archetypes.start=side: the data has {n_scores} scores for "
                             f"{self.n_archetypes} archetypes; set archetypes.start to linear")
-
-
-def _start_heads(
-    model: ArchetypeModel, train: Split, options: ArchetypeOptions, seed: int, params: Params
-) -> Params:
-    """Parameters whose heads fit the latents of some training rows."""
-    order = generator(seed, Stream.ARCHETYPES).permutation(len(train))
-    rows = np.sort(order[: options.start_rows])
-    encode = jax.jit(functools.partial(model.encode, noise=MIDDLE_OF_LEVEL))
-    t = [encode(params, jnp.asarray(train.x[some]), _at(train.y, some))
-         for some in np.array_split(rows, -(-len(rows) // _BATCH))]
-    side = _at(train.side, rows)
-    known = Known(np.concatenate(t), _at(train.y, rows), side,
-                  side if options.start == "side" else None)
-    return {**params, "heads": warm_start(model.heads, params["heads"], known, seed=seed)}
-
-
-def _at(values: np.ndarray | None, rows: np.ndarray) -> np.ndarray | None:
-    return None if values is None else values[rows]

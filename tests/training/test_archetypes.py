@@ -1,5 +1,7 @@
 """Runs with archetypes: what they give, how they are staged, and what can be wrong with them."""
 
+import json
+import shutil
 import signal
 
 import jax
@@ -81,6 +83,17 @@ def test_outliers_lie_beyond_the_simplex(run):
     np.testing.assert_allclose(coordinates(run.archetype_plane, corners, None), mixtures, atol=1e-3)
 
 
+@pytest.mark.parametrize("key", ["blur_px", "n_archetypes"])
+def test_a_run_of_an_older_config_names_the_key_it_lacks(key, keller, tmp_path):
+    shutil.copytree(keller, tmp_path / "run")
+    file = tmp_path / "run" / "config.json"
+    config = json.loads(file.read_text())
+    del config["archetypes"][key]
+    file.write_text(json.dumps(config))
+    with pytest.raises(UserError, match=rf"older flowaa, whose config lacks a key.*{key}"):
+        flowaa.load_run(tmp_path / "run")
+
+
 def test_a_run_is_a_flow_still(run, test_split):
     z, _ = run.encode(test_split.x)
     np.testing.assert_allclose(run.decode(z), test_split.x, atol=1e-3)
@@ -125,6 +138,8 @@ def test_archetypes_of_each_class_need_the_class(tmp_path):
     ({"archetypes.freeze_flow": True, "archetypes.warm_up_steps": 2}, "frozen flow is not trained"),
     ({"archetypes.warm_up_steps": 3, "training.steps_per_call": 2}, "multiple of"),
     ({"archetypes.n_archetypes": 1}, "must be 0, or 2 or larger"),
+    ({"archetypes.blur_px": 1.0}, "are for pictures"),
+    ({"archetypes.invariant_to": ("tilt",)}, "there is no 'tilt'; there are shift, rotation"),
 ])
 def test_options_that_do_not_fit_are_told_before_anything_is_written(overrides, message, tmp_path):
     with pytest.raises(UserError, match=message):

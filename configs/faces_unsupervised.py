@@ -1,0 +1,23 @@
+"""The drawn faces' expressions found without a word about them: only who is who is known.
+
+python -m experiments.train --config=configs/faces_unsupervised.py --workdir=runs/faces_unsupervised
+
+About five minutes on two cores.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import default, faces
+
+
+def get_config(variant: str = "") -> ConfigDict:
+    """The network of configs/faces.py; small moves and changes of light do not count."""
+    config = faces.get_config()
+    config.archetypes.side = "none"
+    config.archetypes.start = "linear"
+    # Archetypes of raw pixels are poses, and parts that move further than a pixel bend mixtures.
+    config.archetypes.blur_px = 1.0
+    config.archetypes.invariant_to = ("shift", "rotation", "scale", "brightness")
+    config.archetypes.reconstruction_weight = 100.0
+    config.archetypes.latent_reconstruction_weight = 10.0  # a typical pose and light
+    return default.finish(config, variant)
