@@ -5,7 +5,7 @@ python -m experiments.train --config=configs/faces_unsupervised.py --workdir=run
 About five minutes on two cores. Measured, seed 0, on the test set: mean absolute weight error 0.083
 (classical analysis of the pixels 0.264; of the pixels as they are looked at here, 0.077) and
 2.65 bits/dim. What does not count is left free: decoded faces are darker than they should be, and
-their mean square error, 0.010, is that of no principal component.
+their mean square error, 0.010, is above that of five principal components, 0.0055.
 """
 
 from ml_collections import ConfigDict

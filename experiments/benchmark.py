@@ -7,6 +7,7 @@ drawn as well, as a PNG beside the JSON.
 
 import importlib
 import json
+import math
 import pkgutil
 import sys
 from pathlib import Path
@@ -37,7 +38,9 @@ def main(name: str) -> None:
     for key, value in figures.items():
         print(f"{key:48} {value}")
     if out is not None:
-        out.write_text(json.dumps(figures, indent=2) + "\n")
+        # JSON has no word for infinity and NaN: what could not be measured is null.
+        known = {key: value if math.isfinite(value) else None for key, value in figures.items()}
+        out.write_text(json.dumps(known, indent=2, allow_nan=False) + "\n")
         if hasattr(benchmark, "draw"):
             benchmark.draw(figures, out.with_suffix(".png"))
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from configs import digits, moons, thesis
 from experiments import benchmark
-from experiments.benchmarks import _race, flows
+from experiments.benchmarks import _race, flows, memory
 from flowaa import build, cost
 from flowaa.bijectors.base import call
 from flowaa.data.dataset import DataSpec
@@ -176,6 +176,16 @@ def test_figures_are_written_and_drawn_beside(tmp_path, monkeypatch):
         benchmark.main("flows")
     assert json.loads((tmp_path / "flows.json").read_text()) == figures
     assert Image.open(tmp_path / "flows.png").size[0] > 1000
+
+
+def test_what_could_not_be_measured_is_null(tmp_path, monkeypatch):
+    """NaN is no JSON."""
+    monkeypatch.setattr(memory, "run", lambda: {"a": float("nan"), "b": math.inf, "c": 1.0})
+    flags.FLAGS.mark_as_parsed()
+    with flagsaver.flagsaver(out=str(tmp_path / "memory.json")):
+        benchmark.main("memory")
+    found = json.loads((tmp_path / "memory.json").read_text(), parse_constant=pytest.fail)
+    assert found == {"a": None, "b": None, "c": 1.0}
 
 
 @pytest.mark.skipif(importlib.util.find_spec("FrEIA") is None, reason="the extra bench")

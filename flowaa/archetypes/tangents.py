@@ -28,7 +28,7 @@ class TangentDistance:
     shape: tuple[int, ...]  # (H, W, C)
     blur_px: float  # standard deviation of the Gaussian; 0 = none
     invariant_to: tuple[Change, ...]
-    black: Array | float = 0.0  # [H, W, C], or one value: what changes of light leave as it is
+    black: tuple[float, ...]  # of each channel: what changes of light leave as it is
 
     def blur(self, y: Array) -> Array:
         """Pictures seen through a Gaussian, which is renormalised where it is cut off."""
@@ -46,7 +46,7 @@ class TangentDistance:
             "shift": lambda: [down, right],
             "rotation": lambda: [columns * down - rows * right],
             "scale": lambda: [rows * down + columns * right],
-            "brightness": lambda: [y - self.black],
+            "brightness": lambda: [y - jnp.asarray(self.black, y.dtype)],
         }
         found = [tangent for change in self.invariant_to for tangent in of_change[change]()]
         return jnp.stack(found, axis=1)

@@ -97,7 +97,8 @@ class ArchetypeOptions:
             raise UserError("archetypes.blur_px and archetypes.invariant_to are for pictures; "
                             "leave them out")
         black, _ = preprocessing.to_model(jnp.zeros((1, *spec.shape)), 0.0)
-        return TangentDistance(spec.shape, self.blur_px, self.invariant_to, black[0])
+        channels = tuple(float(value) for value in black[0, 0, 0])
+        return TangentDistance(spec.shape, self.blur_px, self.invariant_to, channels)
 
     def phases(
         self, objective: Callable[[LossWeights], Loss], model: ArchetypeModel, train: Split, *,

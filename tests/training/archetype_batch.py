@@ -27,7 +27,8 @@ def config():
         "archetypes.weight_norm": True, "archetypes.weight_noise": 0.1,
         "archetypes.side": "scores", "archetypes.start": "random",
         "archetypes.latent_reconstruction_weight": 1.0, "archetypes.prototype_weight": 1.0,
-        "archetypes.volume_weight": 1.0,
+        "archetypes.volume_weight": 1.0, "archetypes.blur_px": 0.5,
+        "archetypes.invariant_to": ("shift", "brightness"),
     })
 
 
