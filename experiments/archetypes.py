@@ -33,7 +33,7 @@ def main() -> None:
         raise UserError("give --config and --workdir, e.g. --config=configs/digits.py "
                         "--workdir=runs/archetypes")
     for name, value in analyse(_CONFIG.value, _WORKDIR.value).items():
-        print(f"{name:32} {value:.6g}")
+        print(f"{name:40} {value:.6g}")
     print(f"figures in {_WORKDIR.value}/figures; arrays in {_WORKDIR.value}/archetypes.npz")
 
 

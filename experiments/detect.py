@@ -56,7 +56,7 @@ def main() -> None:
         print(stop, file=sys.stderr)
         sys.exit(130)
     for name, value in summary.items():
-        print(f"{name:32} {value:.6g}")
+        print(f"{name:40} {value:.6g}")
     print(f"figures in {folder}/figures")
 
 

@@ -38,7 +38,7 @@ def main() -> None:
     except OSError as error:  # a full disk has no name of its own
         raise OSError(error.errno, error.strerror, error.filename or _WORKDIR.value) from error
     for name, value in summary.items():
-        print(f"{name:32} {value:.6g}")
+        print(f"{name:40} {value:.6g}")
     print(f"figures in {_WORKDIR.value}/figures; restore with flowaa.load_run({_WORKDIR.value!r})")
 
 
