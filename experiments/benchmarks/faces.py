@@ -17,7 +17,7 @@ _FIGURES = ("weight_mae", "weight_mae_linear", "weight_mae_linear_seen", "recons
 
 
 def run() -> dict[str, float]:
-    """Trains each of four for as long: half an hour on two cores."""
+    """Trains each of four for as long: a quarter of an hour on two cores."""
     figures: dict[str, float] = {}
     for name, config in _configs().items():
         with tempfile.TemporaryDirectory() as workdir, contextlib.redirect_stderr(io.StringIO()):
