@@ -87,7 +87,7 @@ def _seen(run: "Run", dataset: "Dataset") -> tuple[np.ndarray, np.ndarray]:
 
     model, rows = run.archetype_model, _some_rows(dataset.train)
     assert model is not None
-    centres = class_centres(model, dataset.train, rows)
+    centres = class_centres(model, dataset.train, rows, run.spec.n_classes)
     return (seen_pictures(model, dataset.train, rows, centres),
             seen_pictures(model, dataset.test, np.arange(len(dataset.test)), centres))
 

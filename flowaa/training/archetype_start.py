@@ -40,17 +40,23 @@ def start_heads(
     if weights_are_side:
         weights = side
     elif model.distance is not None:
-        seen = seen_pictures(model, train, rows, class_centres(model, train, rows))
+        n_classes = 0 if train.y is None else int(train.y.max()) + 1
+        seen = seen_pictures(model, train, rows, class_centres(model, train, rows, n_classes))
     known = Known(t, label, side, weights, seen)
     return {**params, "heads": warm_start(model.heads, params["heads"], known, seed=seed)}
 
 
-def class_centres(model: ArchetypeModel, split: Split, rows: np.ndarray) -> np.ndarray:
-    """Mean pictures [C, H, W, C] in model units of each class of some rows; of all as one class."""
+def class_centres(
+    model: ArchetypeModel, split: Split, rows: np.ndarray, n_classes: int
+) -> np.ndarray:
+    """Mean pictures [G, H, W, C] in model units of each class of some rows; 0 classes are one.
+
+    That of a class that none of the rows belongs to is the mean of all.
+    """
     y, label = _model_units(model, split, rows), _at(split.y, rows)
     if label is None:
         return y.mean(0, keepdims=True)
-    present = [y[label == one] for one in range(label.max() + 1)]
+    present = [y[label == one] for one in range(n_classes)]
     return np.stack([(own if len(own) else y).mean(0) for own in present])
 
 
