@@ -54,7 +54,7 @@ def main() -> None:
 def analyse(workdir: str, *, label: int, triple: list[int]) -> dict[str, float]:
     """Draws the pictures and returns what is added to `summary.json`."""
     from experiments.archetype_figures import archetype_figures, split_weights
-    from flowaa import build
+    from flowaa.config import build
     from flowaa.run import load_run
     from flowaa.training.run_folder import RunFolder
 
@@ -89,7 +89,7 @@ def analyse(workdir: str, *, label: int, triple: list[int]) -> dict[str, float]:
 
 def archetype_names(run: "Run", dataset: "Dataset", weights: np.ndarray) -> list[str]:
     """What archetypes are called: the scores that they match, or numbers."""
-    from flowaa.archetypes.comparison import match
+    from flowaa.archetypes.classical.comparison import match
 
     k = weights.shape[1]
     names = [f"archetype {index}" for index in range(k)]
@@ -234,7 +234,7 @@ def _against_truth(run: "Run", dataset: "Dataset", weights: np.ndarray) -> dict[
     """Of drawn faces: mean square difference of the decoded archetypes from the true extremes."""
     if dataset.name != "faces" or run.config.data.label != "character":
         return {}
-    from flowaa.archetypes.comparison import match
+    from flowaa.archetypes.classical.comparison import match
     from flowaa.data.drawing.face import extreme_faces
 
     true = extreme_faces(run.spec.shape[0])

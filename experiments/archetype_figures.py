@@ -25,7 +25,7 @@ def archetype_figures(run: "Run", dataset: "Dataset") -> dict[str, float]:
       decoded from their weights, and of K − 1 principal components; images count from 0 to 1
     - `test/reconstruction_mse_pca_by_class`: the same with components of each class
     """
-    from flowaa.archetypes import comparison
+    from flowaa.archetypes.classical import comparison
 
     weights = split_weights(run, dataset.test)
     k = weights.shape[1]
@@ -83,7 +83,7 @@ def _some_rows(split: "Split") -> np.ndarray:
 
 def _seen(run: "Run", dataset: "Dataset") -> tuple[np.ndarray, np.ndarray]:
     """Training rows and test rows as the run's distance sees them."""
-    from flowaa.training.archetype_start import class_centres, seen_pictures
+    from flowaa.training.archetypes.start import class_centres, seen_pictures
 
     model, rows = run.archetype_model, _some_rows(dataset.train)
     assert model is not None

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from flowaa.archetypes import Selection
     from flowaa.data.dataset import Dataset
-    from flowaa.estimators import ArchetypalAnalysis
+    from flowaa.estimators.archetypal_analysis import ArchetypalAnalysis
 
 _CONFIG = command.define_config()
 _WORKDIR = command.define_workdir()
@@ -42,9 +42,9 @@ def analyse(config: ConfigDict, workdir: str) -> dict[str, float]:
     # Imported here: `--help` should not wait for JAX.
     import numpy as np
 
-    from flowaa import build
     from flowaa.archetypes import choose_n_archetypes
-    from flowaa.estimators import ArchetypalAnalysis
+    from flowaa.config import build
+    from flowaa.estimators.archetypal_analysis import ArchetypalAnalysis
 
     build.check_ranges(config)
     options = build.build_archetypal_analysis(config)

@@ -22,7 +22,7 @@ from flowaa.errors import UserError
 if TYPE_CHECKING:
     from flowaa.data.dataset import Dataset
     from flowaa.detection.detector import Detector
-    from flowaa.outlier_mixture import OutlierMixture
+    from flowaa.outliers.mixture import OutlierMixture
     from flowaa.run import Run
 
 _WORKDIR = command.define_workdir()
@@ -38,7 +38,7 @@ def main() -> None:
     if not _WORKDIR.value:
         raise UserError("give --workdir, the folder of a finished run")
     # Imported here: `--help` should not wait for JAX.
-    from flowaa import build
+    from flowaa.config import build
     from flowaa.run import load_run
     from flowaa.training import compilation
     from flowaa.training.loop import TrainingInterrupted
@@ -64,7 +64,7 @@ def detect(
     run: "Run", detector: ConfigDict, dataset: "Dataset", workdir: Path
 ) -> tuple["Detector", Any, dict[str, float]]:
     """Trains a detector and writes its folder; returns it, its parameters and the summary."""
-    from flowaa import build
+    from flowaa.config import build
     from flowaa.data.pipeline import batch_order
     from flowaa.run import spec_to_json
     from flowaa.training import loop
@@ -156,9 +156,9 @@ def _save_plane(
     import jax
 
     from experiments.toy_truth import true_log_prob
-    from flowaa import outliers
     from flowaa.data.pipeline import read_all
     from flowaa.figures.plane import Plane, save_density, save_detector, save_grid_map
+    from flowaa.outliers import draws as outliers
 
     x, y = read_all(dataset.test.x)[:1000], dataset.test.y
     made, weight = jax.jit(mixture)(

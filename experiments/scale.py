@@ -30,9 +30,10 @@ def main() -> None:
     if len(batches) != 2 or batches[0] >= batches[1]:
         raise UserError("--batches: give two batch sizes, the smaller first, e.g. 16,48")
     # Imported here: `--help` should not wait for JAX.
-    from flowaa import build, cost
+    from flowaa.config import build
     from flowaa.data.dataset import DataSpec
-    from flowaa.reversibility import with_memory
+    from flowaa.flow import cost
+    from flowaa.flow.reversibility import with_memory
 
     channels = shape[-1]
     spec = DataSpec(shape, 256, _CLASSES.value, mean=(127.5,) * channels, std=(64.0,) * channels)

@@ -1,4 +1,6 @@
-"""The one kind of error that a user of the commands can mend."""
+"""What flowaa tells its user: errors that the user can mend, and warnings."""
+
+import warnings
 
 
 class UserError(ValueError):
@@ -7,3 +9,16 @@ class UserError(ValueError):
     The commands in `experiments/` print it without a traceback and end with exit status 2.
     It is a `ValueError`, so that code that calls the library catches it as usual.
     """
+
+
+class FlowaaWarning(UserWarning):
+    """Something that the user should know and that does not stop the work, in one line.
+
+    The commands print it once on stderr as `warning: …`; from Python the filters of the module
+    `warnings` apply.
+    """
+
+
+def warn(message: str) -> None:
+    """Warns the user; the same message is shown once."""
+    warnings.warn(message, FlowaaWarning, stacklevel=3)

@@ -10,14 +10,15 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from flowaa import build, outliers
-from flowaa.archetype_plane import ArchetypePlane, archetype_plane
 from flowaa.bijectors.base import call
+from flowaa.config import build
 from flowaa.data.dataset import DataSpec
-from flowaa.density import MIDDLE_OF_LEVEL, Density, DensityDistribution
 from flowaa.errors import UserError
-from flowaa.likelihood import bits_per_dim
-from flowaa.training.archetype_objective import ArchetypeModel
+from flowaa.flow.density import MIDDLE_OF_LEVEL, Density, DensityDistribution
+from flowaa.flow.likelihood import bits_per_dim
+from flowaa.outliers import draws as outliers
+from flowaa.outliers.plane import ArchetypePlane, archetype_plane
+from flowaa.training.archetypes.objective import ArchetypeModel
 from flowaa.training.checkpoints import Checkpoints
 from flowaa.training.run_folder import RunFolder
 from flowaa.training.state import Params, create_state

@@ -16,9 +16,10 @@ from PIL import Image
 from configs import digits, moons, thesis
 from experiments import benchmark
 from experiments.benchmarks import _race, flows, memory
-from flowaa import build, cost
 from flowaa.bijectors.base import call
+from flowaa.config import build
 from flowaa.data.dataset import DataSpec
+from flowaa.flow import cost
 
 
 def test_model_flops_are_those_of_the_subnets():

@@ -10,7 +10,7 @@ import pytest
 
 from configs import default
 from experiments.train import train
-from flowaa import build
+from flowaa.config import build
 from flowaa.data.dataset import Dataset, Split
 from flowaa.data.description import describe
 

@@ -7,12 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from flowaa import cost
-from flowaa.architecture import Architecture, Stage
-from flowaa.base_distribution import StandardNormal
 from flowaa.bijectors.base import call
-from flowaa.flow import Flow
-from flowaa.reversibility import measure_reversibility, with_memory, worst_block
+from flowaa.flow import cost
+from flowaa.flow.architecture import Architecture, Stage
+from flowaa.flow.base_distribution import StandardNormal
+from flowaa.flow.flow import Flow
+from flowaa.flow.reversibility import measure_reversibility, with_memory, worst_block
 
 _STAGES = (Stage("squeeze", 2, 4, 1, (3,), 0.5), Stage("flatten", 2, 8, 1))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import matplotlib as mpl
 import pytest
 
-from flowaa import build
+from flowaa.config import build
 from tests.test_configs import fast_compilation, noise_of  # noqa: F401 - a fixture
 
 COLAB = Path(__file__).parents[1] / "colab"

@@ -9,7 +9,7 @@ import pytest
 import flowaa
 from experiments.detect import detect
 from experiments.outliers import save_outliers, save_walks
-from flowaa import build
+from flowaa.config import build
 from flowaa.data.pipeline import Labelled
 from flowaa.errors import UserError
 from flowaa.training.step import AXIS

@@ -7,9 +7,10 @@ import pytest
 from scipy import stats
 
 import flowaa
-from flowaa import extremes, outliers
-from flowaa.archetype_plane import archetype_plane, coordinates, draw_exterior
+from flowaa import extremes
 from flowaa.errors import UserError
+from flowaa.outliers import draws as outliers
+from flowaa.outliers.plane import archetype_plane, coordinates, draw_exterior
 from tests.training.tiny import config_of, train
 
 KEY = jax.random.key(3)

@@ -90,7 +90,7 @@ def test_log_prob_of_levels_is_dequantised_with_a_key_and_in_the_middle_without(
 
 
 def test_bits_per_dim_on_test_rows_are_the_summarys(plane, plane_run):
-    from flowaa import build
+    from flowaa.config import build
 
     dataset = build.build_data(plane_run.config.data, seed=plane_run.config.seed)
     assert plane_run.bits_per_dim(dataset.test.x) == pytest.approx(

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from configs import thesis
-from flowaa import build
-from flowaa.architecture import Architecture, Stage
 from flowaa.bijectors.base import call
+from flowaa.config import build
+from flowaa.flow.architecture import Architecture, Stage
 from flowaa.training.state import n_params
 from tests.bijectors.checks import FAST_COMPILATION
 

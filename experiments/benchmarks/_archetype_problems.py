@@ -4,8 +4,8 @@ import dataclasses
 
 import numpy as np
 
-from flowaa.archetypes.model import find_weights
-from flowaa.archetypes.rows import Frame
+from flowaa.archetypes.classical.model import find_weights
+from flowaa.archetypes.classical.rows import Frame
 
 _ROWS, _FEATURES, _ARCHETYPES = (500, 20_000), (2, 256), (3, 12)
 

@@ -12,7 +12,7 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-from flowaa import build
+from flowaa.config import build
 from flowaa.data.dataset import Split
 from flowaa.data.pipeline import BatchOrder, read_all
 

@@ -29,7 +29,7 @@ from experiments.benchmarks._archetype_problems import (
     random_problems,
 )
 from experiments.benchmarks._archetypes_fresh import N_ARCHETYPES, make_rows, one_start
-from flowaa.archetypes.alternation import SOLVERS
+from flowaa.archetypes.classical.alternation import SOLVERS
 
 Figures = dict[str, float]
 

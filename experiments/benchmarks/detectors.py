@@ -21,7 +21,7 @@ from configs import mixture, moons
 from experiments.detect import detect
 from experiments.toy_truth import true_log_prob
 from experiments.train import train
-from flowaa import build
+from flowaa.config import build
 from flowaa.data.dataset import Dataset
 from flowaa.data.pipeline import read_all
 from flowaa.run import Run, load_run

@@ -16,8 +16,8 @@ from scipy import special, stats
 from tqdm import tqdm
 
 from flowaa import extremes
-from flowaa.architecture import Architecture, Stage
 from flowaa.bijectors.base import call
+from flowaa.flow.architecture import Architecture, Stage
 
 _DIMENSIONS = (1, 2, 3, 10, 784, 3072, 10**6)
 _TAILS = np.logspace(-12, np.log10(0.5), 40)

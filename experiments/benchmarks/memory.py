@@ -15,15 +15,15 @@ import optax
 from configs import thesis
 from experiments.benchmarks import _ours
 from experiments.benchmarks._timing import median_s
-from flowaa import build
-from flowaa.architecture import Architecture, Stage
-from flowaa.base_distribution import StandardNormal
 from flowaa.bijectors.base import call
 from flowaa.bijectors.chain import Memory
+from flowaa.config import build
 from flowaa.data.digits import digits
 from flowaa.extremes import permute_features
-from flowaa.flow import Flow
-from flowaa.reversibility import Reversibility, measure_reversibility
+from flowaa.flow.architecture import Architecture, Stage
+from flowaa.flow.base_distribution import StandardNormal
+from flowaa.flow.flow import Flow
+from flowaa.flow.reversibility import Reversibility, measure_reversibility
 
 _GIB = 2**30
 _BLOCKS_SHAPE = (64, 16, 16, 12)  # the batch that the blocks of the first rows see

@@ -4,8 +4,8 @@ import importlib
 from typing import Any
 
 _PUBLIC = {  # name -> the module that defines it, imported when first asked for
-    "Selection": "flowaa.archetypes.selection",
-    "choose_n_archetypes": "flowaa.archetypes.selection",
+    "Selection": "flowaa.archetypes.classical.selection",
+    "choose_n_archetypes": "flowaa.archetypes.classical.selection",
 }
 
 __all__ = ["Selection", "choose_n_archetypes"]

@@ -6,8 +6,8 @@ from typing import Any
 
 import jax
 
-from flowaa.density import Density
-from flowaa.reversibility import Reversibility, measure_reversibility, worst_block
+from flowaa.flow.density import Density
+from flowaa.flow.reversibility import Reversibility, measure_reversibility, worst_block
 from flowaa.training.state import Params
 from flowaa.training.step import Loss
 

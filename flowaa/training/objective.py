@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from flowaa.data.pipeline import Labelled
-from flowaa.density import Density
-from flowaa.likelihood import bits_per_dim, importance_bound
+from flowaa.flow.density import Density
+from flowaa.flow.likelihood import bits_per_dim, importance_bound
 from flowaa.training.state import Params
 from flowaa.training.step import AXIS, Loss, Metrics, global_ids
 

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from flowaa.archetypes.alternation import Solver
-from flowaa.archetypes.model import Model, Settings, fit_model
+from flowaa.archetypes.classical.alternation import Solver
+from flowaa.archetypes.classical.model import Model, Settings, fit_model
 from tests.archetypes import oracles
 
 RNG = np.random.default_rng(0)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from flowaa.archetypes import alternation, hull, linear, mixtures
-from flowaa.archetypes.alternation import SOLVERS
+from flowaa.archetypes.classical import alternation, hull, linear, mixtures
+from flowaa.archetypes.classical.alternation import SOLVERS
 from tests.archetypes.checks import FIT_CHECKS, UPDATE_CHECKS
 
 # A rule, what of its source is replaced and by what, and the check that must notice.

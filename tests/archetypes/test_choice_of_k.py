@@ -8,9 +8,9 @@ from PIL import Image
 
 from configs import default
 from experiments import archetypes as command
-from flowaa import build
 from flowaa.archetypes import choose_n_archetypes
-from flowaa.archetypes.selection import _shift
+from flowaa.archetypes.classical.selection import _shift
+from flowaa.config import build
 from flowaa.errors import UserError
 from flowaa.figures import archetypes as figures
 from tests.archetypes.test_fits import CORNERS, ROWS

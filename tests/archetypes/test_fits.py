@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import flowaa
-from flowaa.archetypes import rows
-from flowaa.archetypes.alternation import SOLVERS
-from flowaa.archetypes.model import INITS
-from flowaa.archetypes.streaming import CAPACITY
+from flowaa.archetypes.classical import rows
+from flowaa.archetypes.classical.alternation import SOLVERS
+from flowaa.archetypes.classical.model import INITS
+from flowaa.archetypes.classical.streaming import CAPACITY
 from tests.archetypes import oracles
 
 CORNERS = np.array([[0.0, 0.0, 0.0], [4.0, 0.0, 1.0], [0.0, 4.0, -1.0]])

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import scipy.special
 
-from flowaa.archetypes import losses
-from flowaa.archetypes.heads import ArchetypeHeads, noisy_weights
+from flowaa.archetypes.deep import losses
+from flowaa.archetypes.deep.heads import ArchetypeHeads, noisy_weights
 from flowaa.archetypes.simplex import regular_vertices
 
 K, D, N = 3, 5, 12

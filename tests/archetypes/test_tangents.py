@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.ndimage
 
-from flowaa.archetypes.tangents import CHANGES, TangentDistance
+from flowaa.archetypes.deep.tangents import CHANGES, TangentDistance
 
 SIZE = 24
 SHAPE = (SIZE, SIZE, 2)

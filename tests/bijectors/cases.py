@@ -15,7 +15,7 @@ from flowaa.bijectors.mixing import ActNorm, InvertibleLinear, Orthogonal, Permu
 from flowaa.bijectors.reshape import Flatten, Haar, Squeeze
 from flowaa.bijectors.split_off import SplitOff
 from flowaa.bijectors.splits import Checkerboard, Halves, Split
-from flowaa.subnets import ConvSubnet, DenseSubnet
+from flowaa.flow.subnets import ConvSubnet, DenseSubnet
 
 IMAGE = (2, 4, 3)  # not square, and channels that do not halve
 VECTOR = (5,)

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from configs import default
-from flowaa.build import build_data
+from flowaa.config.build import build_data
 from flowaa.data.drawing.expressions import EXTREMES
 from flowaa.data.drawing.face import draw_faces
 from flowaa.data.face_labels import CHARACTER_NAMES, EXPRESSION_NAMES

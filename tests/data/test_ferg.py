@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from configs import default
-from flowaa.build import build_data
+from flowaa.config.build import build_data
 from flowaa.data.face_labels import CHARACTER_NAMES, EXPRESSION_NAMES
 from flowaa.data.ferg import ferg
 from flowaa.data.ferg_files import list_ferg

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from configs import default
-from flowaa.build import build_data
+from flowaa.config.build import build_data
 from flowaa.data.keller import NOISE, keller
 from flowaa.errors import UserError
 

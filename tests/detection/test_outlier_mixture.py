@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from flowaa import build, outliers
-from flowaa.archetype_plane import archetype_plane
+from flowaa.config import build
 from flowaa.errors import UserError
-from flowaa.outlier_mixture import SOURCES, outlier_mixture
+from flowaa.outliers import draws as outliers
+from flowaa.outliers.mixture import SOURCES, outlier_mixture
+from flowaa.outliers.plane import archetype_plane
 
 KEY = jax.random.key(0)
 

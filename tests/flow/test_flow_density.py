@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from flowaa.architecture import Architecture, Stage
-from flowaa.base_distribution import ClassMixture, StandardNormal
 from flowaa.bijectors.base import call
 from flowaa.bijectors.chain import Chain
 from flowaa.bijectors.mixing import ActNorm, InvertibleLinear, Orthogonal, Permutation
 from flowaa.bijectors.reshape import Flatten, Squeeze
-from flowaa.density import Density, DensityDistribution
-from flowaa.flow import Flow
-from flowaa.likelihood import Standardise
+from flowaa.flow.architecture import Architecture, Stage
+from flowaa.flow.base_distribution import ClassMixture, StandardNormal
+from flowaa.flow.density import Density, DensityDistribution
+from flowaa.flow.flow import Flow
+from flowaa.flow.likelihood import Standardise
 from tests.bijectors.checks import random_params
 
 RANDOM = np.random.default_rng(0)

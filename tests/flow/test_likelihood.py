@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from flowaa.base_distribution import StandardNormal
 from flowaa.bijectors.chain import Chain
 from flowaa.bijectors.mixing import ActNorm
-from flowaa.density import MIDDLE_OF_LEVEL, Density
-from flowaa.flow import Flow
-from flowaa.likelihood import (
+from flowaa.flow.base_distribution import StandardNormal
+from flowaa.flow.density import MIDDLE_OF_LEVEL, Density
+from flowaa.flow.flow import Flow
+from flowaa.flow.likelihood import (
     Dequantise,
     Standardise,
     bits_per_dim,

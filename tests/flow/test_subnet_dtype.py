@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from flowaa.architecture import Architecture, Stage
 from flowaa.bijectors.base import call
+from flowaa.flow.architecture import Architecture, Stage
 
 
 def test_bfloat16_subnets_leave_couplings_in_float32():

@@ -8,7 +8,7 @@ import sys
 import jax
 import numpy as np
 
-from flowaa import build
+from flowaa.config import build
 from flowaa.data.dataset import Dataset, Split
 from flowaa.data.description import describe
 from flowaa.data.pipeline import Labelled

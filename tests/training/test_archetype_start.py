@@ -5,16 +5,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from flowaa import build
-from flowaa.archetypes.comparison import weight_error
-from flowaa.archetypes.tangents import CHANGES
+from flowaa.archetypes.classical.comparison import weight_error
+from flowaa.archetypes.deep.tangents import CHANGES
+from flowaa.config import build
 from flowaa.data.dataset import Split
 from flowaa.data.description import describe
 from flowaa.data.drawing.expressions import EXTREMES
 from flowaa.data.drawing.face import draw_faces
 from flowaa.data.population import draw_population
-from flowaa.density import MIDDLE_OF_LEVEL
-from flowaa.training.archetype_start import class_centres, seen_pictures, start_heads
+from flowaa.flow.density import MIDDLE_OF_LEVEL
+from flowaa.training.archetypes.start import class_centres, seen_pictures, start_heads
 from tests.training.tiny import config_of
 
 N, SIZE, N_CLASSES = 1_200, 24, 6

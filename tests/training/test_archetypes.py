@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 import flowaa
-from flowaa import build
-from flowaa.archetype_plane import coordinates
-from flowaa.archetypes.comparison import match, weight_error
-from flowaa.archetypes.heads import ArchetypeHeads
-from flowaa.archetypes.warm_start import Known, warm_start
+from flowaa.archetypes.classical.comparison import match, weight_error
+from flowaa.archetypes.deep.heads import ArchetypeHeads
+from flowaa.archetypes.deep.warm_start import Known, warm_start
 from flowaa.bijectors.base import call
+from flowaa.config import build
 from flowaa.errors import UserError
+from flowaa.outliers.plane import coordinates
 from flowaa.training.loop import TrainingInterrupted
 from tests.training.test_resume import at_step
 from tests.training.tiny import config_of, image_config, rows, state_at, summary, train

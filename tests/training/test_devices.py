@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 
-from flowaa import build
+from flowaa.config import build
 from flowaa.data.pipeline import Labelled, open_batches
 from flowaa.training import parallel
 from flowaa.training.loop import Evaluation

@@ -2,7 +2,7 @@
 
 import pytest
 
-from flowaa import build
+from flowaa.config import build
 from flowaa.training import loop
 from flowaa.training.run_folder import RunFolder
 from tests.training.tiny import config_of

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from flowaa.likelihood import Standardise
-from flowaa.training.variational import EncoderDecoder, VariationalBottleneck
+from flowaa.flow.likelihood import Standardise
+from flowaa.training.archetypes.variational import EncoderDecoder, VariationalBottleneck
 
 
 def test_bound_is_at_the_evidence_where_the_posterior_is_exact():

@@ -1,0 +1,1 @@
+"""Archetypes in the latent space of a flow: heads, losses, tangent distance, warm start."""

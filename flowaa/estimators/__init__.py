@@ -1,0 +1,5 @@
+"""scikit-learn estimators, a file each."""
+
+from flowaa.estimators.archetypal_analysis import ArchetypalAnalysis
+
+__all__ = ["ArchetypalAnalysis"]

@@ -1,0 +1,1 @@
+"""The density: architecture, subnets, flow, base distributions, likelihood, memory and cost."""

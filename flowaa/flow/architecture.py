@@ -1,0 +1,180 @@
+"""An architecture as typed fields, and the chain of bijectors it describes.
+
+A stage is a reshaping, then blocks of (actnorm, coupling, mixing), then perhaps a split-off:
+
+    image ─► squeeze ─► n_blocks × (actnorm, coupling, mixing) ─► split off ─► next stage ─► latent
+"""
+
+import dataclasses
+import functools
+from typing import Literal
+
+import numpy as np
+
+from flowaa.bijectors.base import Bijector, SubnetFactory
+from flowaa.bijectors.chain import Chain, Memory
+from flowaa.bijectors.coupling import Coupling
+from flowaa.bijectors.laws import Additive, Affine, Law, Spline, VolumePreserving
+from flowaa.bijectors.mixing import ActNorm, InvertibleLinear, Orthogonal, Permutation
+from flowaa.bijectors.reshape import Flatten, Haar, Squeeze
+from flowaa.bijectors.split_off import SplitOff
+from flowaa.bijectors.splits import Checkerboard, Halves, Split
+from flowaa.errors import UserError
+from flowaa.flow.subnets import ConvSubnet, DenseSubnet
+
+Shape = tuple[int, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """Blocks at one resolution."""
+
+    reshape: Literal["none", "squeeze", "haar", "flatten"]
+    n_blocks: int
+    width: int  # hidden channels or features of a subnet
+    depth: int = 2  # hidden layers of a subnet
+    # Of an image stage, cycled through from block to block: one for all layers, or one a layer.
+    kernel_sizes: tuple[int | tuple[int, ...], ...] = (3,)
+    split_off: float = 0.0  # share of the channels that becomes noise after the blocks
+
+
+@dataclasses.dataclass(frozen=True)
+class Architecture:
+    """Everything that shapes a flow's bijector."""
+
+    stages: tuple[Stage, ...]
+    law: Literal["additive", "affine", "volume_preserving", "spline"] = "affine"
+    two_sided: bool = True
+    split: Literal["halves", "checkerboard"] = "halves"
+    mixing: Literal["none", "permutation", "orthogonal", "invertible_linear"] = "permutation"
+    actnorm: bool = False
+    clamp: float = 1.5
+    spline_bins: int = 8
+    spline_bound: float = 4.0
+    split_off_conditional: bool = True
+    dropout: float = 0.0
+    # In which subnets compute; parameters, couplings and log-dets stay in float32.
+    subnet_dtype: Literal["float32", "bfloat16"] = "float32"
+    memory: Memory = "stored"
+    scan: bool = False  # equal blocks in one loop: they then share their permutation or rotation
+    seed: int = 0  # of the fixed permutations and rotations
+
+    def build(self, shape: Shape) -> tuple[Chain, Shape]:
+        """The chain for data of one example's `shape`, and its latent shape.
+
+        Args:
+            shape: (H, W, C) or (D,).
+
+        Returns:
+            The chain, and the shape of one example's latent.
+
+        Raises:
+            UserError: the stages do not fit the shape.
+        """
+        return self._chain(0, shape, self.memory)
+
+    def _chain(self, first: int, shape: Shape, memory: Memory) -> tuple[Chain, Shape]:
+        """The stages from `first` on; what a split-off keeps goes through a chain of its own."""
+        blocks: list[Bijector] = []
+        for index in range(first, len(self.stages)):
+            stage = self.stages[index]
+            reshape, shape = _reshape(stage.reshape, shape, index)
+            blocks += reshape
+            subnets = self._subnets(stage, shape)
+            for block in range(stage.n_blocks):
+                parts = self._block(index, block, shape, subnets[block % len(subnets)])
+                blocks += [Chain(tuple(parts))] if self.scan else parts
+            if stage.split_off:
+                n_off = _n_off(stage.split_off, shape, index)
+                stay = (*shape[:-1], shape[-1] - n_off)
+                rest, rest_shape = self._chain(index + 1, stay, "stored")
+                subnet = subnets[0] if self.split_off_conditional else None
+                blocks.append(SplitOff(rest, n_off, stay, rest_shape, subnet, self.clamp))
+                return Chain(tuple(blocks), memory, self.scan), (int(np.prod(shape)),)
+        return Chain(tuple(blocks), memory, self.scan), shape
+
+    def _block(
+        self, stage: int, block: int, shape: Shape, subnet: SubnetFactory
+    ) -> list[Bijector]:
+        """Actnorm, coupling and mixing, whichever the architecture has."""
+        # With mixing in between, the same part may change every time.
+        sides = (0, 1) if self.two_sided else (block % 2 if self.mixing == "none" else 1,)
+        split: Split = Halves()
+        if self.split == "checkerboard" and len(shape) == 3:
+            split = Checkerboard()
+        elif shape[-1] < 2:
+            raise UserError(
+                f"flow.split: stage {stage} has a single channel, which cannot be halved; "
+                "set flow.reshape to squeeze it first, or flow.split=checkerboard"
+            )
+        if isinstance(split, Checkerboard) and shape[1] % 2:
+            raise UserError(
+                f"flow.split: a checkerboard needs images of even width, not {shape[1]} "
+                f"(stage {stage}); resize the images"
+            )
+        coupling = Coupling(subnet, self._law(), split, sides)
+        place = (stage,) if self.scan else (stage, block)
+        seed = int(np.random.SeedSequence((self.seed, *place)).generate_state(1)[0])
+        mixing: dict[str, list[Bijector]] = {
+            "none": [],
+            "permutation": [Permutation(seed)],
+            "orthogonal": [Orthogonal(seed)],
+            "invertible_linear": [InvertibleLinear(seed)],
+        }
+        return [*([ActNorm()] if self.actnorm else []), coupling, *mixing[self.mixing]]
+
+    def _law(self) -> Law:
+        laws: dict[str, Law] = {
+            "additive": Additive(),
+            "affine": Affine(self.clamp),
+            "volume_preserving": VolumePreserving(self.clamp),
+            "spline": Spline(self.spline_bins, self.spline_bound),
+        }
+        return laws[self.law]
+
+    def _subnets(self, stage: Stage, shape: Shape) -> list[SubnetFactory]:
+        """Subnets to cycle through: convolutions for images, dense layers for vectors."""
+        # None leaves float64 inputs in float64.
+        dtype = None if self.subnet_dtype == "float32" else self.subnet_dtype
+        if len(shape) == 1:
+            return [functools.partial(
+                DenseSubnet, stage.width, depth=stage.depth, dropout_rate=self.dropout, dtype=dtype,
+            )]
+        return [functools.partial(
+            ConvSubnet, stage.width, depth=stage.depth, kernel_size=kernel_size,
+            dropout_rate=self.dropout, dtype=dtype,
+        ) for kernel_size in stage.kernel_sizes]
+
+
+def _reshape(kind: str, shape: Shape, stage: int) -> tuple[list[Bijector], Shape]:
+    """The reshaping that begins a stage, and the shape after it."""
+    if kind == "none":
+        return [], shape
+    if kind == "flatten" and len(shape) == 1:
+        return [], shape
+    if len(shape) != 3:
+        raise UserError(
+            f"flow.reshape: stage {stage} cannot {kind} rows of {shape[0]} numbers, only images; "
+            "set flow.reshape to none"
+        )
+    if kind == "flatten":
+        return [Flatten(shape)], (int(np.prod(shape)),)
+    height, width, channels = shape
+    if height % 2 or width % 2:
+        raise UserError(
+            f"flow.reshape: stage {stage} cannot {kind} images of {height}x{width}, both sides "
+            "must be even; resize the images or drop that squeeze"
+        )
+    block: Bijector = Squeeze() if kind == "squeeze" else Haar()
+    return [block], (height // 2, width // 2, 4 * channels)
+
+
+def _n_off(share: float, shape: Shape, stage: int) -> int:
+    """Channels to split off: at least one, and at least one stays."""
+    n_off = round(share * shape[-1])
+    if not 0 < n_off < shape[-1]:
+        raise UserError(
+            f"flow.split_off: a share of {share} of {shape[-1]} channels leaves nothing to split "
+            f"(stage {stage}); choose a share between 0 and 1 that gives whole channels"
+        )
+    return n_off

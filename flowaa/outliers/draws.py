@@ -1,0 +1,223 @@
+"""Outliers of a trained flow: drawn in its latent space at a stated extremeness, and decoded.
+
+Here the samplers of `flowaa.extremes`, which know no flow, meet a density, which knows no extremes.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+from scipy.special import gammaln
+
+from flowaa import extremes
+from flowaa.bijectors.base import call
+from flowaa.errors import UserError
+from flowaa.flow.base_distribution import ClassMixture
+from flowaa.flow.density import MIDDLE_OF_LEVEL, Density
+from flowaa.outliers.plane import ArchetypePlane, coordinates, draw_exterior
+from flowaa.training.state import Params
+
+Array = jax.Array
+
+METHODS = ("shell", "gumbel", "simplex")  # the last in runs that have archetypes
+
+
+class Latents(NamedTuple):
+    """Draws in the latent space, and the class of each."""
+
+    z: Array  # [n, D]
+    label: Array | None  # [n] int32; None in runs that know no classes
+
+
+class Numbers(NamedTuple):
+    """What is said of every outlier."""
+
+    log_prob: Array  # [n] nats, in data units
+    radius: Array  # [n] of the latent, in deviations from the nearest class's centre
+    return_period: Array  # [n] typical draws until one lies as far out
+    nearest_archetype: Array | None  # [n] int32, where the run has archetypes
+    hull_distance: Array | None  # [n] of the archetype coordinates from the simplex; 0 within
+
+
+def draw_latents(
+    density: Density, params: Params, key: Array, n: int, *, method: str, extremeness: ArrayLike,
+    label: Array | None = None, plane: ArchetypePlane | None = None,
+) -> Latents:
+    """Draws latents as far out as one in `extremeness` of the model's own.
+
+    Args:
+        density: the model.
+        params: its parameters.
+        key: a random key.
+        n: draws.
+        method: "shell": at the radius that one draw in `extremeness` exceeds; "gumbel": like the
+            furthest of so many; "simplex": in the archetypes' plane, as far beyond their simplex
+            as one draw in so many, and ordinary across it.
+        extremeness: return period in draws, at least 1, a number or [n].
+        label: [n] classes. Where the model has classes and none are given, they are drawn, each
+            equally likely.
+        plane: of the archetypes, for "simplex".
+
+    Raises:
+        UserError: the method is unknown or wants archetypes, or extremeness is out of range.
+    """
+    class_key, latent_key = jax.random.split(key)
+    if label is None and has_classes(density):
+        label = jax.random.randint(class_key, (n,), 0, _n_classes(density))
+    mean, scale = _moments(density, params, label)
+    if method == "simplex":
+        if plane is None:
+            raise UserError("method simplex: this run has no archetypes; train with "
+                            "--config.archetypes.n_archetypes=3, or take shell or gumbel")
+        return Latents(draw_exterior(plane, latent_key, n, extremeness=extremeness, label=label,
+                                     mean=mean, scale=scale), label)
+    samplers: dict[str, Callable[..., Array]] = {
+        "shell": extremes.sample_shell, "gumbel": extremes.sample_gumbel}
+    if method not in samplers:
+        raise UserError(f"method is {method!r}; choose one of {', '.join(METHODS)}")
+    d = density.flow.n_dims
+    z = samplers[method](latent_key, n, d, extremeness=extremeness, mean=mean, scale=scale)
+    return Latents(z, label)
+
+
+def draw_between(
+    density: Density, params: Params, key: Array, n: int, *, nearest: float, furthest: float,
+) -> Latents:
+    """Draws on shells whose radii lie evenly between those of two return periods.
+
+    So a detector sees what lies just outside as well as what lies far out, whatever the dimension.
+
+    Args:
+        density: the model.
+        params: its parameters.
+        key: a random key.
+        n: draws.
+        nearest: the smaller return period, in draws.
+        furthest: the larger one.
+    """
+    share_key, latent_key = jax.random.split(key)
+    low, high = (extremes.chi_return_level(period, density.flow.n_dims)
+                 for period in (nearest, furthest))
+    radius = low + (high - low) * jax.random.uniform(share_key, (n, 1))
+    # At a return period of 1 the shell is the centre: directions are drawn on the unit sphere.
+    unit = draw_unit_latents(density, latent_key, n)
+    mean, scale = _moments(density, params, unit.label)
+    return Latents(jnp.asarray(mean + scale * radius * unit.z), unit.label)
+
+
+def between_log_prob(
+    density: Density, params: Params, x: Array, *, nearest: float, furthest: float
+) -> Array:
+    """Log density [n] in nats, in data units, of what `draw_between` draws and a flow decodes.
+
+    Minus infinity where it draws nothing. Where the model has classes, of all alike. x is
+    [n, *shape] in data units, the middle of a level where data has levels.
+    """
+    d = density.flow.n_dims
+    low, high = (extremes.chi_return_level(period, d) for period in (nearest, furthest))
+    log_area = np.log(2.0) + 0.5 * d * np.log(np.pi) - gammaln(0.5 * d)  # of the unit sphere
+
+    def of_class(label: Array | None) -> Array:
+        z, log_det = density.encode(params, x, label, MIDDLE_OF_LEVEL)
+        mean, scale = _moments(density, params, label)
+        # A centre has no direction, and a gradient of its radius is not asked for.
+        radius = jnp.maximum(jnp.linalg.norm((z - mean) / scale, axis=-1), 1e-30)
+        log_prob = log_det - (d - 1) * jnp.log(radius) - log_area - jnp.log(high - low)
+        log_prob -= (jnp.log(scale) * jnp.ones_like(z)).sum(-1)
+        return jnp.where((low <= radius) & (radius <= high), log_prob, -jnp.inf)
+
+    if not has_classes(density):
+        return of_class(None)
+    n_classes = _n_classes(density)
+    log_probs = jax.lax.map(lambda label: of_class(jnp.full(len(x), label)), jnp.arange(n_classes))
+    return jax.nn.logsumexp(log_probs, axis=0) - jnp.log(n_classes)
+
+
+def draw_unit_latents(density: Density, key: Array, n: int) -> Latents:
+    """Directions [n, D] of length one, uniform, and a class for each."""
+    class_key, direction_key = jax.random.split(key)
+    label = None
+    if has_classes(density):
+        label = jax.random.randint(class_key, (n,), 0, _n_classes(density))
+    return Latents(extremes.sample_shell(direction_key, n, density.flow.n_dims, radius=1.0), label)
+
+
+def numbers(
+    density: Density, params: Params, x: Array, z: Array, label: Array | None,
+    plane: ArchetypePlane | None = None,
+) -> Numbers:
+    """The numbers of outliers.
+
+    Args:
+        density: the model.
+        params: its parameters.
+        x: [n, *shape] in data units.
+        z: [n, D] their latents, before decoding: data that is rounded to levels has others.
+        label: [n] their classes, or None.
+        plane: of the archetypes, if the run has any.
+    """
+    nearest = distance = None
+    if plane is not None:
+        weights = coordinates(plane, z, label)
+        nearest, distance = weights.argmax(-1), extremes.distance_to_simplex(weights)
+    radius = latent_radius(density, params, z, label)
+    return Numbers(
+        log_prob=density.log_prob(params, x, label, MIDDLE_OF_LEVEL),
+        radius=radius,
+        return_period=extremes.chi_return_period(radius, density.flow.n_dims),
+        nearest_archetype=nearest,
+        hull_distance=distance,
+    )
+
+
+def latent_radius(density: Density, params: Params, z: Array, label: Array | None) -> Array:
+    """Distance [n] of latents from the centre of their class, in its deviations.
+
+    Where latents have a Gaussian a class and no label is given, from the nearest.
+    """
+    if label is None and isinstance(density.flow.base, ClassMixture):
+        def of_class(label: Array) -> Array:
+            return latent_radius(density, params, z, jnp.full(len(z), label))
+
+        return jax.lax.map(of_class, jnp.arange(density.flow.base.n_classes)).min(0)
+    mean, scale = _moments(density, params, label)
+    return jnp.linalg.norm((z - mean) / scale, axis=-1)
+
+
+def marginal_log_prob(density: Density, params: Params, x: Array) -> Array:
+    """log p(x) [n] in nats, whatever the class: every class is equally likely.
+
+    Costs one encoding a class where the flow is conditional.
+    """
+    n_classes = density.flow.n_condition_classes
+    if not n_classes:
+        return density.log_prob(params, x, None, MIDDLE_OF_LEVEL)
+
+    def of_class(label: Array) -> Array:
+        return density.log_prob(params, x, jnp.full(len(x), label), MIDDLE_OF_LEVEL)
+
+    log_probs = jax.lax.map(of_class, jnp.arange(n_classes))
+    return jax.nn.logsumexp(log_probs, axis=0) - jnp.log(n_classes)
+
+
+def has_classes(density: Density) -> bool:
+    """Whether the model's latents or its flow depend on a class."""
+    return _n_classes(density) > 0
+
+
+def _n_classes(density: Density) -> int:
+    base = density.flow.base
+    of_base = base.n_classes if isinstance(base, ClassMixture) else 0
+    return max(density.flow.n_condition_classes, of_base)
+
+
+def _moments(
+    density: Density, params: Params, label: Array | None
+) -> tuple[ArrayLike, ArrayLike]:
+    """Mean and deviations of the latents' law, [n, D] of each row's class, or numbers."""
+    if not isinstance(density.flow.base, ClassMixture):
+        return 0.0, 1.0
+    return call(density.flow, "latent_moments", params, label)

@@ -1,0 +1,206 @@
+"""The outliers a detector is trained on: a stated mixture of sources, drawn on the device."""
+
+import dataclasses
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from flowaa import extremes
+from flowaa.bijectors.base import call
+from flowaa.data.dataset import Dataset
+from flowaa.data.pipeline import read_all
+from flowaa.errors import UserError
+from flowaa.flow.density import Density
+from flowaa.outliers import draws as outliers
+from flowaa.outliers.plane import ArchetypePlane
+from flowaa.training.state import Params
+
+Array = jax.Array
+
+FROM_FLOW = ("shell", "gumbel", "simplex")
+REFERENCES = ("drawn", "uniform")
+AMBIENT = ("box", "noise", "permutation", "mixup")
+SOURCES = (*FROM_FLOW, *AMBIENT)
+
+_INLIERS = 2_000  # validation rows that say what is probable
+_LARGEST_WEIGHT = 30.0  # of an outlier, in means: far out a draw may stand for a vast volume
+
+
+@dataclasses.dataclass(frozen=True, eq=False)  # by identity: arrays are neither hashed nor compared
+class OutlierMixture:
+    """Makes outliers for a batch of inliers, from several sources in stated shares.
+
+    From the flow: "shell", at radii even between those of two return periods; "gumbel", like the
+    furthest of a number of draws between both; "simplex", as far beyond the archetypes. In data
+    space, without a model: "box", uniform in the data's range, widened; "noise", "permutation" and
+    "mixup" of the inliers.
+    """
+
+    density: Density
+    shares: tuple[tuple[str, float], ...]  # source and share; the shares sum to one
+    extremeness: tuple[float, float]  # return periods in draws, nearest and furthest
+    low: np.ndarray  # [*shape] of the box, data units
+    high: np.ndarray
+    noise: np.ndarray  # [*shape] deviation
+    plane: ArchetypePlane | None  # of the run's archetypes, for "simplex"
+    threshold: float | None  # ln p of x above which an outlier is taken for an inlier, nats
+    uniform: bool = False  # whether weights make shell draws uniform in data space
+
+    def __call__(self, flow_params: Params, key: Array, x: Array) -> tuple[Array, Array]:
+        """As many outliers [B, *shape] in data units as inliers x, and weights [B]."""
+        drawn = []
+        for index, (source, count) in enumerate(self._counts(len(x))):
+            source_key = jax.random.fold_in(key, index)
+            drawn.append(self._draw(source, flow_params, source_key, count, x))
+        made = self._as_data(jnp.concatenate(drawn))
+        weight = self._volumes(flow_params, made) if self.uniform else jnp.ones(len(made))
+        if self.threshold is None:
+            return made, weight
+        log_prob = outliers.marginal_log_prob(self.density, flow_params, made)
+        return made, jnp.where(log_prob < self.threshold, weight, 0.0)
+
+    def all_sources(self) -> tuple[str, ...]:
+        """Every source there is for this run, in the mixture or not."""
+        return tuple(name for name in SOURCES if name != "simplex" or self.plane is not None)
+
+    def only(self, source: str) -> "OutlierMixture":
+        """The same with one source alone."""
+        return dataclasses.replace(self, shares=((source, 1.0),))
+
+    def _counts(self, n: int) -> list[tuple[str, int]]:
+        """How many of n each source draws."""
+        ends = np.round(np.cumsum([share for _, share in self.shares]) * n).astype(int)
+        counts = np.diff(np.concatenate([[0], ends]))
+        return [(source, int(count)) for (source, _), count in zip(self.shares, counts, strict=True)
+                if count]
+
+    def _draw(self, source: str, flow_params: Params, key: Array, n: int, x: Array) -> Array:
+        if source in FROM_FLOW:
+            latents = self._latents(source, flow_params, key, n)
+            return self.density.decode(flow_params, latents.z, latents.label)
+        choose_key, key = jax.random.split(key)
+        some = jax.random.choice(choose_key, x, (n,)).astype(jnp.float32)
+        ambient: dict[str, Callable[[], Array]] = {
+            "box": lambda: extremes.sample_box(key, n, self.low, self.high),
+            "noise": lambda: extremes.add_noise(key, some, self.noise),
+            "permutation": lambda: extremes.permute_features(key, some),
+            "mixup": lambda: extremes.mix_up(key, some),
+        }
+        return ambient[source]()
+
+    def _latents(self, source: str, flow_params: Params, key: Array, n: int) -> outliers.Latents:
+        nearest, furthest = self.extremeness
+        if source == "shell":
+            return outliers.draw_between(
+                self.density, flow_params, key, n, nearest=nearest, furthest=furthest)
+        period_key, key = jax.random.split(key)
+        log_period = jax.random.uniform(
+            period_key, (n,), minval=np.log(nearest), maxval=np.log(furthest))
+        return outliers.draw_latents(self.density, flow_params, key, n, method=source,
+                                     extremeness=jnp.exp(log_period), plane=self.plane)
+
+    def _volumes(self, flow_params: Params, made: Array) -> Array:
+        """The volume [B] that each draw stands for, in means."""
+        nearest, furthest = self.extremeness
+        log_volume = -outliers.between_log_prob(
+            self.density, flow_params, made, nearest=nearest, furthest=furthest)
+        # By rounding, a draw on the edge may lie beyond it, where nothing is drawn.
+        log_volume = jnp.where(jnp.isfinite(log_volume), log_volume, -jnp.inf)
+        share = jax.nn.softmax(log_volume) * len(made)
+        return jnp.minimum(share, _LARGEST_WEIGHT)
+
+    def _as_data(self, x: Array) -> Array:
+        """Levels where the data has levels: else a detector would know outliers by fractions."""
+        if not self.density.preprocessing.is_discrete:
+            return x
+        n_levels = self.density.preprocessing.n_levels  # type: ignore[attr-defined]
+        return jnp.clip(jnp.floor(x), 0, n_levels - 1)
+
+
+def adversary(
+    density: Density, generator: nn.Module | None, kind: str
+) -> Callable[[Params, Array, int], Array] | None:
+    """What makes outliers that learn to look real, from its parameters, a key and their number.
+
+    "generator" is a network of its own, fed with normal noise; "flow" decodes ordinary latents.
+    None where there is no adversary.
+    """
+    def by_network(params: Params, key: Array, n: int) -> Array:
+        assert generator is not None
+        y = call(generator, "__call__", params, jax.random.normal(key, (n, density.flow.n_dims)))
+        return density.preprocessing.to_data(y.reshape(n, *density.flow.shape))
+
+    def by_flow(params: Params, key: Array, n: int) -> Array:
+        latents = outliers.draw_latents(
+            density, params, key, n, method="gumbel", extremeness=1.0)
+        return density.decode(params, latents.z, latents.label)
+
+    return {"generator": by_network, "flow": by_flow}.get(kind)
+
+
+def outlier_mixture(
+    density: Density, flow_params: Params, dataset: Dataset, *, sources: tuple[str, ...],
+    shares: tuple[float, ...], extremeness: tuple[float, float], box_margin: float,
+    noise: float, reject_quantile: float, reference: str = "drawn",
+    plane: ArchetypePlane | None = None,
+) -> OutlierMixture:
+    """A mixture for a data set.
+
+    Args:
+        density: of the flow.
+        flow_params: its parameters.
+        dataset: whose training rows say how wide the box is, and whose validation rows what is
+            probable.
+        sources: some of `SOURCES`.
+        shares: one for each; they need not sum to one.
+        extremeness: smallest and largest return period in draws.
+        box_margin: by which share of the data's range the box is widened on each side.
+        noise: deviation, in deviations of the data.
+        reject_quantile: outliers that are more probable than this share of the inliers count
+            nothing; 0 keeps all.
+        reference: what inliers are told from. "drawn": outliers as they are drawn. "uniform": each
+            counts by the volume of data space that it stands for, so that a discriminator orders
+            points as their density does (Steinwart, Hush & Scovel 2005); for rows of a few
+            features and shells alone, since in many dimensions a few draws would count for all.
+        plane: of the run's archetypes, if it has any.
+
+    Raises:
+        UserError: an argument is out of range.
+    """
+    if reference not in REFERENCES:
+        raise UserError(f"detector.reference is {reference!r}; choose one of "
+                        f"{', '.join(REFERENCES)}")
+    if reference == "uniform" and tuple(sources) != ("shell",):
+        raise UserError("detector.reference=uniform: only a shell's draws have a known density; "
+                        "set detector.sources=('shell',), or detector.reference=drawn")
+    for source in sources:
+        if source not in SOURCES:
+            raise UserError(f"detector.sources: there is no source {source!r}; choose of "
+                            f"{', '.join(SOURCES)}")
+    if "simplex" in sources and plane is None:
+        raise UserError("detector.sources: simplex: this run has no archetypes; train with "
+                        "--config.archetypes.n_archetypes=3, or take shell or gumbel")
+    if len(shares) != len(sources) or not sources or min(shares) < 0 or not sum(shares) > 0:
+        raise UserError(f"detector.shares is {shares}; give one share, 0 or larger, for each of "
+                        f"the sources {sources}")
+    if len(extremeness) != 2 or not 1 <= extremeness[0] <= extremeness[1] < np.inf:
+        raise UserError(f"detector.extremeness is {extremeness}; give the smallest and the largest "
+                        "return period, at least 1")
+    x = read_all(dataset.train.x).astype(np.float32)
+    low, high = x.min(0), x.max(0)
+    margin = box_margin * (high - low)
+    total = sum(shares)
+    threshold = None
+    if reject_quantile:
+        some = read_all(dataset.validation.x)[:_INLIERS]
+        log_prob = jax.jit(lambda params, x: outliers.marginal_log_prob(density, params, x))
+        threshold = float(np.quantile(np.asarray(log_prob(flow_params, some)), reject_quantile))
+    return OutlierMixture(
+        density, tuple((source, share / total) for source, share in zip(sources, shares,
+                                                                        strict=True)),
+        (float(extremeness[0]), float(extremeness[1])), low - margin, high + margin,
+        noise * np.broadcast_to(np.asarray(dataset.spec.std, np.float32), x.shape[1:]), plane,
+        threshold, reference == "uniform")

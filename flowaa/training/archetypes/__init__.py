@@ -1,0 +1,1 @@
+"""Training of deep archetypes: options, start, bottleneck and objective."""

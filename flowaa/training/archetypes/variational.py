@@ -1,0 +1,128 @@
+"""The bottleneck of Keller et al. (2020), as a baseline: a variational encoder and decoder.
+
+Heads and losses are those of the flow. The archetypes' point t̂ is the mean of a Gaussian posterior
+whose scale the encoder gives; a draw of it is decoded, and the likelihood is the evidence's lower
+bound under a standard normal prior and Gaussian noise on the data, of one learned scale.
+"""
+
+import dataclasses
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from flowaa.bijectors.base import call
+from flowaa.flow.likelihood import Preprocessing, dequantisation_noise
+from flowaa.training.archetypes.bottleneck import Encoded
+from flowaa.training.state import Params
+
+Array = jax.Array
+
+_DEPTH = 2  # hidden layers of encoder and decoder
+
+
+class EncoderDecoder(nn.Module):
+    """Dense layers to features and from latents, given the class where there are classes."""
+
+    shape: tuple[int, ...]  # of one example
+    width: int  # hidden features, and what the heads see
+    n_latent: int
+    n_classes: int = 0  # 0 = unconditional
+
+    def setup(self) -> None:
+        """Makes the layers."""
+        self.into = [nn.Dense(self.width) for _ in range(_DEPTH)]
+        self.back = [nn.Dense(self.width) for _ in range(_DEPTH)]
+        self.to_log_scale = nn.Dense(self.n_latent)
+        self.to_data = nn.Dense(int(np.prod(self.shape)))
+        self.log_noise = self.param("log_noise", nn.initializers.zeros, ())
+
+    def features(self, y: Array, label: Array | None) -> Array:
+        """[B, width] of model units y [B, *shape]."""
+        hidden = y.reshape(len(y), -1)
+        for layer in self.into:
+            hidden = nn.relu(layer(self._with_class(hidden, label)))
+        return hidden
+
+    def log_scale(self, features: Array) -> Array:
+        """Log standard deviations [B, D] of the posterior."""
+        return self.to_log_scale(features)
+
+    def decode(self, latent: Array, label: Array | None) -> Array:
+        """Model units [B, *shape] of latents [B, D]."""
+        hidden = latent
+        for layer in self.back:
+            hidden = nn.relu(layer(self._with_class(hidden, label)))
+        return self.to_data(hidden).reshape(-1, *self.shape)
+
+    def noise_scale(self) -> Array:
+        """Log standard deviation [] of the data about what is decoded."""
+        return self.log_noise
+
+    def __call__(self, y: Array, label: Array | None) -> Array:
+        """Touches every parameter, so that `init` makes them all."""
+        return self.decode(self.log_scale(self.features(y, label)), label)
+
+    def _with_class(self, hidden: Array, label: Array | None) -> Array:
+        if not self.n_classes:
+            return hidden
+        assert label is not None, "this encoder is conditional"
+        return jnp.concatenate([hidden, jax.nn.one_hot(label, self.n_classes)], axis=-1)
+
+
+@dataclasses.dataclass(frozen=True)
+class VariationalBottleneck:
+    """See `flowaa.training.archetypes.bottleneck.Bottleneck` for each method."""
+
+    network: EncoderDecoder
+    preprocessing: Preprocessing
+
+    @property
+    def n_features(self) -> int:
+        """The encoder's width."""
+        return self.network.width
+
+    @property
+    def n_latent(self) -> int:
+        """The posterior's dimensions."""
+        return self.network.n_latent
+
+    def init(self, key: Array, x: Array, label: Array | None) -> Params:
+        """Parameters to start from."""
+        y, _ = self.preprocessing.to_model(x, 0.0)
+        return self.network.lazy_init(key, *jax.eval_shape(lambda: (y, label)))["params"]
+
+    def noise(self, key: Array, example_ids: Array) -> Array | float:
+        """Dequantisation noise: the bound is one on the same likelihood as the flow's."""
+        if not self.preprocessing.is_discrete:
+            return 0.0
+        return dequantisation_noise(key, example_ids, self.network.shape)
+
+    def encode(
+        self, params: Params, x: Array, label: Array | None, noise: Array | float,
+        dropout_key: Array | None,
+    ) -> Encoded:
+        """Features; the log-volume is that of the change of units."""
+        del dropout_key
+        y, log_volume = self.preprocessing.to_model(x, noise)
+        return Encoded(y, call(self.network, "features", params, y, label), log_volume)
+
+    def decode(self, params: Params, latent: Array, label: Array | None) -> Array:
+        """Model units of latents."""
+        return call(self.network, "decode", params, latent, label)
+
+    def reconstruct(
+        self, params: Params, encoded: Encoded, latent: Array, label: Array | None, key: Array,
+        example_ids: Array,
+    ) -> tuple[Array, Array]:
+        """What a draw about each latent decodes to, and the negative evidence lower bound [B]."""
+        log_scale = call(self.network, "log_scale", params, encoded.t)
+        draws = jax.vmap(lambda one: jax.random.normal(jax.random.fold_in(key, one),
+                                                       latent.shape[1:]))(example_ids)
+        found = self.decode(params, latent + jnp.exp(log_scale) * draws, label)
+        divergence = 0.5 * (jnp.square(latent) + jnp.exp(2 * log_scale) - 1.0) - log_scale
+        log_noise = call(self.network, "noise_scale", params)
+        deviation = (found - encoded.y).reshape(len(latent), -1) * jnp.exp(-log_noise)
+        negative_log = 0.5 * jnp.square(deviation) + 0.5 * np.log(2 * np.pi) + log_noise
+        return found, negative_log.sum(1) + divergence.sum(1) - encoded.log_volume

@@ -1,0 +1,18 @@
+"""The table of breakages, a file a room of the package."""
+
+from tests.mutations.mutation import Mutation
+from tests.mutations.table import (
+    archetypes,
+    config,
+    data,
+    detection,
+    estimators,
+    extremes,
+    flow,
+    training,
+)
+
+MUTATIONS: tuple[Mutation, ...] = (
+    *flow.MUTATIONS, *archetypes.MUTATIONS, *extremes.MUTATIONS, *detection.MUTATIONS,
+    *data.MUTATIONS, *training.MUTATIONS, *config.MUTATIONS, *estimators.MUTATIONS,
+)

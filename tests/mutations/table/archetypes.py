@@ -1,0 +1,5 @@
+"""Breakages of `archetypes`."""
+
+from tests.mutations.mutation import Mutation
+
+MUTATIONS: tuple[Mutation, ...] = ()

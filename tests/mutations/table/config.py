@@ -1,0 +1,5 @@
+"""Breakages of `config`."""
+
+from tests.mutations.mutation import Mutation
+
+MUTATIONS: tuple[Mutation, ...] = ()

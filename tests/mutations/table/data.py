@@ -1,0 +1,5 @@
+"""Breakages of `data`."""
+
+from tests.mutations.mutation import Mutation
+
+MUTATIONS: tuple[Mutation, ...] = ()

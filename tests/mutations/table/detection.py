@@ -1,0 +1,5 @@
+"""Breakages of `detection`."""
+
+from tests.mutations.mutation import Mutation
+
+MUTATIONS: tuple[Mutation, ...] = ()

@@ -1,0 +1,5 @@
+"""Breakages of `extremes`."""
+
+from tests.mutations.mutation import Mutation
+
+MUTATIONS: tuple[Mutation, ...] = ()

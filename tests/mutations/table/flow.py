@@ -1,0 +1,5 @@
+"""Breakages of `flow`."""
+
+from tests.mutations.mutation import Mutation
+
+MUTATIONS: tuple[Mutation, ...] = ()

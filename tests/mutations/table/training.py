@@ -1,0 +1,5 @@
+"""Breakages of `training`."""
+
+from tests.mutations.mutation import Mutation
+
+MUTATIONS: tuple[Mutation, ...] = ()
