@@ -65,7 +65,7 @@ def detect(
 ) -> tuple["Detector", Any, dict[str, float]]:
     """Trains a detector and writes its folder; returns it, its parameters and the summary."""
     from flowaa.config import build
-    from flowaa.data.pipeline import batch_order
+    from flowaa.data.batch_order import batch_order
     from flowaa.run import spec_to_json
     from flowaa.training import loop
     from flowaa.training.run_folder import RunFolder
@@ -105,7 +105,7 @@ def _judge(
     import jax
     from sklearn.metrics import roc_auc_score
 
-    from flowaa.data.pipeline import read_all
+    from flowaa.data.rows import read_all
     from flowaa.detection.calibration import fit_temperature, reliability
     from flowaa.figures.reliability import save_reliability
 
@@ -156,7 +156,7 @@ def _save_plane(
     import jax
 
     from experiments.toy_truth import true_log_prob
-    from flowaa.data.pipeline import read_all
+    from flowaa.data.rows import read_all
     from flowaa.figures.plane import Plane, save_density, save_detector, save_grid_map
     from flowaa.outliers import draws as outliers
 

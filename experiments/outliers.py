@@ -65,7 +65,7 @@ def save_outliers(
     import jax
     from tqdm import tqdm
 
-    from flowaa.data.npz_stream import write_npz
+    from flowaa.data.files.npz_stream import write_npz
 
     def columns() -> Iterator[dict[str, np.ndarray]]:
         with tqdm(total=n, unit="outlier", dynamic_ncols=True) as bar:

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.special import logsumexp
 
-from flowaa.data.toy import MIXTURE_MEANS, MOONS_NOISE
+from flowaa.data.sources.toy import MIXTURE_MEANS, MOONS_NOISE
 
 _ANGLES = 400  # of each half circle, at which its density is summed
 _CHUNK = 2_000  # points at a time

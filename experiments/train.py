@@ -46,7 +46,7 @@ def train(config: ConfigDict, workdir: str) -> dict[str, float]:
     """Trains `config` in `workdir` and returns what `summary.json` holds."""
     # Imported here: `--help` should not wait for JAX.
     from flowaa.config import build
-    from flowaa.data.pipeline import batch_order
+    from flowaa.data.batch_order import batch_order
     from flowaa.data.splitting import save_record
     from flowaa.run import load_run, run_of, spec_to_json
     from flowaa.training import compilation, loop

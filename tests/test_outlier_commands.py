@@ -10,7 +10,7 @@ import flowaa
 from experiments.detect import detect
 from experiments.outliers import save_outliers, save_walks
 from flowaa.config import build
-from flowaa.data.pipeline import Labelled
+from flowaa.data.batches import Labelled
 from flowaa.errors import UserError
 from flowaa.training.step import AXIS
 from tests.training.tiny import config_of, train

@@ -11,8 +11,8 @@ from ml_collections import ConfigDict
 from experiments.benchmarks._race import Points, Task, scale_by_share
 from experiments.benchmarks._timing import Side
 from flowaa.config import build
+from flowaa.data.batches import open_batches
 from flowaa.data.dataset import Dataset, DataSpec, Split
-from flowaa.data.pipeline import open_batches
 from flowaa.flow import cost
 from flowaa.training import parallel
 from flowaa.training.state import Params, create_state

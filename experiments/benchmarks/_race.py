@@ -13,8 +13,9 @@ import optax
 from ml_collections import ConfigDict
 
 from flowaa.config import build
+from flowaa.data.batch_order import BatchOrder
 from flowaa.data.dataset import Split
-from flowaa.data.pipeline import BatchOrder, read_all
+from flowaa.data.rows import read_all
 
 
 @dataclasses.dataclass(frozen=True)

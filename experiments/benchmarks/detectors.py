@@ -23,7 +23,7 @@ from experiments.toy_truth import true_log_prob
 from experiments.train import train
 from flowaa.config import build
 from flowaa.data.dataset import Dataset
-from flowaa.data.pipeline import read_all
+from flowaa.data.rows import read_all
 from flowaa.run import Run, load_run
 
 _SEEDS = (0, 1, 2)

@@ -12,7 +12,7 @@ import numpy as np
 
 from configs import keller as keller_config
 from experiments import train as train_command
-from flowaa.data import keller
+from flowaa.data.sources import keller
 
 _SEEDS = (0, 1, 2, 3, 4)
 _UNSUPERVISED_SEEDS = (0, 1, 2)

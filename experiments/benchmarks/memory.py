@@ -18,7 +18,7 @@ from experiments.benchmarks._timing import median_s
 from flowaa.bijectors.base import call
 from flowaa.bijectors.chain import Memory
 from flowaa.config import build
-from flowaa.data.digits import digits
+from flowaa.data.sources.digits import digits
 from flowaa.extremes import permute_features
 from flowaa.flow.architecture import Architecture, Stage
 from flowaa.flow.base_distribution import StandardNormal

@@ -61,7 +61,7 @@ def build_data(data: ConfigDict, *, seed: int) -> Dataset:
     Raises:
         UserError: there is no such data set, or it cannot be read.
     """
-    from flowaa.data import arrays, digits, faces, ferg, image_folder, keller, tfds, toy
+    from flowaa.data.sources import arrays, digits, faces, ferg, image_folder, keller, tfds, toy
 
     splits = {"seed": seed, "validation_fraction": data.validation_fraction}
     tested = {**splits, "test_fraction": data.test_fraction}

@@ -26,6 +26,7 @@ class Split:
     y: np.ndarray | None = None  # [N] int32 class indices, where the data is labelled
     source_rows: np.ndarray | None = None  # [N] which of the user's rows, where a split was made
     side: np.ndarray | None = None  # [N, K] float32 side information, e.g. scores of expressions
+    context: np.ndarray | None = None  # [N, E] float32 that a conditional density is given
 
     def __len__(self) -> int:
         return len(self.x)
@@ -42,6 +43,13 @@ class DataSpec:
     std: tuple[float, ...] = ()  # likewise; 1 where the data is constant
     class_names: tuple[str, ...] = ()
     side_names: tuple[str, ...] = ()  # of the columns of side information
+    context_mean: tuple[float, ...] = ()  # [E] of the training split, as given; () = no context
+    context_std: tuple[float, ...] = ()  # likewise; 1 where a column is constant
+
+    @property
+    def context_width(self) -> int:
+        """Columns E of the context; 0 where there is none."""
+        return len(self.context_mean)
 
     @property
     def is_image(self) -> bool:

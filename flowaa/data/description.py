@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from flowaa.data.chunks import chunks
 from flowaa.data.dataset import DataSpec, Rows, Split
+from flowaa.data.rows import chunks
 
 
 def describe(train: Split, *, n_levels: int, n_classes: int = 0,
@@ -20,10 +20,14 @@ def describe(train: Split, *, n_levels: int, n_classes: int = 0,
         side_names: one a column of side information, or none.
     """
     mean, std = moments(train.x)
+    empty = np.empty(0)
+    context_mean, context_std = (empty, empty) if train.context is None else moments(train.context)
     shape = np.asarray(train.x[np.arange(1)]).shape[1:]
     return DataSpec(shape=tuple(int(side) for side in shape), n_levels=n_levels,
                     n_classes=n_classes, mean=tuple(mean.tolist()), std=tuple(std.tolist()),
-                    class_names=tuple(class_names), side_names=tuple(side_names))
+                    class_names=tuple(class_names), side_names=tuple(side_names),
+                    context_mean=tuple(context_mean.tolist()),
+                    context_std=tuple(context_std.tolist()))
 
 
 def moments(rows: Rows) -> tuple[np.ndarray, np.ndarray]:

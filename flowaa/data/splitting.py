@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from flowaa.data.dataset import Dataset, Rows, Split
+from flowaa.data.dataset import Dataset, Split
+from flowaa.data.rows import subset
 from flowaa.data.seeding import Stream, generator
 from flowaa.errors import UserError
 
@@ -50,8 +51,9 @@ def draw_part(n_rows: int, fraction: float, *, seed: int, stream: Stream,
 def take(split: Split, indices: np.ndarray) -> Split:
     """The rows of a split at `indices`, which remembers where they came from."""
     source = indices if split.source_rows is None else split.source_rows[indices]
-    return Split(subset(split.x, indices), None if split.y is None else split.y[indices], source,
-                 None if split.side is None else split.side[indices])
+    y, side, context = (None if column is None else column[indices]
+                        for column in (split.y, split.side, split.context))
+    return Split(subset(split.x, indices), y, source, side, context)
 
 
 def hold_out_test(rows: Split, *, test_fraction: float, seed: int) -> tuple[Split, Split]:
@@ -67,27 +69,6 @@ def hold_out_validation(rows: Split, *, validation_fraction: float,
     rest, part = draw_part(len(rows), validation_fraction, seed=seed,
                            stream=Stream.VALIDATION_SPLIT, labels=rows.y)
     return take(rows, rest), take(rows, part)
-
-
-def subset(rows: Rows, indices: np.ndarray) -> Rows:
-    """The rows at `indices`: copied if they are in memory, looked up when read if they are not."""
-    if isinstance(rows, np.ndarray) and not isinstance(rows, np.memmap):
-        return rows[indices]
-    return _Subset(rows, indices)
-
-
-class _Subset:
-    """Some rows of a larger store."""
-
-    def __init__(self, rows: Rows, indices: np.ndarray) -> None:
-        self._rows = rows
-        self._indices = indices
-
-    def __len__(self) -> int:
-        return len(self._indices)
-
-    def __getitem__(self, indices: np.ndarray, /) -> np.ndarray:
-        return self._rows[self._indices[indices]]
 
 
 def save_record(dataset: Dataset, path: Path) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 from flowaa import extremes
 from flowaa.bijectors.base import call
 from flowaa.data.dataset import Dataset
-from flowaa.data.pipeline import read_all
+from flowaa.data.rows import read_all
 from flowaa.errors import UserError
 from flowaa.flow.density import Density
 from flowaa.outliers import draws as outliers

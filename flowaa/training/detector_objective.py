@@ -8,7 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from flowaa.data.pipeline import Labelled
+from flowaa.data.batches import Labelled
 from flowaa.detection.detector import Detector
 from flowaa.detection.losses import (
     class_loss,

@@ -13,8 +13,8 @@ import numpy as np
 import optax
 from tqdm import tqdm
 
+from flowaa.data.batches import Batches, Labelled, open_batches, sequential_batches
 from flowaa.data.dataset import Dataset, Split
-from flowaa.data.pipeline import Batches, Labelled, open_batches, sequential_batches
 from flowaa.errors import UserError
 from flowaa.training import parallel
 from flowaa.training.checkpoints import Checkpoints

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from flowaa.data.pipeline import Labelled
+from flowaa.data.batches import Labelled
 from flowaa.flow.density import Density
 from flowaa.flow.likelihood import bits_per_dim, importance_bound
 from flowaa.training.state import Params

@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from flowaa.data import pipeline
-from flowaa.data.pipeline import Batches, Labelled
+from flowaa.data import batches as pipeline
+from flowaa.data.batches import Batches, Labelled
 from flowaa.errors import UserError
 from flowaa.training.state import TrainState
 from flowaa.training.step import AXIS, Metrics

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from flowaa.data.pipeline import Labelled
+from flowaa.data.batches import Labelled
 from flowaa.training.state import Params, TrainState
 
 AXIS = "batch"

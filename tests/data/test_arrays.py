@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flowaa.data import npz
-from flowaa.data.arrays import arrays
+from flowaa.data.files import npz
+from flowaa.data.sources.arrays import arrays
 from flowaa.errors import UserError
 
 RANDOM = np.random.default_rng(0)
@@ -63,6 +63,26 @@ def test_validation_is_taken_from_the_training_rows_only(tmp_path):
     held_out = np.concatenate([dataset.train.source_rows, dataset.validation.source_rows])
     assert sorted(held_out) == list(range(30))
     np.testing.assert_array_equal(dataset.validation.x, ROWS[dataset.validation.source_rows])
+
+
+@pytest.mark.parametrize("labels", [{}, {"y": LABELS}], ids=["unlabelled", "labelled"])
+def test_context_stays_with_its_rows_and_is_described(tmp_path, labels):
+    context = np.stack([ROWS[:, 0] * 3.0 + 100.0, np.ones(40)], axis=1)
+    dataset = load(save(tmp_path / "a.npz", x=ROWS, context=context, **labels))
+    for split in splits(dataset):
+        assert split.context.dtype == np.float32
+        np.testing.assert_allclose(split.context[:, 0], split.x[:, 0] * 3.0 + 100.0, rtol=1e-6)
+    train = dataset.train.context
+    assert dataset.spec.context_width == 2
+    np.testing.assert_allclose(dataset.spec.context_mean, train.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(dataset.spec.context_std, [train[:, 0].std(), 1.0], rtol=1e-5)
+
+
+def test_context_of_given_splits_is_kept(tmp_path):
+    dataset = load(save(tmp_path / "a.npz", x_train=ROWS[:30], x_test=ROWS[30:],
+                        context_train=ROWS[:30, 1], context_test=ROWS[30:, 1]))
+    for split in splits(dataset):
+        np.testing.assert_array_equal(split.context, split.x[:, 1:2])
 
 
 @pytest.mark.parametrize("x", [ROWS, ROWS.astype(np.float64), ROWS.astype(">f4"),
@@ -125,6 +145,12 @@ WRONG = {
     "negative label": ({"x": ROWS, "y": LABELS - 1}, "row 0 has label -1"),
     "fractional label": ({"x": ROWS, "y": LABELS + 0.5}, "row 0 has label 0.5"),
     "NaN label": ({"x": ROWS, "y": np.where(LABELS == 2, np.nan, LABELS)}, "row 2 has label nan"),
+    "fewer rows of context": ({"x": ROWS, "context": ROWS[:39]}, r"context has shape \(39, 5\)"),
+    "text for context": ({"x": ROWS, "context": LABELS.astype(str)}, "context has type"),
+    "NaN in context": ({"x": ROWS, "context": with_value(4, np.nan)}, "context: row 4 .* NaN"),
+    "context of one split": ({"x_train": ROWS, "context_train": ROWS, **TEST}, "has the keys"),
+    "context of another width": ({"x_train": ROWS, "context_train": ROWS, **TEST,
+                                  "context_test": ROWS[:5, :4]}, r"differ .*\(5,\).*\(4,\)"),
     "label far out": ({"x": ROWS, "y": np.where(np.arange(40) == 7, 99, LABELS)},
                       r"label 99 \(row 7\) is out of range"),
     "unknown test label": ({"x_train": ROWS, "y_train": LABELS, "x_test": ROWS[:2],

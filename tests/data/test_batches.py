@@ -7,19 +7,20 @@ import jax
 import numpy as np
 import pytest
 
-from flowaa.data.dataset import Split
-from flowaa.data.pipeline import (
-    BatchOrder,
+from flowaa.data.batch_order import BatchOrder
+from flowaa.data.batches import (
     ResidentBatches,
     StreamedBatches,
     open_batches,
     sequential_batches,
 )
+from flowaa.data.dataset import Split
 from flowaa.errors import UserError
 
 N_DEVICES = 2
 IMAGES = np.random.default_rng(0).integers(0, 256, (50, 4, 4, 1)).astype(np.uint8)
 LABELS = np.arange(50, dtype=np.int32)  # the row itself
+CONTEXT = np.random.default_rng(2).standard_normal((50, 2)).astype(np.float32)
 SIDE = np.random.default_rng(1).dirichlet([1.0] * 3, 50).astype(np.float32)
 
 
@@ -61,11 +62,13 @@ def test_no_row_is_favoured():
     assert np.abs(counts - 0.4 * n_epochs).max() < 5 * np.sqrt(n_epochs * 0.4 * 0.6)
 
 
-@pytest.mark.parametrize(("labels", "side"), [(LABELS, SIDE), (LABELS, None), (None, None)],
-                         ids=["side information", "labelled", "unlabelled"])
+@pytest.mark.parametrize(
+    ("labels", "side", "context"),
+    [(LABELS, SIDE, None), (LABELS, None, CONTEXT), (None, None, None), (None, None, CONTEXT)],
+    ids=["side information", "labels and context", "unlabelled", "context"])
 @pytest.mark.parametrize("device_bytes", [2**30, 0], ids=["resident", "streamed"])
-def test_a_compiled_call_sees_the_rows_of_the_order(devices, device_bytes, labels, side):
-    split = Split(IMAGES, labels, side=side)
+def test_a_compiled_call_sees_the_rows_of_the_order(devices, device_bytes, labels, side, context):
+    split = Split(IMAGES, labels, side=side, context=context)
     batches = open_batches(split, batch_size=8, seed=3, device_bytes=device_bytes, devices=devices)
     assert isinstance(batches, ResidentBatches if device_bytes else StreamedBatches)
 
@@ -84,11 +87,12 @@ def test_a_compiled_call_sees_the_rows_of_the_order(devices, device_bytes, label
             assert seen.y is None
         else:
             np.testing.assert_array_equal(seen.y, rows)
-        if side is None:
-            assert seen.side is None
-        else:
-            assert seen.side.dtype == np.float32
-            np.testing.assert_array_equal(seen.side, SIDE[rows])
+        for columns, expected in ((seen.side, side), (seen.context, context)):
+            if expected is None:
+                assert columns is None
+            else:
+                assert columns.dtype == np.float32
+                np.testing.assert_array_equal(columns, expected[rows])
     batches.close()
 
 
@@ -170,11 +174,13 @@ def test_an_impossible_batch_ends_in_one_line(devices, batch_size, message):
 
 @pytest.mark.parametrize("n_rows", [1, 16, 17, 50])
 def test_evaluation_counts_every_row_once_in_batches_of_one_shape(n_rows):
-    split = Split(IMAGES[:n_rows], LABELS[:n_rows], side=SIDE[:n_rows])
+    split = Split(IMAGES[:n_rows], LABELS[:n_rows], side=SIDE[:n_rows], context=CONTEXT[:n_rows])
     batches = list(sequential_batches(split, 16))
     for batch in batches:
         assert (batch.x.shape, batch.y.shape, batch.mask.shape) == ((16, 4, 4, 1), (16,), (16,))
     np.testing.assert_array_equal(np.concatenate([b.y[b.mask] for b in batches]), range(n_rows))
     np.testing.assert_array_equal(np.concatenate([b.x[b.mask] for b in batches]), IMAGES[:n_rows])
     np.testing.assert_array_equal(np.concatenate([b.side[b.mask] for b in batches]), SIDE[:n_rows])
+    context = np.concatenate([b.context[b.mask] for b in batches])
+    np.testing.assert_array_equal(context, CONTEXT[:n_rows])
     assert len(batches) == -(-n_rows // 16)

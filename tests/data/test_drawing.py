@@ -9,9 +9,9 @@ from PIL import Image
 from flowaa.data.drawing.characters import CHARACTERS
 from flowaa.data.drawing.expressions import EXTREMES, act
 from flowaa.data.drawing.face import Pose, draw_faces, extreme_faces
+from flowaa.data.drawing.population import draw_population
 from flowaa.data.drawing.shapes import Canvas, bow, box, capsule, ellipse
 from flowaa.data.face_labels import CHARACTER_NAMES
-from flowaa.data.population import draw_population
 
 SIZE = 64
 

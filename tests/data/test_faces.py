@@ -12,9 +12,9 @@ from configs import default
 from flowaa.config.build import build_data
 from flowaa.data.drawing.expressions import EXTREMES
 from flowaa.data.drawing.face import draw_faces
+from flowaa.data.drawing.population import CONCENTRATION, draw_population
 from flowaa.data.face_labels import CHARACTER_NAMES, EXPRESSION_NAMES
-from flowaa.data.faces import faces
-from flowaa.data.population import CONCENTRATION, draw_population
+from flowaa.data.sources.faces import faces
 from flowaa.errors import UserError
 
 N_ROWS = 84
@@ -119,12 +119,12 @@ def test_labels_are_characters_or_expressions_of_the_same_images(folder):
 
 def test_a_prepared_set_is_not_drawn_again(folder, monkeypatch):
     load(folder)
-    monkeypatch.setattr("flowaa.data.faces_builder.draw_faces", None)
+    monkeypatch.setattr("flowaa.data.sources.faces_builder.draw_faces", None)
     load(folder)
 
 
 def test_two_processes_may_prepare_the_same_set_at_once(tmp_path, monkeypatch):
-    from flowaa.data import faces_builder
+    from flowaa.data.sources import faces_builder
 
     draw, others = faces_builder.draw_faces, []
 
@@ -145,7 +145,7 @@ def test_an_interrupted_preparation_leaves_nothing_half_done(tmp_path, monkeypat
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("flowaa.data.faces_builder.draw_faces", interrupt)
+        patch.setattr("flowaa.data.sources.faces_builder.draw_faces", interrupt)
         with pytest.raises(KeyboardInterrupt):
             load(tmp_path)
     assert len(all_rows(load(tmp_path))[0]) == N_ROWS
@@ -171,7 +171,7 @@ def test_a_folder_that_cannot_be_written_ends_in_one_line(tmp_path):
 
 def test_faces_need_no_tensorflow_and_announce_nothing(tmp_path):
     program = ("import sys\n"
-               "from flowaa.data.faces import faces\n"
+               "from flowaa.data.sources.faces import faces\n"
                f"d = faces(dir={str(tmp_path)!r}, label='character', image_size=8, n_rows=60, "
                "nuisance=1.0, seed=0, validation_fraction=0.1, test_fraction=0.2)\n"
                "print(len(d.train), len(d.validation), len(d.test), "

@@ -12,8 +12,8 @@ from PIL import Image
 from configs import default
 from flowaa.config.build import build_data
 from flowaa.data.face_labels import CHARACTER_NAMES, EXPRESSION_NAMES
-from flowaa.data.ferg import ferg
-from flowaa.data.ferg_files import list_ferg
+from flowaa.data.sources.ferg import ferg
+from flowaa.data.sources.ferg_files import list_ferg
 from flowaa.errors import UserError
 
 N_PICTURES = 600

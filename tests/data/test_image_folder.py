@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flowaa.data import image_folder as module
-from flowaa.data.image_folder import image_folder, try_decode
+from flowaa.data.sources import image_folder as module
+from flowaa.data.sources.image_folder import image_folder, try_decode
 from flowaa.errors import UserError
 
 COLOURS = {"blue": (0, 0, 255), "green": (0, 255, 0), "red": (255, 0, 0)}

@@ -6,7 +6,7 @@ from scipy import stats
 
 from configs import default
 from flowaa.config.build import build_data
-from flowaa.data.keller import NOISE, keller
+from flowaa.data.sources.keller import NOISE, keller
 from flowaa.errors import UserError
 
 

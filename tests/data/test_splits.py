@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from flowaa.data import chunks
+from flowaa.data import rows
 from flowaa.data.dataset import Dataset, Split
 from flowaa.data.description import describe, moments
 from flowaa.data.seeding import Stream, generator
@@ -77,7 +77,7 @@ def test_the_record_names_rows_of_the_source(tmp_path):
 
 @pytest.mark.parametrize("chunk_rows", [3, 1000])
 def test_moments_are_numpys_also_far_from_zero(monkeypatch, chunk_rows):
-    monkeypatch.setattr(chunks, "CHUNK_ROWS", chunk_rows)
+    monkeypatch.setattr(rows, "CHUNK_ROWS", chunk_rows)
     x = np.random.default_rng(0).standard_normal((100, 4, 5, 3)) + np.array([0.0, 1e3, 1e8])
     mean, std = moments(x)
     np.testing.assert_allclose(mean, x.mean((0, 1, 2)), rtol=1e-12, atol=1e-12)
@@ -86,7 +86,7 @@ def test_moments_are_numpys_also_far_from_zero(monkeypatch, chunk_rows):
 
 @pytest.mark.parametrize("value", [0.0, 0.1, 3e7])
 def test_a_constant_feature_has_deviation_one(monkeypatch, value):
-    monkeypatch.setattr(chunks, "CHUNK_ROWS", 7)
+    monkeypatch.setattr(rows, "CHUNK_ROWS", 7)
     x = np.stack([np.full(50, value), np.arange(50)], axis=1).astype(np.float32)
     _, std = moments(x)
     assert std[0] == 1.0

@@ -14,8 +14,8 @@ from PIL import Image
 
 tfds = pytest.importorskip("tensorflow_datasets")
 
-from flowaa.data import tfds as module  # noqa: E402
-from flowaa.data.tfds import tensorflow_dataset  # noqa: E402
+from flowaa.data import rows  # noqa: E402
+from flowaa.data.sources.tfds import tensorflow_dataset  # noqa: E402
 from flowaa.errors import UserError  # noqa: E402
 
 SIZES = {"train": 20, "test": 6}
@@ -83,7 +83,7 @@ def load(name: str, data_dir: str):
 
 @pytest.mark.parametrize("memory_bytes", [2**30, 0], ids=["in memory", "on disk"])
 def test_a_prepared_set_is_read_with_its_labels(data_dir, monkeypatch, memory_bytes):
-    monkeypatch.setattr(module, "_MEMORY_BYTES", memory_bytes)
+    monkeypatch.setattr(rows, "MEMORY_BYTES", memory_bytes)
     dataset = load("tiny_digits", data_dir)
     splits = (dataset.train, dataset.validation, dataset.test)
     assert [len(split) for split in splits] == [18, 2, 6]
@@ -134,8 +134,8 @@ def test_a_download_without_tensorflow_or_network_ends_at_once(data_dir, monkeyp
 
 
 def test_the_data_layer_loads_neither_data_sets_nor_their_libraries():
-    modules = ["arrays", "digits", "faces", "ferg", "image_folder", "keller", "pipeline", "tfds",
-               "toy"]
+    modules = ["batches", *(f"sources.{name}" for name in (
+        "arrays", "digits", "faces", "ferg", "image_folder", "keller", "tfds", "toy"))]
     program = ("import sys, importlib\n"
                f"for name in {modules}: importlib.import_module('flowaa.data.' + name)\n"
                "heavy = {'sklearn', 'tensorflow_datasets', 'tensorflow', 'matplotlib'}\n"

@@ -5,8 +5,8 @@ from scipy import stats
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from flowaa.data.digits import digits
-from flowaa.data.toy import mixture, moons
+from flowaa.data.sources.digits import digits
+from flowaa.data.sources.toy import mixture, moons
 
 
 def all_rows(dataset):

@@ -9,9 +9,9 @@ import jax
 import numpy as np
 
 from flowaa.config import build
+from flowaa.data.batches import Labelled
 from flowaa.data.dataset import Dataset, Split
 from flowaa.data.description import describe
-from flowaa.data.pipeline import Labelled
 from flowaa.training import parallel
 from flowaa.training.step import AXIS, global_ids
 from tests.training.tiny import config_of

@@ -12,7 +12,7 @@ from flowaa.data.dataset import Split
 from flowaa.data.description import describe
 from flowaa.data.drawing.expressions import EXTREMES
 from flowaa.data.drawing.face import draw_faces
-from flowaa.data.population import draw_population
+from flowaa.data.drawing.population import draw_population
 from flowaa.flow.density import MIDDLE_OF_LEVEL
 from flowaa.training.archetypes.start import class_centres, seen_pictures, start_heads
 from tests.training.tiny import config_of

@@ -9,7 +9,7 @@ import optax
 import pytest
 
 from flowaa.config import build
-from flowaa.data.pipeline import Labelled, open_batches
+from flowaa.data.batches import Labelled, open_batches
 from flowaa.training import parallel
 from flowaa.training.loop import Evaluation
 from flowaa.training.state import create_state

@@ -15,7 +15,7 @@ from flowaa.archetypes.deep import losses
 from flowaa.archetypes.deep.heads import ArchetypeHeads, noisy_weights
 from flowaa.archetypes.deep.tangents import TangentDistance
 from flowaa.bijectors.base import call
-from flowaa.data.pipeline import Labelled
+from flowaa.data.batches import Labelled
 from flowaa.flow.likelihood import bits_per_dim
 from flowaa.training.archetypes.bottleneck import Bottleneck
 from flowaa.training.state import Params

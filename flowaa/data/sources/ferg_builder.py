@@ -10,10 +10,10 @@ from typing import Any, ClassVar
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
-from flowaa.data.encoding import png_bytes
 from flowaa.data.face_labels import CHARACTER_NAMES, EXPRESSION_NAMES
-from flowaa.data.ferg_files import HOW_TO_GET, Picture, list_ferg
-from flowaa.data.image_folder import try_decode
+from flowaa.data.files.pictures import png_bytes
+from flowaa.data.sources.ferg_files import HOW_TO_GET, Picture, list_ferg
+from flowaa.data.sources.image_folder import try_decode
 from flowaa.errors import UserError
 
 _CHUNK_PICTURES = 512  # decoded ahead of writing

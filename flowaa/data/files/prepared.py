@@ -10,10 +10,23 @@ from typing import Any
 import numpy as np
 
 from flowaa.data.dataset import Rows
-from flowaa.data.tfds import SourceRows, into_memory
+from flowaa.data.rows import into_memory
 from flowaa.errors import UserError
 
-_MEMORY_BYTES = 2**30  # larger sets are decoded anew each time they are read
+
+class SourceRows:
+    """Images of a TFDS data source, decoded when they are read."""
+
+    def __init__(self, source: Any, image_key: str) -> None:
+        self._source = source
+        self._image_key = image_key
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __getitem__(self, indices: np.ndarray, /) -> np.ndarray:
+        examples = self._source.__getitems__(np.asarray(indices).tolist())
+        return np.stack([example[self._image_key] for example in examples])
 
 
 def prepared(make_builder: Callable[[], Any], *, key: str, manual_dir: Path | None = None) -> Any:
@@ -54,11 +67,7 @@ def read_images(builder: Any) -> Rows:
     """The images of a prepared set's one split, in memory unless there are too many."""
     with _quiet():
         source = builder.as_data_source("train")
-        rows = SourceRows(source, "image")
-        n_bytes = len(rows) * int(np.prod(builder.info.features["image"].shape))
-        if n_bytes > _MEMORY_BYTES:
-            return rows
-        return into_memory(rows, f"reading {builder.name}")
+        return into_memory(SourceRows(source, "image"), f"reading {builder.name}")
 
 
 def read_columns(builder: Any, *keys: str) -> tuple[np.ndarray, ...]:

@@ -10,9 +10,9 @@ import numpy as np
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
-from flowaa.data.chunks import CHUNK_ROWS
 from flowaa.data.dataset import Dataset, Rows, Split
 from flowaa.data.description import describe
+from flowaa.data.rows import CHUNK_ROWS
 from flowaa.data.splitting import hold_out_test, hold_out_validation, take
 from flowaa.errors import UserError
 

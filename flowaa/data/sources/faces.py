@@ -6,7 +6,7 @@ from flowaa.data.dataset import Dataset, Split
 from flowaa.data.description import describe
 from flowaa.data.drawing.expressions import EXTREMES
 from flowaa.data.face_labels import CHARACTER_NAMES, EXPRESSION_NAMES, NAMES, check_label
-from flowaa.data.prepared import prepared, read_columns, read_images
+from flowaa.data.files.prepared import prepared, read_columns, read_images
 from flowaa.data.splitting import hold_out_test, hold_out_validation
 from flowaa.errors import UserError
 
@@ -52,7 +52,7 @@ def faces(*, dir: str, label: str, image_size: int, n_rows: int, nuisance: float
 
     def make_builder() -> object:
         # Imported here, since it takes a second that other data sets need not wait for.
-        from flowaa.data.faces_builder import Faces, FacesConfig
+        from flowaa.data.sources.faces_builder import Faces, FacesConfig
 
         config = FacesConfig.of(image_size=image_size, n_images=n_rows, nuisance=nuisance,
                                 seed=seed)

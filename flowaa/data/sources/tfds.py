@@ -7,17 +7,16 @@ import urllib.request
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
-from flowaa.data.chunks import chunks
-from flowaa.data.dataset import Dataset, Rows, Split
+from flowaa.data.dataset import Dataset, Split
 from flowaa.data.description import describe
+from flowaa.data.files.checks import check_labels
+from flowaa.data.files.prepared import SourceRows
+from flowaa.data.rows import into_memory
 from flowaa.data.splitting import hold_out_test, hold_out_validation
-from flowaa.data.validation import check_labels
 from flowaa.errors import UserError
 
 N_LEVELS = 256
-_MEMORY_BYTES = 2**30  # larger splits are decoded anew each time they are read
 _DOWNLOAD_HOST = "storage.googleapis.com"  # what TensorFlow Datasets asks first
 
 
@@ -67,21 +66,6 @@ def tensorflow_dataset(name: str, *, data_dir: str, seed: int, validation_fracti
     class_names = builder.info.features[label_key].names if label_key else ()
     spec = describe(train, n_levels=N_LEVELS, n_classes=len(class_names), class_names=class_names)
     return Dataset(f"tfds:{name}", spec, train, validation, test)
-
-
-class SourceRows:
-    """Images of a TFDS data source, decoded when they are read."""
-
-    def __init__(self, source: Any, image_key: str) -> None:
-        self._source = source
-        self._image_key = image_key
-
-    def __len__(self) -> int:
-        return len(self._source)
-
-    def __getitem__(self, indices: np.ndarray, /) -> np.ndarray:
-        examples = self._source.__getitems__(np.asarray(indices).tolist())
-        return np.stack([example[self._image_key] for example in examples])
 
 
 def _prepared(tfds: Any, name: str, data_dir: str) -> Any:
@@ -169,10 +153,7 @@ def _read(tfds: Any, name: str, builder: Any, split: str, image_key: str,
     source = builder.as_data_source(split)
     if not len(source):
         raise UserError(f"tfds:{name}: its {split} split is empty; choose another set")
-    rows: Rows = SourceRows(source, image_key)
-    n_bytes = len(source) * int(np.prod(builder.info.features[image_key].shape))
-    if n_bytes <= _MEMORY_BYTES:
-        rows = into_memory(rows, f"reading {name} {split}")
+    rows = into_memory(SourceRows(source, image_key), f"reading {name} {split}")
     labels = None
     if label_key is not None:
         skip = {image_key: tfds.decode.SkipDecoding()}
@@ -183,15 +164,3 @@ def _read(tfds: Any, name: str, builder: Any, split: str, image_key: str,
 
 def _labels(source: Any, label_key: str) -> np.ndarray:
     return np.array([example[label_key] for example in source.__getitems__(range(len(source)))])
-
-
-def into_memory(rows: Rows, description: str) -> np.ndarray:
-    """All rows as one array, read in chunks under a progress bar."""
-    first = np.asarray(rows[np.arange(1)])
-    x = np.empty((len(rows), *first.shape[1:]), first.dtype)
-    with tqdm(total=len(rows), desc=description, unit="image", leave=False, delay=1.0,
-              disable=None) as progress:
-        for start, chunk in chunks(rows):
-            x[start:start + len(chunk)] = chunk
-            progress.update(len(chunk))
-    return x

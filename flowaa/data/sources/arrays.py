@@ -1,26 +1,28 @@
 """The user's own arrays: `.npz` or `.npy`, images or rows of features."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from flowaa.data.dataset import Dataset, Rows, Split
 from flowaa.data.description import describe
-from flowaa.data.npz import read_arrays
+from flowaa.data.files.checks import check_classes, check_context, check_finite, check_labels
+from flowaa.data.files.npz import read_arrays
 from flowaa.data.splitting import hold_out_test, hold_out_validation
-from flowaa.data.validation import check_classes, check_finite, check_labels
 from flowaa.errors import UserError
 
 N_LEVELS = 256  # of uint8 data
-_KEYS_EXPECTED = ("keep x (and y), or x_train and x_test (and x_validation, and y_train, y_test, "
-                  "y_validation)")
+_KEYS_EXPECTED = ("keep x (and y, context), or x_train and x_test (and x_validation), and for each "
+                  "of them y_… (and context_…)")
 
 
 def arrays(*, path: str, seed: int, validation_fraction: float, test_fraction: float) -> Dataset:
     """Rows and labels of a NumPy file.
 
     The file holds either `x` and maybe `y`, of which validation and test rows are held out here, or
-    `x_train`, `x_test` and maybe `x_validation`, and for all of them labels `y_…` or none. uint8
+    `x_train`, `x_test` and maybe `x_validation`, and for all of them labels `y_…` or none. For each
+    `x…` there may be `context…`, [N, E] or [N] numbers that a conditional density is given. uint8
     (or other integers from 0 to 255) are discrete data of 256 levels; floats are continuous. Images
     are [N, H, W, C] or [N, H, W], which gets one channel; rows of features are [N, D]. Arrays of
     more than 256 MiB are memory-mapped if they are stored uncompressed.
@@ -40,13 +42,18 @@ def arrays(*, path: str, seed: int, validation_fraction: float, test_fraction: f
     found = read_arrays(Path(path).expanduser())
     suffixes = _check_keys(path, set(found))
     rows = {suffix: _rows(found[f"x{suffix}"], f"{path}: x{suffix}") for suffix in suffixes}
-    _check_alike(path, rows)
+    _check_alike(path, "x", rows)
     labels = {f"{path}: y{suffix}": check_labels(found[f"y{suffix}"], len(rows[suffix]),
                                                  f"{path}: y{suffix}")
               for suffix in suffixes if f"y{suffix}" in found}
     n_classes = check_classes(labels) if labels else 0
 
-    splits = {suffix: Split(rows[suffix], labels.get(f"{path}: y{suffix}")) for suffix in suffixes}
+    contexts = {suffix: check_context(found[f"context{suffix}"], len(rows[suffix]),
+                                      f"{path}: context{suffix}")
+                for suffix in suffixes if f"context{suffix}" in found}
+    _check_alike(path, "context", contexts)
+    splits = {suffix: Split(rows[suffix], labels.get(f"{path}: y{suffix}"),
+                            context=contexts.get(suffix)) for suffix in suffixes}
     if "" in splits:
         train, test = hold_out_test(splits[""], test_fraction=test_fraction, seed=seed)
     else:
@@ -66,9 +73,8 @@ def _check_keys(path: str, keys: set[str]) -> list[str]:
     """Suffixes of the splits there are, the one to train on first."""
     suffixes = [""] if "x" in keys else ["_train", "_test"]
     suffixes += ["_validation"] if "x_train" in keys and "x_validation" in keys else []
-    rows = {f"x{suffix}" for suffix in suffixes}
-    labels = {f"y{suffix}" for suffix in suffixes}
-    if not keys >= rows or not (keys == rows or keys == rows | labels):
+    x, y, context = ({f"{name}{suffix}" for suffix in suffixes} for name in ("x", "y", "context"))
+    if keys not in (x, x | y, x | context, x | y | context):
         raise UserError(f"{path} has the keys {', '.join(sorted(keys)) or '(none)'}; "
                         f"{_KEYS_EXPECTED}")
     return suffixes
@@ -122,12 +128,12 @@ def _is_discrete(rows: Rows) -> bool:
     return np.asarray(rows[np.arange(1)]).dtype == np.uint8
 
 
-def _check_alike(path: str, rows: dict[str, Rows]) -> None:
+def _check_alike(path: str, name: str, rows: Mapping[str, Rows]) -> None:
     """Raises a `UserError` unless all splits' rows have one shape and one kind of values."""
     kinds = {}
     for suffix, split in rows.items():
         first = np.asarray(split[np.arange(1)])
-        kinds[f"x{suffix}"] = (first.shape[1:], first.dtype.name)
+        kinds[f"{name}{suffix}"] = (first.shape[1:], first.dtype.name)
     if len(set(kinds.values())) > 1:
         described = ", ".join(f"{key} {shape} {dtype}" for key, (shape, dtype) in kinds.items())
         raise UserError(f"{path}: the rows of the splits differ in shape or type ({described}); "

@@ -13,9 +13,9 @@ from tqdm import tqdm
 
 from flowaa.data.drawing.expressions import EXTREMES
 from flowaa.data.drawing.face import draw_faces
-from flowaa.data.encoding import png_bytes
+from flowaa.data.drawing.population import draw_population
 from flowaa.data.face_labels import CHARACTER_NAMES, EXPRESSION_NAMES
-from flowaa.data.population import draw_population
+from flowaa.data.files.pictures import png_bytes
 
 _CHUNK_FACES = 512
 _DESCRIPTION = f"""\

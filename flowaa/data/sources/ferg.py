@@ -7,8 +7,8 @@ import numpy as np
 
 from flowaa.data.dataset import Dataset, DataSpec, Split
 from flowaa.data.face_labels import NAMES, check_label
-from flowaa.data.ferg_files import N_RELEASED, Listing, list_ferg
-from flowaa.data.prepared import prepared, read_columns, read_images
+from flowaa.data.files.prepared import prepared, read_columns, read_images
+from flowaa.data.sources.ferg_files import N_RELEASED, Listing, list_ferg
 from flowaa.data.splitting import hold_out_test, hold_out_validation
 from flowaa.errors import UserError
 
@@ -51,7 +51,7 @@ def ferg(*, dir: str, prepared_dir: str, label: str, image_size: int, seed: int,
 
     def make_builder() -> object:
         # Imported here, since it takes a second that other data sets need not wait for.
-        from flowaa.data.ferg_builder import Ferg, FergConfig
+        from flowaa.data.sources.ferg_builder import Ferg, FergConfig
 
         config = FergConfig.of(image_size=image_size, fingerprint=listing.fingerprint)
         return Ferg(config=config, data_dir=prepared_dir or None, file_format="array_record")

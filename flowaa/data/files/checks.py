@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from flowaa.data.chunks import chunks
 from flowaa.data.dataset import Rows
+from flowaa.data.rows import chunks
 from flowaa.errors import UserError
 
 
@@ -46,6 +46,30 @@ def check_labels(labels: np.ndarray, n_rows: int, where: str) -> np.ndarray:
         raise UserError(f"{where}: row {row} has label {labels[row]}, which is not a whole number "
                         f"from 0 on; {renumber}")
     return labels.astype(np.int32)
+
+
+def check_context(context: np.ndarray, n_rows: int, where: str) -> np.ndarray:
+    """Context as [n_rows, E] float32.
+
+    Args:
+        context: [n_rows, E] or [n_rows] finite numbers.
+        n_rows: rows that it belongs to.
+        where: file and key, for messages.
+
+    Raises:
+        UserError: if it is not.
+    """
+    if context.ndim == 1:
+        context = context[:, None]
+    if context.ndim != 2 or len(context) != n_rows or not context.shape[1]:
+        raise UserError(f"{where} has shape {context.shape} where {n_rows} rows need ({n_rows}, E);"
+                        " give one row of numbers for each row of x")
+    if context.dtype.kind not in "buif":
+        raise UserError(f"{where} has type {context.dtype}; give numbers")
+    with np.errstate(over="ignore"):  # an overflow is found right below
+        context = context.astype(np.float32)
+    check_finite(context, where)
+    return context
 
 
 def check_classes(labels: Mapping[str, np.ndarray]) -> int:

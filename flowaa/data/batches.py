@@ -6,8 +6,6 @@ Both ways hand out the same rows for the same seed and step, and are used alike:
     step_many = jax.pmap(...)  # calls batches.select(constant, batch) once a step
     step_many(state, batches.constant, batches.at(step, n_steps))
     batches.close()
-
-The order is a pure function of seed and step, so that a run continues anywhere with no state saved.
 """
 
 import concurrent.futures
@@ -18,9 +16,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from flowaa.data.dataset import Rows, Split
-from flowaa.data.seeding import Stream, generator
-from flowaa.errors import UserError
+from flowaa.data.batch_order import BatchOrder, batch_order
+from flowaa.data.dataset import Split
+from flowaa.data.rows import n_bytes, read_all
 
 _CALLS_AHEAD = 2  # calls whose rows are read while the device works
 
@@ -31,6 +29,7 @@ class Labelled(NamedTuple):
     x: Any  # [..., B, H, W, C] uint8, or float32 [..., B, H, W, C] or [..., B, D]
     y: Any | None  # [..., B] int32; None where the data is unlabelled
     side: Any | None = None  # [..., B, K] float32; None where the data has none
+    context: Any | None = None  # [..., B, E] float32 conditions; None where the data has none
 
 
 class MaskedBatch(NamedTuple):
@@ -40,38 +39,7 @@ class MaskedBatch(NamedTuple):
     y: np.ndarray | None  # [B]
     mask: np.ndarray  # [B] bool; False marks a filling row, which is not to be counted
     side: np.ndarray | None = None  # [B, K]
-
-
-class BatchOrder:
-    """Which rows each step sees: every epoch a fresh permutation, its incomplete tail dropped."""
-
-    def __init__(self, n_rows: int, batch_size: int, seed: int) -> None:
-        if not 1 <= batch_size <= n_rows:
-            raise UserError(f"a batch of {batch_size} rows cannot be drawn from {n_rows} training "
-                            f"rows; set --config.training.batch_size between 1 and {n_rows}")
-        self.batch_size = batch_size
-        self.steps_per_epoch = n_rows // batch_size
-        self._n_rows = n_rows
-        self._seed = seed
-        self._last: tuple[int, np.ndarray] = (-1, np.empty(0, np.int32))  # epoch, its permutation
-
-    def indices(self, step: int) -> np.ndarray:
-        """Rows of one step, counted from 0: [batch_size] int32."""
-        epoch, batch = divmod(step, self.steps_per_epoch)
-        start = batch * self.batch_size
-        return self._permutation(epoch)[start:start + self.batch_size]
-
-    def indices_for(self, step: int, n_steps: int) -> np.ndarray:
-        """Rows of `n_steps` steps from `step` on: [n_steps, batch_size] int32."""
-        return np.stack([self.indices(step + ahead) for ahead in range(n_steps)])
-
-    def _permutation(self, epoch: int) -> np.ndarray:
-        last_epoch, permutation = self._last
-        if last_epoch != epoch:
-            random = generator(self._seed, Stream.BATCHES, epoch)
-            permutation = random.permutation(self._n_rows).astype(np.int32)
-            self._last = (epoch, permutation)
-        return permutation
+    context: np.ndarray | None = None  # [B, E]
 
 
 class Batches(Protocol):
@@ -109,12 +77,12 @@ class ResidentBatches:
         self.order = order
         self._n_devices = len(devices)
         sharding = device_axis(devices)
-        self._constant = jax.tree.map(lambda array: replicate(array, devices, sharding),
-                                      Labelled(read_all(split.x), split.y, split.side))
+        rows = Labelled(read_all(split.x), split.y, split.side, split.context)
+        self._constant = jax.tree.map(lambda array: replicate(array, devices, sharding), rows)
 
     @property
     def constant(self) -> Labelled:
-        """The split: x [n_devices, N, ...], y [n_devices, N], side [n_devices, N, K]."""
+        """The split: x [n_devices, N, ...], y [n_devices, N], side and context likewise."""
         return self._constant
 
     def at(self, step: int, n_steps: int) -> np.ndarray:
@@ -146,7 +114,7 @@ class StreamedBatches:
         return None
 
     def at(self, step: int, n_steps: int) -> Labelled:
-        """Rows: x [n_devices, n_steps, batch_per_device, ...], y and side likewise."""
+        """Rows: x [n_devices, n_steps, batch_per_device, ...], y, side and context likewise."""
         wanted = [(step + ahead * n_steps, n_steps) for ahead in range(1 + _CALLS_AHEAD)]
         for call in [call for call in self._pending if call not in wanted]:
             self._pending.pop(call).cancel()
@@ -166,25 +134,9 @@ class StreamedBatches:
 
     def _read(self, step: int, n_steps: int) -> Labelled:
         indices = _by_device(self.order.indices_for(step, n_steps), self._n_devices)
-        flat = indices.reshape(-1)
-        x = np.asarray(self._split.x[flat])
-        batch = Labelled(x.reshape(*indices.shape, *x.shape[1:]),
-                         None if self._split.y is None else self._split.y[indices],
-                         None if self._split.side is None else self._split.side[indices])
+        rows = read_rows(self._split, indices.reshape(-1))
+        batch = jax.tree.map(lambda array: array.reshape(*indices.shape, *array.shape[1:]), rows)
         return jax.device_put(batch, self._sharding)
-
-
-def batch_order(n_rows: int, *, batch_size: int, seed: int, n_devices: int) -> BatchOrder:
-    """The order of batches that are divided over devices.
-
-    Raises:
-        UserError: if a batch is larger than the rows, or the devices do not divide it.
-    """
-    if batch_size % n_devices:
-        raise UserError(f"a batch of {batch_size} rows cannot be divided evenly over {n_devices}"
-                        " devices; set --config.training.batch_size to a multiple of "
-                        f"{n_devices} or --config.training.n_devices to a divisor of it")
-    return BatchOrder(n_rows, batch_size, seed)
 
 
 def open_batches(split: Split, *, batch_size: int, seed: int, device_bytes: int,
@@ -213,26 +165,22 @@ def sequential_batches(split: Split, batch_size: int) -> Iterator[MaskedBatch]:
     for start in range(0, n_rows, batch_size):
         # Filling rows repeat a real one: their values are finite, whatever the model.
         indices = np.minimum(np.arange(start, start + batch_size), n_rows - 1)
-        yield MaskedBatch(np.asarray(split.x[indices]),
-                          None if split.y is None else split.y[indices],
-                          np.arange(start, start + batch_size) < n_rows,
-                          None if split.side is None else split.side[indices])
+        rows = read_rows(split, indices)
+        yield MaskedBatch(rows.x, rows.y, np.arange(start, start + batch_size) < n_rows, rows.side,
+                          rows.context)
+
+
+def read_rows(split: Split, indices: np.ndarray) -> Labelled:
+    """Rows of a split at `indices` [B], with what belongs to them, on the host."""
+    columns = (None if column is None else column[indices]
+               for column in (split.y, split.side, split.context))
+    return Labelled(np.asarray(split.x[indices]), *columns)
 
 
 def gather(data: Labelled, indices: jax.Array) -> Labelled:
     """Rows of `data` at `indices` [B], as they are stored."""
     # The indices are permutations of the rows: none is out of range.
     return jax.tree.map(lambda array: jnp.take(array, indices, axis=0, mode="clip"), data)
-
-
-def n_bytes(rows: Rows) -> int:
-    """Size of all rows once they are read."""
-    return len(rows) * np.asarray(rows[np.arange(1)]).nbytes
-
-
-def read_all(rows: Rows) -> np.ndarray:
-    """All rows as one array in memory."""
-    return rows if isinstance(rows, np.ndarray) else np.asarray(rows[np.arange(len(rows))])
 
 
 def device_axis(devices: Sequence[jax.Device]) -> jax.sharding.Sharding:

@@ -1,0 +1,54 @@
+"""Which rows each training step sees: a pure function of the seed and the step.
+
+A run therefore continues from any step without saved state.
+"""
+
+import numpy as np
+
+from flowaa.data.seeding import Stream, generator
+from flowaa.errors import UserError
+
+
+class BatchOrder:
+    """Which rows each step sees: every epoch a fresh permutation, its incomplete tail dropped."""
+
+    def __init__(self, n_rows: int, batch_size: int, seed: int) -> None:
+        if not 1 <= batch_size <= n_rows:
+            raise UserError(f"a batch of {batch_size} rows cannot be drawn from {n_rows} training "
+                            f"rows; set --config.training.batch_size between 1 and {n_rows}")
+        self.batch_size = batch_size
+        self.steps_per_epoch = n_rows // batch_size
+        self._n_rows = n_rows
+        self._seed = seed
+        self._last: tuple[int, np.ndarray] = (-1, np.empty(0, np.int32))  # epoch, its permutation
+
+    def indices(self, step: int) -> np.ndarray:
+        """Rows of one step, counted from 0: [batch_size] int32."""
+        epoch, batch = divmod(step, self.steps_per_epoch)
+        start = batch * self.batch_size
+        return self._permutation(epoch)[start:start + self.batch_size]
+
+    def indices_for(self, step: int, n_steps: int) -> np.ndarray:
+        """Rows of `n_steps` steps from `step` on: [n_steps, batch_size] int32."""
+        return np.stack([self.indices(step + ahead) for ahead in range(n_steps)])
+
+    def _permutation(self, epoch: int) -> np.ndarray:
+        last_epoch, permutation = self._last
+        if last_epoch != epoch:
+            random = generator(self._seed, Stream.BATCHES, epoch)
+            permutation = random.permutation(self._n_rows).astype(np.int32)
+            self._last = (epoch, permutation)
+        return permutation
+
+
+def batch_order(n_rows: int, *, batch_size: int, seed: int, n_devices: int) -> BatchOrder:
+    """The order of batches that are divided over devices.
+
+    Raises:
+        UserError: if a batch is larger than the rows, or the devices do not divide it.
+    """
+    if batch_size % n_devices:
+        raise UserError(f"a batch of {batch_size} rows cannot be divided evenly over {n_devices}"
+                        " devices; set --config.training.batch_size to a multiple of "
+                        f"{n_devices} or --config.training.n_devices to a divisor of it")
+    return BatchOrder(n_rows, batch_size, seed)

@@ -1,0 +1,1 @@
+"""Files on disk: NumPy arrays, pictures and prepared sets; reading and checking them."""

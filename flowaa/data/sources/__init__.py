@@ -1,0 +1,1 @@
+"""The data sets: one a file, named as `config.data.name` names them."""
