@@ -56,7 +56,7 @@ def analyse(workdir: str, *, label: int, triple: list[int]) -> dict[str, float]:
     from experiments.archetype_figures import archetype_figures, split_weights
     from flowaa.config import build
     from flowaa.run import load_run
-    from flowaa.training.run_folder import RunFolder
+    from flowaa.training.files.run_folder import RunFolder
 
     run = load_run(workdir)
     k = len(run.archetypes)  # says so where there are none

@@ -68,7 +68,7 @@ def detect(
     from flowaa.data.batch_order import batch_order
     from flowaa.run import spec_to_json
     from flowaa.training import loop
-    from flowaa.training.run_folder import RunFolder
+    from flowaa.training.files.run_folder import RunFolder
     from flowaa.training.state import n_params
 
     if run.params is None:

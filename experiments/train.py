@@ -50,7 +50,7 @@ def train(config: ConfigDict, workdir: str) -> dict[str, float]:
     from flowaa.data.splitting import save_record
     from flowaa.run import load_run, run_of, spec_to_json
     from flowaa.training import compilation, loop
-    from flowaa.training.run_folder import RunFolder
+    from flowaa.training.files.run_folder import RunFolder
 
     build.check_ranges(config)
     compilation.enable_cache(config.training.compilation_cache)

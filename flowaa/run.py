@@ -19,8 +19,8 @@ from flowaa.flow.likelihood import bits_per_dim
 from flowaa.outliers import draws as outliers
 from flowaa.outliers.plane import ArchetypePlane, archetype_plane
 from flowaa.training.archetypes.objective import ArchetypeModel
-from flowaa.training.checkpoints import Checkpoints
-from flowaa.training.run_folder import RunFolder
+from flowaa.training.files.checkpoints import Checkpoints
+from flowaa.training.files.run_folder import RunFolder
 from flowaa.training.state import Params, create_state
 
 Array = jax.Array

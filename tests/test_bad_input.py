@@ -13,7 +13,7 @@ import pytest
 
 from configs import default
 from experiments import train
-from flowaa.training import run_folder
+from flowaa.training.files import metrics_log
 from tests.commands import Result, run_command
 
 ROOT = Path(__file__).parents[1]
@@ -267,7 +267,7 @@ def test_disk_that_is_read_only_or_full(fails, tmp_path, monkeypatch, number):
 
 def test_disk_that_fills_up_on_the_way(tmp_path, capsys, monkeypatch):
     """What was written stays whole, and the same command goes on once there is room."""
-    write = run_folder.MetricsLog.write
+    write = metrics_log.MetricsLog.write
 
     def refuse(log, step, wall_s, scalars):
         if step == 4:
@@ -277,7 +277,7 @@ def test_disk_that_fills_up_on_the_way(tmp_path, capsys, monkeypatch):
     arguments = [SMOKE, "--config.training.n_devices=1", "--config.flow.n_blocks=(1,)",
                  "--config.flow.depth=(1,)", NO_CACHE, f"--workdir={tmp_path}"]
     with monkeypatch.context() as patch:
-        patch.setattr(run_folder.MetricsLog, "write", refuse)
+        patch.setattr(metrics_log.MetricsLog, "write", refuse)
         result = run_command(train.main, arguments, capsys)
     assert result.status == 2
     message = result.err.splitlines()[-1]

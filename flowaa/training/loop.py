@@ -17,9 +17,10 @@ from flowaa.data.batches import Batches, Labelled, open_batches, sequential_batc
 from flowaa.data.dataset import Dataset, Split
 from flowaa.errors import UserError
 from flowaa.training import parallel
-from flowaa.training.checkpoints import Checkpoints
+from flowaa.training.files.checkpoints import Checkpoints
+from flowaa.training.files.metrics_log import MetricsLog
+from flowaa.training.files.run_folder import RunFolder
 from flowaa.training.guard import ReversibilityGuard
-from flowaa.training.run_folder import MetricsLog, RunFolder
 from flowaa.training.state import Params, TrainState, create_state, n_params
 from flowaa.training.step import Loss, Metrics, train_step
 

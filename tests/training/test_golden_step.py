@@ -4,7 +4,7 @@ import pytest
 
 from flowaa.config import build
 from flowaa.training import loop
-from flowaa.training.run_folder import RunFolder
+from flowaa.training.files.run_folder import RunFolder
 from tests.training.tiny import config_of
 
 GOLDEN = {"train/nll": 4.935986, "train/gradient_norm": 1.791140, "validation/nll": 4.933263}

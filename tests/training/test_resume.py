@@ -16,8 +16,8 @@ import pytest
 
 from flowaa.errors import UserError
 from flowaa.run import load_run
+from flowaa.training.files.metrics_log import MetricsLog
 from flowaa.training.loop import TrainingInterrupted
-from flowaa.training.run_folder import MetricsLog
 from tests.training.tiny import (
     config_of,
     image_config,

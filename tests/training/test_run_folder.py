@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 
-from flowaa.training.run_folder import MetricsLog, RunFolder, write_json
+from flowaa.training.files.metrics_log import MetricsLog
+from flowaa.training.files.run_folder import RunFolder, write_json
 
 
 def events(folder: Path) -> list[Event]:

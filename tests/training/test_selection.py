@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from flowaa.run import load_run
-from flowaa.training.checkpoints import Checkpoints
+from flowaa.training.files.checkpoints import Checkpoints
 from flowaa.training.loop import Evaluation
 from tests.training.tiny import config_of, rows, summary, train
 
