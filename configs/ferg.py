@@ -4,7 +4,9 @@ python -m experiments.train --config=configs/ferg.py --workdir=runs/ferg --confi
 
 FOLDER is FERG_DB_256 or the folder that holds it; ask for the data at
 http://grail.cs.washington.edu/projects/deepexpr/ferg-2d-db.html. Without it, configs/faces.py runs
-on drawn faces. The network has 8.03 M parameters: hours on a GPU or TPU, days on a CPU.
+on drawn faces. Transparent parts become white. Pictures are frames of animations, so that each
+split holds ranges of frames, and frames near another split's are left out. The network has 8.03 M
+parameters: hours on a GPU or TPU, days on a CPU.
 """
 
 from ml_collections import ConfigDict

@@ -2,6 +2,9 @@
 
 python -m experiments.train --config=configs/image_folder.py --config.data.dir=FOLDER \
     --workdir=runs/mine
+
+Transparent parts become white, 16-bit grey 8-bit, EXIF turns are applied, an animation gives its
+first frame. Files that cannot be used are counted, with reasons and names, in a warning.
 """
 
 from ml_collections import ConfigDict

@@ -1,5 +1,6 @@
-"""Splits made here, reproducibly, of data that brings none; and the record of them."""
+"""Splits: those that the data brings, the others held out reproducibly; and the record of them."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,32 @@ from flowaa.data.dataset import Dataset, Split
 from flowaa.data.rows import subset
 from flowaa.data.seeding import Stream, generator
 from flowaa.errors import UserError
+
+_STREAMS = {"test": Stream.TEST_SPLIT, "validation": Stream.VALIDATION_SPLIT}
+
+
+def complete(
+    given: Mapping[str, Split], *, seed: int, test_fraction: float, validation_fraction: float
+) -> tuple[Split, Split, Split]:
+    """Training, validation and test split; those not given are held out from `train`, in turn.
+
+    Args:
+        given: splits under `train` and maybe `validation` and `test`.
+        seed: the experiment's seed.
+        test_fraction: share of `train` that becomes the test split, unless there is one.
+        validation_fraction: share of the rest that becomes the validation split, likewise.
+
+    Raises:
+        UserError: if a fraction is out of range or the rows are too few.
+    """
+    train, fractions = given["train"], {"test": test_fraction, "validation": validation_fraction}
+    parts = dict(given)
+    for name, fraction in fractions.items():
+        if name not in parts:
+            rest, part = draw_part(len(train), fraction, seed=seed, stream=_STREAMS[name],
+                                   labels=train.y)
+            train, parts[name] = take(train, rest), take(train, part)
+    return train, parts["validation"], parts["test"]
 
 
 def draw_part(n_rows: int, fraction: float, *, seed: int, stream: Stream,
@@ -30,10 +57,7 @@ def draw_part(n_rows: int, fraction: float, *, seed: int, stream: Stream,
     Raises:
         UserError: if the fraction is out of range or a part would be empty.
     """
-    key = "test_fraction" if stream is Stream.TEST_SPLIT else "validation_fraction"
-    if not 0.0 < fraction < 1.0:
-        raise UserError(f"data.{key} is {fraction}; set it between 0 and 1, e.g. "
-                        f"--config.data.{key}=0.1")
+    key = _check_fraction(fraction, stream)
     n_part = max(1, round(fraction * n_rows))
     if n_part >= n_rows:
         raise UserError(f"{n_rows} rows are too few to split with data.{key}={fraction}; "
@@ -48,6 +72,15 @@ def draw_part(n_rows: int, fraction: float, *, seed: int, stream: Stream,
     return np.flatnonzero(~in_part), np.flatnonzero(in_part)
 
 
+def _check_fraction(fraction: float, stream: Stream) -> str:
+    """The key of the fraction, which must lie strictly between 0 and 1."""
+    key = "test_fraction" if stream is Stream.TEST_SPLIT else "validation_fraction"
+    if not 0.0 < fraction < 1.0:
+        raise UserError(f"data.{key} is {fraction}; set it between 0 and 1, e.g. "
+                        f"--config.data.{key}=0.1")
+    return key
+
+
 def take(split: Split, indices: np.ndarray) -> Split:
     """The rows of a split at `indices`, which remembers where they came from."""
     source = indices if split.source_rows is None else split.source_rows[indices]
@@ -56,19 +89,60 @@ def take(split: Split, indices: np.ndarray) -> Split:
     return Split(subset(split.x, indices), y, source, side, context)
 
 
-def hold_out_test(rows: Split, *, test_fraction: float, seed: int) -> tuple[Split, Split]:
-    """The rest and a test split."""
-    rest, part = draw_part(len(rows), test_fraction, seed=seed, stream=Stream.TEST_SPLIT,
-                           labels=rows.y)
-    return take(rows, rest), take(rows, part)
+def frame_ranges(
+    groups: np.ndarray, frames: np.ndarray, *, seed: int, test_fraction: float,
+    validation_fraction: float, gap: int,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Divides frames of animations, so that no neighbours lie in different splits.
 
+    In each animation the frames of the validation and of the test split are ranges at its two
+    ends, which of them at which end is drawn; the training split is the range between them, less
+    frames within `gap` of theirs. An animation of few frames has a smaller gap: at most a quarter
+    of the range between the two is lost at each end.
 
-def hold_out_validation(rows: Split, *, validation_fraction: float,
-                        seed: int) -> tuple[Split, Split]:
-    """The rest, to train on, and a validation split."""
-    rest, part = draw_part(len(rows), validation_fraction, seed=seed,
-                           stream=Stream.VALIDATION_SPLIT, labels=rows.y)
-    return take(rows, rest), take(rows, part)
+    Args:
+        groups: [n] int, the animation of each frame.
+        frames: [n] int, numbers of the frames within their animation.
+        seed: the experiment's seed.
+        test_fraction: share of each animation's frames.
+        validation_fraction: share of the frames that are not for the test.
+        gap: largest difference of frame numbers that two splits must exceed.
+
+    Returns:
+        Rows of the training, validation and test split, each ascending.
+
+    Raises:
+        UserError: if a fraction is out of range or a split would be empty.
+    """
+    for stream, fraction in ((Stream.TEST_SPLIT, test_fraction),
+                             (Stream.VALIDATION_SPLIT, validation_fraction)):
+        _check_fraction(fraction, stream)
+    random = generator(seed, Stream.TEST_SPLIT)
+    parts: dict[str, list[np.ndarray]] = {"train": [], "validation": [], "test": []}
+    for group in np.unique(groups):
+        rows = np.flatnonzero(groups == group)
+        rows = rows[np.argsort(frames[rows], kind="stable")]
+        n_test = round(test_fraction * len(rows))
+        n_validation = round(validation_fraction * (len(rows) - n_test))
+        if random.random() < 0.5:
+            test, middle, validation = np.split(rows, [n_test, len(rows) - n_validation])
+        else:
+            validation, middle, test = np.split(rows, [n_validation, len(rows) - n_test])
+        parts["validation"].append(validation)
+        parts["test"].append(test)
+        if len(middle):
+            number = frames[middle]
+            held_out = frames[np.concatenate([validation, test])]
+            allowed = min(gap, len(middle) // 4)
+            near = (np.abs(number[:, None] - held_out) <= allowed).any(1)
+            parts["train"].append(middle[~near])
+    train, validation, test = (
+        np.sort(np.concatenate([np.empty(0, int), *rows])) for rows in parts.values())
+    if not (len(train) and len(validation) and len(test)):
+        raise UserError(f"{len(frames)} frames are too few to split with data.test_fraction="
+                        f"{test_fraction} and data.validation_fraction={validation_fraction}; "
+                        "bring more pictures")
+    return train, validation, test
 
 
 def save_record(dataset: Dataset, path: Path) -> bool:

@@ -1,15 +1,15 @@
 """A folder of images: classes, splits, scaling, and files that cannot be read."""
 
-import logging
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from flowaa.data.files.pictures import decode
 from flowaa.data.sources import image_folder as module
-from flowaa.data.sources.image_folder import image_folder, try_decode
-from flowaa.errors import UserError
+from flowaa.data.sources.image_folder import image_folder
+from flowaa.errors import FlowaaWarning, UserError
 
 COLOURS = {"blue": (0, 0, 255), "green": (0, 255, 0), "red": (255, 0, 0)}
 
@@ -40,7 +40,7 @@ def check_labels(split) -> None:
 
 @pytest.mark.parametrize("memory_bytes", [2**30, 0], ids=["in memory", "on disk"])
 def test_classes_are_folders_in_sorted_order(tmp_path, monkeypatch, memory_bytes):
-    monkeypatch.setattr(module, "_MEMORY_BYTES", memory_bytes)
+    monkeypatch.setattr(module, "MEMORY_BYTES", memory_bytes)
     paint_classes(tmp_path)
     (tmp_path / "red" / "notes.txt").write_text("not an image")
     (tmp_path / "red" / "._0.png").write_text("a file of the system")
@@ -89,19 +89,20 @@ def test_images_without_class_folders_are_unlabelled(tmp_path):
 
 
 @pytest.mark.parametrize("memory_bytes", [2**30, 0], ids=["in memory", "on disk"])
-def test_broken_files_are_named_left_out_and_counted(tmp_path, monkeypatch, caplog, memory_bytes):
-    monkeypatch.setattr(module, "_MEMORY_BYTES", memory_bytes)
+def test_broken_files_are_named_left_out_and_counted(tmp_path, monkeypatch, memory_bytes):
+    monkeypatch.setattr(module, "MEMORY_BYTES", memory_bytes)
     paint_classes(tmp_path)
     paint(tmp_path / "blue" / "cut.png", size=(64, 64))
     whole = (tmp_path / "blue" / "cut.png").read_bytes()
     (tmp_path / "blue" / "cut.png").write_bytes(whole[:len(whole) - 40])
     (tmp_path / "green" / "empty.png").write_bytes(b"")
     (tmp_path / "red" / "text.jpg").write_text("no image")
-    with caplog.at_level(logging.WARNING):
+    with pytest.warns(FlowaaWarning) as caught:
         dataset = load(tmp_path)
-    for name in ("cut.png", "empty.png", "text.jpg"):
-        assert sum(name in message for message in caplog.messages) == 1
-    assert "3 of 33 image files cannot be read" in caplog.messages[-1]
+    (message,) = (str(warning.message) for warning in caught)
+    assert "3 files are left out" in message
+    for name in ("blue/cut.png", "green/empty.png", "red/text.jpg"):
+        assert message.count(name) == 1
     splits = (dataset.train, dataset.validation, dataset.test)
     assert sum(len(split) for split in splits) == 30
     for split in splits:
@@ -109,7 +110,7 @@ def test_broken_files_are_named_left_out_and_counted(tmp_path, monkeypatch, capl
 
 
 def test_an_image_that_vanishes_ends_in_one_line(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "_MEMORY_BYTES", 0)
+    monkeypatch.setattr(module, "MEMORY_BYTES", 0)
     paint_classes(tmp_path)
     dataset = load(tmp_path)
     for path in (tmp_path / "red").iterdir():
@@ -122,14 +123,14 @@ def test_scaling_does_not_alias_and_crops_the_centre(tmp_path):
     # A chessboard of single pixels is grey from afar; picking pixels would keep black or white.
     board = (np.indices((64, 64)).sum(0) % 2 * 255).astype(np.uint8)
     Image.fromarray(board).save(tmp_path / "board.png")
-    small = try_decode(tmp_path / "board.png", 8)
+    small = decode(tmp_path / "board.png", 8).image
     assert np.abs(small.astype(int) - 127).max() <= 3
     thirds = np.zeros((20, 60, 3), np.uint8)
     thirds[:, :20], thirds[:, 20:40], thirds[:, 40:] = COLOURS.values()
     for image, name in ((thirds, "wide.png"), (thirds.swapaxes(0, 1), "tall.png")):
         Image.fromarray(image).save(tmp_path / name)
         # Away from the border, which the filter blends with its neighbours.
-        inner = try_decode(tmp_path / name, 20)[2:-2, 2:-2]
+        inner = decode(tmp_path / name, 20).image[2:-2, 2:-2]
         np.testing.assert_array_equal(inner, np.broadcast_to(COLOURS["green"], inner.shape))
 
 
@@ -138,11 +139,8 @@ def test_every_common_kind_of_image_becomes_rgb(tmp_path):
     for mode in ("L", "P", "RGBA", "LA", "1"):
         Image.fromarray(grey).convert(mode, dither=Image.Dither.NONE).save(tmp_path / f"{mode}.png")
         value = 255 if mode == "1" else 200
-        decoded = try_decode(tmp_path / f"{mode}.png", 1)
+        decoded = decode(tmp_path / f"{mode}.png", 1).image
         np.testing.assert_array_equal(decoded, np.full((1, 1, 3), value))
-    # Clipping 16 bits to 8 would turn it white.
-    Image.fromarray(np.full((8, 8), 3000, np.uint16)).save(tmp_path / "deep.png")
-    assert "8 bits" in try_decode(tmp_path / "deep.png", 4)
 
 
 def test_a_large_jpeg_is_scaled_as_exactly_as_its_png(tmp_path):
@@ -150,9 +148,23 @@ def test_a_large_jpeg_is_scaled_as_exactly_as_its_png(tmp_path):
     image = Image.fromarray(np.broadcast_to(ramp, (512, 512)).copy()).convert("RGB")
     image.save(tmp_path / "a.jpg", quality=95)
     image.save(tmp_path / "a.png")
-    jpeg, png = (try_decode(tmp_path / name, 16).astype(int) for name in ("a.jpg", "a.png"))
+    jpeg, png = (decode(tmp_path / name, 16).image.astype(int) for name in ("a.jpg", "a.png"))
     assert np.abs(jpeg - png).max() <= 2
     np.testing.assert_allclose(png[0, :, 0], ramp.reshape(16, 32).mean(1), atol=3)
+
+
+def test_entries_that_are_in_no_split_or_class_are_named(tmp_path):
+    paint_classes(tmp_path / "train")
+    paint(tmp_path / "valid" / "red" / "0.png")  # not a name of a split
+    paint(tmp_path / "train" / "loose.png")
+    (tmp_path / "train" / "white").mkdir()
+    with pytest.warns(FlowaaWarning) as caught:
+        dataset = load(tmp_path)
+    messages = " ".join(str(warning.message) for warning in caught)
+    assert dataset.spec.class_names == ("blue", "green", "red")
+    for text in ("1 other entries are left out, e.g. valid", "not in a class folder (loose.png)",
+                 "no classes: white"):
+        assert text in messages
 
 
 def test_no_usable_folder_ends_in_one_line(tmp_path):
@@ -168,5 +180,5 @@ def test_no_usable_folder_ends_in_one_line(tmp_path):
     with pytest.raises(UserError, match="image_size"):
         load(tmp_path, image_size=0)
     (tmp_path / "a" / "0.png").write_bytes(b"broken")
-    with pytest.raises(UserError, match="none of its 1 image files can be read"):
+    with pytest.raises(UserError, match="none of its 1 image files can be used: 1 no format"):
         load(tmp_path)

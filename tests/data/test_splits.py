@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from flowaa.data import rows
+from flowaa.data import rows as rows_module
 from flowaa.data.dataset import Dataset, Split
 from flowaa.data.description import describe, moments
 from flowaa.data.seeding import Stream, generator
-from flowaa.data.splitting import draw_part, hold_out_test, hold_out_validation, save_record
+from flowaa.data.splitting import complete, draw_part, frame_ranges, save_record
 from flowaa.errors import UserError
 
 TEST = Stream.TEST_SPLIT
@@ -63,8 +63,8 @@ def test_a_negative_seed_ends_in_one_line():
 
 def test_the_record_names_rows_of_the_source(tmp_path):
     rows = Split(np.arange(50, dtype=np.float32)[:, None])
-    rest, test = hold_out_test(rows, test_fraction=0.2, seed=0)
-    train, validation = hold_out_validation(rest, validation_fraction=0.25, seed=0)
+    train, validation, test = complete({"train": rows}, seed=0, test_fraction=0.2,
+                                       validation_fraction=0.25)
     dataset = Dataset("numbers", describe(train, n_levels=0), train, validation, test)
     assert save_record(dataset, tmp_path / "split.npz")
     with np.load(tmp_path / "split.npz") as record:
@@ -75,9 +75,50 @@ def test_the_record_names_rows_of_the_source(tmp_path):
     assert not (tmp_path / "none.npz").exists()
 
 
+def test_given_splits_are_kept_and_the_others_come_from_the_training_rows():
+    rows = Split(np.arange(50)[:, None], np.arange(50) % 2)
+    given = {"train": rows, "test": Split(np.arange(100, 104)[:, None], np.zeros(4, int))}
+    train, validation, test = complete(given, seed=0, test_fraction=0.2, validation_fraction=0.2)
+    assert test is given["test"]
+    assert (len(train), len(validation)) == (40, 10)
+    assert sorted([*train.x[:, 0], *validation.x[:, 0]]) == list(range(50))
+    np.testing.assert_array_equal(train.y, train.x[:, 0] % 2)
+
+
+@pytest.mark.parametrize(("sizes", "gap", "lost"), [
+    ((1300, 800, 2000), 10, 20), ((100,) * 5, 10, 20), ((14,) * 40, 10, 4)])
+def test_no_two_neighbouring_frames_are_in_different_splits(sizes, gap, lost):
+    # Numbers with holes, in any order.
+    random = np.random.default_rng(0)
+    groups = np.repeat(np.arange(len(sizes)), sizes)
+    frames = np.concatenate([np.arange(size) + 3 * (np.arange(size) > size // 2)
+                             for size in sizes])
+    shuffled = random.permutation(len(groups))
+    groups, frames = groups[shuffled], frames[shuffled]
+    for seed in range(5):
+        parts = frame_ranges(groups, frames, seed=seed, test_fraction=0.2,
+                             validation_fraction=0.1, gap=gap)
+        split = np.full(len(groups), -1)
+        for index, rows in enumerate(parts):
+            assert (split[rows] == -1).all()
+            split[rows] = index
+        assert 0 < (split == -1).sum() <= lost * len(sizes)
+        assert abs(len(parts[2]) / len(groups) - 0.2) < 0.02
+        assert abs(len(parts[1]) / len(groups) - 0.08) < 0.02
+        for group, size in enumerate(sizes):
+            of_group = (groups == group) & (split >= 0)
+            number, part = frames[of_group], split[of_group]
+            close = np.abs(number[:, None] - number) <= (gap if size >= 100 else 2)
+            assert not (close & (part[:, None] != part)).any()
+    # Which end is held out for the test is not the same everywhere.
+    ends = {np.mean(frames[parts[2]][groups[parts[2]] == group]) > size / 2
+            for group, size in enumerate(sizes)}
+    assert len(sizes) < 5 or ends == {True, False}
+
+
 @pytest.mark.parametrize("chunk_rows", [3, 1000])
 def test_moments_are_numpys_also_far_from_zero(monkeypatch, chunk_rows):
-    monkeypatch.setattr(rows, "CHUNK_ROWS", chunk_rows)
+    monkeypatch.setattr(rows_module, "CHUNK_ROWS", chunk_rows)
     x = np.random.default_rng(0).standard_normal((100, 4, 5, 3)) + np.array([0.0, 1e3, 1e8])
     mean, std = moments(x)
     np.testing.assert_allclose(mean, x.mean((0, 1, 2)), rtol=1e-12, atol=1e-12)
@@ -86,7 +127,7 @@ def test_moments_are_numpys_also_far_from_zero(monkeypatch, chunk_rows):
 
 @pytest.mark.parametrize("value", [0.0, 0.1, 3e7])
 def test_a_constant_feature_has_deviation_one(monkeypatch, value):
-    monkeypatch.setattr(rows, "CHUNK_ROWS", 7)
+    monkeypatch.setattr(rows_module, "CHUNK_ROWS", 7)
     x = np.stack([np.full(50, value), np.arange(50)], axis=1).astype(np.float32)
     _, std = moments(x)
     assert std[0] == 1.0

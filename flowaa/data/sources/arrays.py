@@ -9,7 +9,7 @@ from flowaa.data.dataset import Dataset, Rows, Split
 from flowaa.data.description import describe
 from flowaa.data.files.checks import check_classes, check_context, check_finite, check_labels
 from flowaa.data.files.npz import read_arrays
-from flowaa.data.splitting import hold_out_test, hold_out_validation
+from flowaa.data.splitting import complete
 from flowaa.errors import UserError
 
 N_LEVELS = 256  # of uint8 data
@@ -54,15 +54,9 @@ def arrays(*, path: str, seed: int, validation_fraction: float, test_fraction: f
     _check_alike(path, "context", contexts)
     splits = {suffix: Split(rows[suffix], labels.get(f"{path}: y{suffix}"),
                             context=contexts.get(suffix)) for suffix in suffixes}
-    if "" in splits:
-        train, test = hold_out_test(splits[""], test_fraction=test_fraction, seed=seed)
-    else:
-        train, test = splits["_train"], splits["_test"]
-    if "_validation" in splits:
-        validation = splits["_validation"]
-    else:
-        train, validation = hold_out_validation(
-            train, validation_fraction=validation_fraction, seed=seed)
+    given = {suffix.removeprefix("_") or "train": split for suffix, split in splits.items()}
+    train, validation, test = complete(given, seed=seed, test_fraction=test_fraction,
+                                       validation_fraction=validation_fraction)
     discrete = _is_discrete(rows[suffixes[0]])
     spec = describe(train, n_levels=N_LEVELS if discrete else 0, n_classes=n_classes,
                     class_names=tuple(str(index) for index in range(n_classes)))

@@ -4,7 +4,7 @@ import numpy as np
 
 from flowaa.data.dataset import Dataset, Split
 from flowaa.data.description import describe
-from flowaa.data.splitting import hold_out_validation, take
+from flowaa.data.splitting import complete, take
 
 N_LEVELS = 17
 N_TEST_ROWS = 360
@@ -30,9 +30,9 @@ def digits(*, seed: int, validation_fraction: float) -> Dataset:
     rows = Split(bunch.images[..., None].astype(np.uint8), bunch.target.astype(np.int32))
     rest_rows, test_rows = train_test_split(
         np.arange(len(rows)), test_size=N_TEST_ROWS, random_state=0, stratify=rows.y)
-    rest, test = take(rows, np.sort(rest_rows)), take(rows, np.sort(test_rows))
-    train, validation = hold_out_validation(
-        rest, validation_fraction=validation_fraction, seed=seed)
+    given = {"train": take(rows, np.sort(rest_rows)), "test": take(rows, np.sort(test_rows))}
+    train, validation, test = complete(given, seed=seed, test_fraction=0.0,
+                                       validation_fraction=validation_fraction)
     spec = describe(train, n_levels=N_LEVELS, n_classes=10,
                     class_names=tuple(str(name) for name in bunch.target_names))
     return Dataset("digits", spec, train, validation, test)

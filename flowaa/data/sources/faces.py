@@ -7,7 +7,7 @@ from flowaa.data.description import describe
 from flowaa.data.drawing.expressions import EXTREMES
 from flowaa.data.face_labels import CHARACTER_NAMES, EXPRESSION_NAMES, NAMES, check_label
 from flowaa.data.files.prepared import prepared, read_columns, read_images
-from flowaa.data.splitting import hold_out_test, hold_out_validation
+from flowaa.data.splitting import complete
 from flowaa.errors import UserError
 
 N_LEVELS = 256
@@ -61,9 +61,8 @@ def faces(*, dir: str, label: str, image_size: int, n_rows: int, nuisance: float
     builder = prepared(make_builder, key="data.dir")
     labels, weights = read_columns(builder, label, "weights")
     rows = Split(read_images(builder), labels.astype(np.int32), side=weights.astype(np.float32))
-    rest, test = hold_out_test(rows, test_fraction=test_fraction, seed=seed)
-    train, validation = hold_out_validation(
-        rest, validation_fraction=validation_fraction, seed=seed)
+    train, validation, test = complete({"train": rows}, seed=seed, test_fraction=test_fraction,
+                                       validation_fraction=validation_fraction)
     spec = describe(train, n_levels=N_LEVELS, n_classes=len(NAMES[label]),
                     class_names=NAMES[label], side_names=EXTREMES)
     return Dataset("faces", spec, train, validation, test)

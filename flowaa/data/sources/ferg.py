@@ -1,22 +1,22 @@
 """FERG-DB: rendered faces of six characters, which users bring, for its licence forbids us to."""
 
-import logging
 from collections.abc import Mapping
 
 import numpy as np
 
 from flowaa.data.dataset import Dataset, DataSpec, Split
-from flowaa.data.face_labels import NAMES, check_label
+from flowaa.data.face_labels import EXPRESSION_NAMES, NAMES, check_label
+from flowaa.data.files.pictures import by_reason
 from flowaa.data.files.prepared import prepared, read_columns, read_images
 from flowaa.data.sources.ferg_files import N_RELEASED, Listing, list_ferg
-from flowaa.data.splitting import hold_out_test, hold_out_validation
-from flowaa.errors import UserError
+from flowaa.data.splitting import frame_ranges, take
+from flowaa.errors import UserError, warn
 
 N_LEVELS = 256
 # Published for images of 32 × 32 with values from 0 to 1; red, green and blue.
 MEAN = (0.2090, 0.1497, 0.1129)
 STD = (0.2601, 0.1899, 0.1538)
-_LOG = logging.getLogger(__name__)
+GAP_FRAMES = 10  # of one animation, left out between the splits
 
 
 def ferg(*, dir: str, prepared_dir: str, label: str, image_size: int, seed: int,
@@ -24,8 +24,9 @@ def ferg(*, dir: str, prepared_dir: str, label: str, image_size: int, seed: int,
     """The Facial Expression Research Group database (Aneja et al., 2016).
 
     The first time that a folder is asked for, its pictures are scaled down, without aliasing, and
-    kept; a folder with other files is another set. What does not belong to FERG, and pictures that
-    are broken, are named in warnings and left out.
+    kept, transparent parts on white; a folder with other files is another set. Pictures are frames
+    of animations: each split has a range of frames of each character and expression, and frames
+    near another split's are left out. A warning counts what is left out.
 
     Args:
         dir: the folder `FERG_DB_256`, or the one that holds it.
@@ -58,11 +59,16 @@ def ferg(*, dir: str, prepared_dir: str, label: str, image_size: int, seed: int,
 
     builder = prepared(make_builder, key="data.prepared_dir", manual_dir=listing.root)
     (labels,) = read_columns(builder, label)
-    _report(listing, builder.info.metadata, n_used=len(labels))
+    broken = builder.info.metadata or {}  # names and reasons
     rows = Split(read_images(builder), labels.astype(np.int32))
-    rest, test = hold_out_test(rows, test_fraction=test_fraction, seed=seed)
-    train, validation = hold_out_validation(
-        rest, validation_fraction=validation_fraction, seed=seed)
+    pictures = [picture for picture in listing.pictures if picture.name not in broken]
+    groups = np.array([picture.character * len(EXPRESSION_NAMES) + picture.expression
+                       for picture in pictures])
+    parts = frame_ranges(groups, np.array([picture.frame for picture in pictures]), seed=seed,
+                         test_fraction=test_fraction, validation_fraction=validation_fraction,
+                         gap=GAP_FRAMES)
+    train, validation, test = (take(rows, part) for part in parts)
+    _report(listing, broken, n_used=sum(map(len, parts)))
     spec = DataSpec((image_size, image_size, 3), n_levels=N_LEVELS, n_classes=len(NAMES[label]),
                     mean=tuple(255.0 * value for value in MEAN),
                     std=tuple(255.0 * value for value in STD), class_names=NAMES[label])
@@ -70,9 +76,9 @@ def ferg(*, dir: str, prepared_dir: str, label: str, image_size: int, seed: int,
 
 
 def _report(listing: Listing, broken: Mapping[str, str], *, n_used: int) -> None:
-    """Names and counts what is left out."""
-    for name, reason in {**listing.unknown, **broken}.items():
-        _LOG.warning("%s: %s is left out (%s)", listing.root, name, reason)
-    if n_used != N_RELEASED or listing.unknown or broken:
-        _LOG.warning("%s: %d pictures of the release's %d; left out: %d broken, %d unknown",
-                     listing.root, n_used, N_RELEASED, len(broken), len(listing.unknown))
+    """Warns of what is left out, with counts, reasons and a few names."""
+    n_gap = len(listing.pictures) - len(broken) - n_used
+    left_out = {**listing.unknown, **broken}
+    reasons = f"; {len(left_out)} entries are left out: {by_reason(left_out)}" if left_out else ""
+    warn(f"{listing.root}: {n_used} pictures of the release's {N_RELEASED} are used; {n_gap} are "
+         f"left out as neighbours, within {GAP_FRAMES} frames, of other splits' frames{reasons}")

@@ -1,22 +1,15 @@
 """FERG-DB as a set of TensorFlow Datasets, prepared without TensorFlow from the user's files."""
 
-import concurrent.futures
 import dataclasses
-import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, ClassVar
 
 import tensorflow_datasets as tfds
-from tqdm import tqdm
 
 from flowaa.data.face_labels import CHARACTER_NAMES, EXPRESSION_NAMES
-from flowaa.data.files.pictures import png_bytes
+from flowaa.data.files.pictures import by_reason, decode_all, png_bytes
 from flowaa.data.sources.ferg_files import HOW_TO_GET, Picture, list_ferg
-from flowaa.data.sources.image_folder import try_decode
 from flowaa.errors import UserError
-
-_CHUNK_PICTURES = 512  # decoded ahead of writing
 
 
 @dataclasses.dataclass(eq=False, kw_only=True)
@@ -34,7 +27,7 @@ class FergConfig(tfds.core.BuilderConfig):
 class Ferg(tfds.core.GeneratorBasedBuilder):
     """Builder of FERG-DB; its manual directory is `FERG_DB_256` or the folder that holds it."""
 
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version("1.1.0")  # a change of any picture is a new version
     BUILDER_CONFIGS: ClassVar[list[FergConfig]] = [
         FergConfig(name=f"{image_size}px", image_size=image_size) for image_size in (32, 64)]
     MANUAL_DOWNLOAD_INSTRUCTIONS = HOW_TO_GET
@@ -58,26 +51,14 @@ class Ferg(tfds.core.GeneratorBasedBuilder):
         self, pictures: tuple[Picture, ...]
     ) -> Iterator[tuple[int, dict[str, Any]]]:
         broken = self.info.metadata  # written to the disk with the set
-        # Pillow decodes, scales and encodes outside Python's lock.
-        threads = concurrent.futures.ThreadPoolExecutor(min(8, os.cpu_count() or 1), "flowaa-ferg")
-        with threads, tqdm(total=len(pictures), desc="preparing FERG", unit="image",
-                           disable=None) as progress:
-            for start in range(0, len(pictures), _CHUNK_PICTURES):
-                chunk = pictures[start:start + _CHUNK_PICTURES]
-                encoded = threads.map(self._scaled, (picture.path for picture in chunk))
-                for row, (picture, image) in enumerate(zip(chunk, encoded, strict=True), start):
-                    progress.update()
-                    if isinstance(image, str):
-                        broken[picture.name] = image
-                        continue
-                    yield row, {"image": image, "character": picture.character,
-                                "expression": picture.expression}
+        decoded = decode_all([picture.path for picture in pictures],
+                             self.builder_config.image_size, "preparing FERG")
+        for row, (picture, (image, reason)) in enumerate(zip(pictures, decoded, strict=True)):
+            if image is None:
+                broken[picture.name] = reason
+            else:
+                yield row, {"image": png_bytes(image), "character": picture.character,
+                            "expression": picture.expression}
         if len(broken) == len(pictures):
-            raise UserError(f"none of FERG's {len(pictures)} pictures can be read, e.g. "
-                            f"{pictures[0].path} ({broken[pictures[0].name]}); unpack the release "
-                            "again")
-
-    def _scaled(self, path: Path) -> Any:
-        """A picture as encoded bytes, or why it cannot be decoded."""
-        image = try_decode(path, self.builder_config.image_size)
-        return image if isinstance(image, str) else png_bytes(image)
+            raise UserError(f"none of FERG's {len(pictures)} pictures can be used: "
+                            f"{by_reason(broken)}; unpack the release again")

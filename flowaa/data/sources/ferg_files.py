@@ -26,6 +26,7 @@ class Picture:
     name: str  # relative to `FERG_DB_256`
     character: int  # of `CHARACTER_NAMES`
     expression: int  # of `EXPRESSION_NAMES`
+    frame: int  # number of the file within its character's expression
     n_bytes: int
 
 
@@ -97,7 +98,7 @@ def _pictures(folder: Path, root: Path, character: int, expression: int,
               unknown: dict[str, str]) -> list[Picture]:
     """The pictures of one character's expression, in the order of their numbers."""
     pattern = re.compile(rf"{re.escape(folder.name)}_(\d+)\.png", re.IGNORECASE)
-    found: list[tuple[int, Picture]] = []
+    found: list[Picture] = []
     for path in _entries(folder, root, unknown):
         match = pattern.fullmatch(path.name)
         if match is None:
@@ -105,9 +106,9 @@ def _pictures(folder: Path, root: Path, character: int, expression: int,
         elif not path.is_file():
             unknown[_name(path, root)] = "no file"
         else:
-            picture = Picture(path, _name(path, root), character, expression, path.stat().st_size)
-            found.append((int(match[1]), picture))
-    return [picture for _, picture in sorted(found, key=lambda pair: (pair[0], pair[1].name))]
+            found.append(Picture(path, _name(path, root), character, expression, int(match[1]),
+                                 path.stat().st_size))
+    return sorted(found, key=lambda picture: (picture.frame, picture.name))
 
 
 def _entries(folder: Path, root: Path, unknown: dict[str, str]) -> list[Path]:

@@ -1,27 +1,23 @@
-"""A folder of images, a class a folder, decoded by Pillow to squares of one size."""
+"""A folder of images, a class a folder, decoded to RGB squares of one size."""
 
-import concurrent.futures
-import logging
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
-from tqdm import tqdm
 
 from flowaa.data.dataset import Dataset, Rows, Split
 from flowaa.data.description import describe
-from flowaa.data.rows import CHUNK_ROWS
-from flowaa.data.splitting import hold_out_test, hold_out_validation, take
-from flowaa.errors import UserError
+from flowaa.data.files.pictures import by_reason, decode, decode_all, thread_pool
+from flowaa.data.rows import MEMORY_BYTES
+from flowaa.data.splitting import complete, take
+from flowaa.errors import UserError, warn
 
 N_LEVELS = 256
-SUFFIXES = frozenset((".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff",
-                      ".webp"))
-_MEMORY_BYTES = 2**30  # larger splits are decoded anew each time they are read
-_MOMENT_ROWS = 16_384  # rows from which mean and standard deviation of such a split are computed
-_LOG = logging.getLogger(__name__)
+SUFFIXES = frozenset((".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpeg", ".jpg", ".pbm", ".pgm",
+                      ".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp"))
+_SPLIT_FOLDERS = {"train": "train", "val": "validation", "validation": "validation",
+                  "test": "test"}
+_MOMENT_ROWS = 16_384  # rows that mean and standard deviation of a split on disk are taken from
 
 
 def image_folder(*, dir: str, image_size: int, seed: int, validation_fraction: float,
@@ -29,9 +25,9 @@ def image_folder(*, dir: str, image_size: int, seed: int, validation_fraction: f
     """Images of a folder, as RGB squares.
 
     The folder holds a folder for each class, or images alone (unlabelled data), or `train` and
-    maybe `val` or `validation` and `test`, each of them such a folder. Images are scaled until the
-    shorter side fits, without aliasing, and cropped at the centre. A file that cannot be decoded is
-    named in a warning and left out.
+    maybe `val` or `validation` and `test`, each of them such a folder. `decode` in
+    `flowaa.data.files.pictures` says how files become squares: transparent parts on white, turned
+    by EXIF, cropped at the centre. What is left out is counted in a warning, with the reasons.
 
     Args:
         dir: the folder.
@@ -53,18 +49,9 @@ def image_folder(*, dir: str, image_size: int, seed: int, validation_fraction: f
                         "--config.data.dir to a folder of images")
     if image_size < 1:
         raise UserError(f"data.image_size is {image_size}; set it to 1 pixel or more")
-    rows, class_names = _read_splits(_split_folders(root), image_size)
-    if "all" in rows:
-        train, test = hold_out_test(rows["all"], test_fraction=test_fraction, seed=seed)
-    elif "test" in rows:
-        train, test = rows["train"], rows["test"]
-    else:
-        train, test = hold_out_test(rows["train"], test_fraction=test_fraction, seed=seed)
-    if "validation" in rows:
-        validation = rows["validation"]
-    else:
-        train, validation = hold_out_validation(
-            train, validation_fraction=validation_fraction, seed=seed)
+    given, class_names = _read_splits(_split_folders(root), image_size)
+    train, validation, test = complete(given, seed=seed, test_fraction=test_fraction,
+                                       validation_fraction=validation_fraction)
     sample = train if isinstance(train.x, np.ndarray) else take(
         train, np.unique(np.linspace(0, len(train) - 1, _MOMENT_ROWS).astype(int)))
     spec = describe(sample, n_levels=N_LEVELS, n_classes=len(class_names), class_names=class_names)
@@ -77,51 +64,32 @@ class ImageFiles:
     def __init__(self, paths: Sequence[Path], image_size: int) -> None:
         self._paths = list(paths)
         self._image_size = image_size
-        self._pool = _thread_pool()
+        self._pool = thread_pool()
 
     def __len__(self) -> int:
         return len(self._paths)
 
     def __getitem__(self, indices: np.ndarray, /) -> np.ndarray:
-        paths = [self._paths[index] for index in indices]
-        images = list(self._pool.map(lambda path: try_decode(path, self._image_size), paths))
-        for path, image in zip(paths, images, strict=True):
-            if isinstance(image, str):
-                raise UserError(f"{path} can no longer be read ({image}); put it back and start "
-                                "the same command again")
-        return np.stack(images)
+        return np.stack(list(self._pool.map(self._read, indices)))
 
-
-def try_decode(path: Path, image_size: int) -> np.ndarray | str:
-    """An image as [image_size, image_size, 3] uint8, or why it cannot be decoded."""
-    try:
-        with Image.open(path) as file:
-            if file.mode.startswith(("I", "F")):
-                return f"pixels of mode {file.mode} instead of 8 bits a channel"
-            limit = Image.MAX_IMAGE_PIXELS  # Pillow itself only warns up to twice as many
-            if limit and file.width * file.height > limit:
-                return f"{file.width} × {file.height} pixels are more than {limit}"
-            # A JPEG is decoded at a fraction of its size where that is still large enough.
-            file.draft("RGB", (2 * image_size, 2 * image_size))
-            image = ImageOps.exif_transpose(file).convert("RGB")
-            side = min(image.size)
-            left, top = (image.width - side) / 2, (image.height - side) / 2
-            square = image.resize((image_size, image_size), Image.Resampling.LANCZOS,
-                                  box=(left, top, left + side, top + side), reducing_gap=3.0)
-            return np.asarray(square)
-    except Exception as error:  # decoders raise nearly anything on damaged bytes
-        return " ".join(str(error).split()) or type(error).__name__
+    def _read(self, index: int) -> np.ndarray:
+        image, reason = decode(self._paths[index], self._image_size)
+        if image is None:
+            raise UserError(f"{self._paths[index]} can no longer be read ({reason}); put it back "
+                            "and start the same command again")
+        return image
 
 
 def _split_folders(root: Path) -> dict[str, Path]:
-    """The folders of the splits there are, training first, or the folder itself as `all`."""
+    """Folders by split, `train` first; the folder itself is `train` if it holds no such folder."""
     if not (root / "train").is_dir():
-        return {"all": root}
-    folders = {"train": root / "train"}
-    for split, names in {"validation": ("val", "validation"), "test": ("test",)}.items():
-        for name in names:
-            if (root / name).is_dir():
-                folders[split] = root / name
+        return {"train": root}
+    folders = {split: root / name for name, split in _SPLIT_FOLDERS.items()
+               if (root / name).is_dir()}
+    others = [path.name for path in _visible(root) if path not in folders.values()]
+    if others:
+        warn(f"{root}: as there is a folder named train, the splits are {', '.join(folders)}, and "
+             f"{len(others)} other entries are left out, e.g. {others[0]}")
     return folders
 
 
@@ -131,9 +99,7 @@ def _read_splits(folders: dict[str, Path],
     splits: dict[str, Split] = {}
     class_names: tuple[str, ...] = ()
     for split, folder in folders.items():
-        paths, names = _list_images(folder)
-        x, usable = _decode_all(paths, image_size, folder)
-        names = [name for name, is_usable in zip(names, usable, strict=True) if is_usable]
+        x, names = _read_folder(folder, image_size)
         if not splits:
             class_names = tuple(sorted({name for name in names if name}))
         known = class_names or ("",)
@@ -147,63 +113,64 @@ def _read_splits(folders: dict[str, Path],
     return splits, class_names
 
 
-def _list_images(folder: Path) -> tuple[list[Path], list[str]]:
-    """Image files in sorted order and their classes; class '' of a folder without classes."""
-    def images(paths: Sequence[Path]) -> list[Path]:
-        return [path for path in paths if path.suffix.lower() in SUFFIXES
-                and not path.name.startswith(".") and path.is_file()]
+def _read_folder(folder: Path, image_size: int) -> tuple[Rows, list[str]]:
+    """The usable images of a folder and their classes; the others are counted in a warning."""
+    listed, left_out = _list_images(folder)
+    paths = [path for path, _ in listed]
+    shape = (image_size, image_size, 3)
+    in_memory = len(paths) * np.prod(shape) <= MEMORY_BYTES
+    x = np.empty((len(paths) if in_memory else 0, *shape), np.uint8)
+    usable: list[int] = []
+    partly: dict[str, str] = {}
+    for row, (image, remark) in enumerate(decode_all(paths, image_size, f"reading {folder}")):
+        name = paths[row].relative_to(folder).as_posix()
+        if image is None:
+            left_out[name] = remark
+            continue
+        if remark:
+            partly[name] = remark
+        if in_memory:
+            x[len(usable)] = image
+        usable.append(row)
+    if not usable:
+        raise UserError(f"{folder}: none of its {len(paths)} image files can be used: "
+                        f"{by_reason(left_out)}; bring images that Pillow opens")
+    classes = [listed[row][1] for row in usable]
+    if left_out:
+        warn(f"{folder}: {len(left_out)} files are left out: {by_reason(left_out)}; {len(usable)} "
+             "are used")
+    if partly:
+        warn(f"{folder}: used in part: {by_reason(partly)}")
+    lost = sorted({path.name for path in _visible(folder) if path.is_dir()} - set(classes))
+    if lost and any(classes):
+        warn(f"{folder}: no image in {len(lost)} of its folders can be used, so that they are no "
+             f"classes: {', '.join(lost)}")
+    return (x[:len(usable)] if in_memory else
+            ImageFiles([paths[row] for row in usable], image_size)), classes
 
-    found: list[tuple[Path, str]] = []
-    for class_folder in sorted(path for path in folder.iterdir() if path.is_dir()):
-        if not class_folder.name.startswith("."):
-            found += [(path, class_folder.name) for path in images(sorted(class_folder.rglob("*")))]
-    loose = images(sorted(folder.iterdir()))
-    if found and loose:
-        _LOG.warning("%s: %d images beside the class folders are left out", folder, len(loose))
-    elif loose:
-        found = [(path, "") for path in loose]
-    if not found:
+
+def _list_images(folder: Path) -> tuple[list[tuple[Path, str]], dict[str, str]]:
+    """Image files with their classes, '' where there are none; and what is left out, and why."""
+    loose = [path for path in _visible(folder) if not path.is_dir()]
+    in_classes = [(path, class_folder.name) for class_folder in _visible(folder)
+                  if class_folder.is_dir() for path in sorted(class_folder.rglob("*"))
+                  if not path.is_dir() and not path.name.startswith(".")]
+    left_out: dict[str, str] = {}
+
+    def images(entries: list[tuple[Path, str]]) -> list[tuple[Path, str]]:
+        for path, _ in entries:
+            if path.suffix.lower() not in SUFFIXES:
+                left_out[path.relative_to(folder).as_posix()] = "no image by its suffix"
+        return [entry for entry in entries if entry[0].suffix.lower() in SUFFIXES]
+
+    found, unlabelled = images(in_classes), images([(path, "") for path in loose])
+    if found:
+        left_out |= {path.name: "not in a class folder" for path, _ in unlabelled}
+    if not found and not unlabelled:
         raise UserError(f"{folder} holds no images ({', '.join(sorted(SUFFIXES))}); set "
                         "--config.data.dir to a folder with one folder of images a class")
-    return [path for path, _ in found], [name for _, name in found]
+    return found or unlabelled, left_out
 
 
-def _decode_all(paths: list[Path], image_size: int, folder: Path) -> tuple[Rows, np.ndarray]:
-    """Decodes every file once.
-
-    Returns:
-        The usable images, in memory unless there are too many, and which files [N] are usable.
-    """
-    shape = (image_size, image_size, 3)
-    in_memory = len(paths) * np.prod(shape) <= _MEMORY_BYTES
-    x = np.empty((len(paths) if in_memory else 0, *shape), np.uint8)
-    usable = np.ones(len(paths), bool)
-    # tqdm's None: no bar where nobody watches.
-    with _thread_pool() as pool, tqdm(total=len(paths), desc=f"reading {folder}", unit="image",
-                                      leave=False, delay=1.0, disable=None) as progress:
-        for start in range(0, len(paths), CHUNK_ROWS):
-            chunk = paths[start:start + CHUNK_ROWS]
-            decoded = pool.map(lambda path: try_decode(path, image_size), chunk)
-            for row, image in enumerate(decoded, start):
-                progress.update()
-                if isinstance(image, str):
-                    usable[row] = False
-                    _LOG.warning("%s cannot be read (%s) and is left out", paths[row], image)
-                elif in_memory:
-                    x[row] = image
-    n_broken = int((~usable).sum())
-    if n_broken == len(paths):
-        raise UserError(f"{folder}: none of its {n_broken} image files can be read; bring images "
-                        "that Pillow opens")
-    if n_broken:
-        _LOG.warning("%s: %d of %d image files cannot be read and are left out", folder, n_broken,
-                     len(paths))
-    if in_memory:
-        return (x[usable] if n_broken else x), usable
-    return ImageFiles([path for path, ok in zip(paths, usable, strict=True) if ok],
-                      image_size), usable
-
-
-def _thread_pool() -> concurrent.futures.ThreadPoolExecutor:
-    # Pillow decodes and resizes outside Python's lock.
-    return concurrent.futures.ThreadPoolExecutor(min(8, os.cpu_count() or 1), "flowaa-images")
+def _visible(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))

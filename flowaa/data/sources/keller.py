@@ -11,7 +11,7 @@ import numpy as np
 from flowaa.data.dataset import Dataset, Split
 from flowaa.data.description import describe
 from flowaa.data.seeding import Stream, generator
-from flowaa.data.splitting import hold_out_test, hold_out_validation
+from flowaa.data.splitting import complete
 from flowaa.errors import UserError
 
 N_ARCHETYPES = 3
@@ -49,9 +49,8 @@ def keller(*, n_rows: int, nonlinear: bool, seed: int, test_fraction: float,
         widest = np.argmax(np.ptp(archetypes, axis=0))
         x[:, widest] = np.exp(x[:, widest])
     rows = Split(x.astype(np.float32), side=weights.astype(np.float32))
-    rest, test = hold_out_test(rows, test_fraction=test_fraction, seed=seed)
-    train, validation = hold_out_validation(
-        rest, validation_fraction=validation_fraction, seed=seed)
+    train, validation, test = complete({"train": rows}, seed=seed, test_fraction=test_fraction,
+                                       validation_fraction=validation_fraction)
     side_names = tuple(f"archetype {index}" for index in range(N_ARCHETYPES))
     return Dataset("keller", describe(train, n_levels=0, side_names=side_names), train, validation,
                    test)

@@ -13,7 +13,7 @@ from flowaa.data.description import describe
 from flowaa.data.files.checks import check_labels
 from flowaa.data.files.prepared import SourceRows
 from flowaa.data.rows import into_memory
-from flowaa.data.splitting import hold_out_test, hold_out_validation
+from flowaa.data.splitting import complete
 from flowaa.errors import UserError
 
 N_LEVELS = 256
@@ -50,19 +50,10 @@ def tensorflow_dataset(name: str, *, data_dir: str, seed: int, validation_fracti
         raise UserError(f"tfds:{name} has no training split, only "
                         f"{', '.join(builder.info.splits)}; choose another set")
 
-    def read(split: str) -> Split:
-        return _read(tfds, name, builder, split, image_key, label_key)
-
-    train = read("train")
-    if "test" in builder.info.splits:
-        test = read("test")
-    else:
-        train, test = hold_out_test(train, test_fraction=test_fraction, seed=seed)
-    if "validation" in builder.info.splits:
-        validation = read("validation")
-    else:
-        train, validation = hold_out_validation(
-            train, validation_fraction=validation_fraction, seed=seed)
+    given = {split: _read(tfds, name, builder, split, image_key, label_key)
+             for split in ("train", "validation", "test") if split in builder.info.splits}
+    train, validation, test = complete(given, seed=seed, test_fraction=test_fraction,
+                                       validation_fraction=validation_fraction)
     class_names = builder.info.features[label_key].names if label_key else ()
     spec = describe(train, n_levels=N_LEVELS, n_classes=len(class_names), class_names=class_names)
     return Dataset(f"tfds:{name}", spec, train, validation, test)

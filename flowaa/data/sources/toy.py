@@ -5,7 +5,7 @@ import numpy as np
 from flowaa.data.dataset import Dataset, Split
 from flowaa.data.description import describe
 from flowaa.data.seeding import Stream, generator
-from flowaa.data.splitting import hold_out_test, hold_out_validation
+from flowaa.data.splitting import complete
 from flowaa.errors import UserError
 
 MIXTURE_MEANS = ((-3.0, -3.0), (3.0, 3.0))  # of two Gaussians with unit covariance
@@ -57,8 +57,7 @@ def _dataset(name: str, x: np.ndarray, labels: np.ndarray, seed: int, test_fract
              validation_fraction: float) -> Dataset:
     """Splits and describes points [N, 2] of two classes."""
     rows = Split(x.astype(np.float32), labels.astype(np.int32))
-    rest, test = hold_out_test(rows, test_fraction=test_fraction, seed=seed)
-    train, validation = hold_out_validation(
-        rest, validation_fraction=validation_fraction, seed=seed)
+    train, validation, test = complete({"train": rows}, seed=seed, test_fraction=test_fraction,
+                                       validation_fraction=validation_fraction)
     spec = describe(train, n_levels=0, n_classes=2, class_names=("0", "1"))
     return Dataset(name, spec, train, validation, test)
