@@ -8,7 +8,7 @@ import pytest
 
 from flowaa.data.files import npz
 from flowaa.data.sources.arrays import arrays
-from flowaa.errors import UserError
+from flowaa.errors import FlowaaWarning, UserError
 
 RANDOM = np.random.default_rng(0)
 # Every row can be told from every other, and so from its label.
@@ -116,6 +116,71 @@ def with_value(row: int, value: float) -> np.ndarray:
     return changed
 
 
+@pytest.mark.parametrize("names", [["dog", "cat", "owl", "ant"], ["10", "9", "2", "1"]])
+def test_text_labels_are_classes_in_sorted_order(tmp_path, names):
+    labels = np.array(names)[LABELS]
+    dataset = load(save(tmp_path / "a.npz", x=ROWS, y=labels))
+    assert dataset.spec.class_names == tuple(sorted(names))
+    for split in splits(dataset):
+        assert split.y.dtype == np.int32
+        named = np.array(dataset.spec.class_names)[split.y]
+        np.testing.assert_array_equal(named, labels[split.source_rows])
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.float32, np.uint8])
+def test_labels_from_1_on_are_lowered_with_a_warning(tmp_path, dtype):
+    path = save(tmp_path / "a.npz", x=ROWS, y=(LABELS + 1).astype(dtype))
+    with pytest.warns(FlowaaWarning, match=r"the labels 1 … 4 are taken as the classes 0 … 3"):
+        dataset = load(path)
+    assert dataset.spec.class_names == ("1", "2", "3", "4")
+    for split in splits(dataset):
+        np.testing.assert_array_equal(split.y, LABELS[split.source_rows])
+
+
+def test_a_constant_column_is_named(tmp_path):
+    x = ROWS.copy()
+    x[:, 2] = 7.0
+    with pytest.warns(FlowaaWarning, match="column 2 of x is constant"):
+        load(save(tmp_path / "a.npz", x=x))
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.int16, np.uint16])
+def test_a_table_of_integers_is_data_and_no_picture(tmp_path, dtype):
+    x = (np.arange(200).reshape(40, 5) % 97).astype(dtype)
+    dataset = load(save(tmp_path / "a.npz", x=x))
+    assert dataset.spec.n_levels == 0
+    assert dataset.train.x.dtype == np.float32
+    np.testing.assert_array_equal(dataset.train.x, x[dataset.train.source_rows])
+
+
+@pytest.mark.parametrize(("dtype", "divisor"), [
+    (np.float16, 1), (np.float32, 1), (np.float32, 255), (np.float64, 255)])
+@pytest.mark.parametrize("mapped", [False, True], ids=["loaded", "mapped"])
+def test_pictures_of_floats_that_are_levels_are_used_as_levels(
+        tmp_path, monkeypatch, dtype, divisor, mapped):
+    if mapped:
+        monkeypatch.setattr(npz, "_MAPPED_BYTES", 0)
+    path = save(tmp_path / "a.npz", x=(IMAGES / divisor).astype(dtype))
+    with pytest.warns(FlowaaWarning, match="it is used as uint8"):
+        dataset = load(path)
+    assert dataset.spec.n_levels == 256
+    for split in splits(dataset):
+        x = split.x[np.arange(len(split))]
+        assert x.dtype == np.uint8
+        np.testing.assert_array_equal(x[..., 0], IMAGES[split.source_rows])
+
+
+def test_other_pictures_of_floats_are_continuous(tmp_path):
+    x = RANDOM.uniform(0.0, 1.0, (40, 4, 4, 3)).astype(np.float32)
+    dataset = load(save(tmp_path / "a.npz", x=x))
+    assert dataset.spec.n_levels == 0
+    np.testing.assert_array_equal(dataset.test.x, x[dataset.test.source_rows])
+
+
+def test_one_column_is_a_table(tmp_path):
+    assert load(save(tmp_path / "a.npz", x=ROWS[:, :1])).spec.shape == (1,)
+
+
 TEST = {"x_test": ROWS[:5]}
 WRONG = {
     "no keys": ({}, r"\(none\)"),
@@ -124,37 +189,48 @@ WRONG = {
     "no test rows": ({"x_train": ROWS}, "has the keys x_train"),
     "labels of one split": ({"x_train": ROWS, "y_train": LABELS, **TEST}, "keep x"),
     "scalar": ({"x": np.float32(1)}, r"x has shape \(\)"),
-    "one axis": ({"x": ROWS[:, 0]}, r"x has shape \(40,\)"),
+    "one axis": ({"x": ROWS[:, 0]}, r"x has shape \(40,\).*one feature as x\[:, None\]"),
     "no rows": ({"x": ROWS[:0]}, "holds no values"),
     "no features": ({"x": ROWS[:, :0]}, "holds no values"),
-    "text": ({"x": np.array([["a"], ["b"]])}, "x has type <U1"),
+    "text": ({"x": np.array([["a"], ["b"]])}, "text stands in column 0;"),
     "complex": ({"x": ROWS.astype(complex)}, "x has type complex128"),
     "booleans": ({"x": ROWS > 0}, "x has type bool"),
     "channels first": ({"x": np.zeros((9, 3, 8, 8), np.uint8)}, "channels first"),
-    "integers beyond uint8": ({"x": 300 * np.ones((9, 2), int)}, r"beyond 0 … 255"),
-    "negative integers": ({"x": -np.ones((9, 2), int)}, r"beyond 0 … 255"),
-    "NaN": ({"x_train": with_value(17, np.nan), **TEST}, "x_train: row 17 holds NaN"),
-    "infinity": ({"x_train": ROWS, "x_test": with_value(2, -np.inf)}, "x_test: row 2 holds NaN"),
-    "float32 overflow": ({"x": with_value(3, 1e39)}, "row 3 holds NaN or infinite"),
+    "integers beyond uint8": ({"x": np.full((9, 2, 2), 300)}, r"beyond 0 … 255"),
+    "negative integers": ({"x": np.full((9, 2, 2), -1)}, r"beyond 0 … 255"),
+    "NaN": ({"x_train": with_value(17, np.nan), **TEST}, "x_train: row 17, column 3 is nan"),
+    "infinity": ({"x_train": ROWS, "x_test": with_value(2, -np.inf)},
+                 "x_test: row 2, column 3 is -inf"),
+    "float32 overflow": ({"x": with_value(3, 1e39)}, "row 3, column 3 is inf"),
+    "NaN of a picture": ({"x": np.where(np.arange(48).reshape(4, 3, 4) == 17, np.nan, 0.5)},
+                         r"row 1, place \(1, 1, 0\) is nan"),
+    "a column of text": ({"x": np.array([["1.5", "a", "2"], ["2", "b", "3"]])},
+                         "text stands in column 1;"),
+    "numbers as text": ({"x": ROWS.astype(str)}, r"x\.astype\(numpy\.float32\)"),
+    "a structured array": ({"x": np.zeros(9, [("age", "f4"), ("name", "U3")])},
+                           "the fields age, name"),
     "another width": ({"x_train": ROWS, "x_test": ROWS[:, :4]}, r"differ .*\(5,\).*\(4,\)"),
     "another type": ({"x_train": ROWS, "x_test": (ROWS > 0).astype(np.uint8)}, "uint8"),
     "too few rows": ({"x": ROWS[:1]}, "too few"),
     "fewer labels": ({"x": ROWS, "y": LABELS[:39]}, r"y has shape \(39,\) where 40 rows"),
     "matrix of labels": ({"x": ROWS, "y": np.eye(40)}, r"y has shape \(40, 40\)"),
-    "names for labels": ({"x": ROWS, "y": LABELS.astype(str)}, "numpy.unique"),
+    "dates for labels": ({"x": ROWS, "y": LABELS.astype("M8[D]")}, "y has type datetime64"),
+    "unknown name": ({"x_train": ROWS, "y_train": np.array(["a", "b"] * 20), "x_test": ROWS[:2],
+                      "y_test": np.array(["b", "c"])}, "row 1 has label c, but .* are a, b;"),
     "negative label": ({"x": ROWS, "y": LABELS - 1}, "row 0 has label -1"),
     "fractional label": ({"x": ROWS, "y": LABELS + 0.5}, "row 0 has label 0.5"),
     "NaN label": ({"x": ROWS, "y": np.where(LABELS == 2, np.nan, LABELS)}, "row 2 has label nan"),
     "fewer rows of context": ({"x": ROWS, "context": ROWS[:39]}, r"context has shape \(39, 5\)"),
     "text for context": ({"x": ROWS, "context": LABELS.astype(str)}, "context has type"),
-    "NaN in context": ({"x": ROWS, "context": with_value(4, np.nan)}, "context: row 4 .* NaN"),
+    "NaN in context": ({"x": ROWS, "context": with_value(4, np.nan)},
+                       "context: row 4, column 3 is nan"),
     "context of one split": ({"x_train": ROWS, "context_train": ROWS, **TEST}, "has the keys"),
     "context of another width": ({"x_train": ROWS, "context_train": ROWS, **TEST,
                                   "context_test": ROWS[:5, :4]}, r"differ .*\(5,\).*\(4,\)"),
     "label far out": ({"x": ROWS, "y": np.where(np.arange(40) == 7, 99, LABELS)},
                       r"label 99 \(row 7\) is out of range"),
     "unknown test label": ({"x_train": ROWS, "y_train": LABELS, "x_test": ROWS[:2],
-                            "y_test": np.array([0, 4])}, "row 1 has label 4, out of range 0 … 3"),
+                            "y_test": np.array([0, 4])}, "row 1 has label 4, but .* 0, 1, 2, 3;"),
 }
 
 

@@ -1,4 +1,4 @@
-"""What rows and labels must fulfil, checked once, when a data set is opened."""
+"""Checks of the user's rows, labels and context; each failure is a one-line UserError."""
 
 from collections.abc import Mapping
 
@@ -6,46 +6,47 @@ import numpy as np
 
 from flowaa.data.dataset import Rows
 from flowaa.data.rows import chunks
-from flowaa.errors import UserError
+from flowaa.errors import UserError, warn
+
+_RENUMBER = "number the classes 0, 1, … with numpy.unique(y, return_inverse=True)[1]"
+_N_NAMED = 5  # columns or labels named in a message
 
 
 def check_finite(rows: Rows, where: str) -> None:
-    """Raises a `UserError` that names the first row with a NaN or an infinite value."""
+    """Raises a `UserError` that names the row and column of the first NaN or infinite value."""
     for start, chunk in chunks(rows):
-        finite = np.isfinite(chunk).reshape(len(chunk), -1).all(1)
-        if not finite.all():
-            row = start + int(np.argmin(finite))
-            raise UserError(f"{where}: row {row} holds NaN or infinite values (as float32); "
-                            "remove such rows or fill them in")
+        bad = np.argwhere(~np.isfinite(chunk))
+        if len(bad):
+            row, *place = bad[0].tolist()
+            value = chunk[tuple(bad[0])]
+            column = f"column {place[0]}" if len(place) == 1 else f"place {tuple(place)}"
+            raise UserError(f"{where}: row {start + row}, {column} is {value} (as float32); remove "
+                            "rows or columns with missing values, or fill them in")
 
 
-def check_labels(labels: np.ndarray, n_rows: int, where: str) -> np.ndarray:
-    """Labels as [n_rows] int32.
+def constant_columns(rows: Rows) -> list[int]:
+    """Columns of rows [N, D] in which all values are the same."""
+    first = np.asarray(rows[np.arange(1)])
+    varies = np.any([(chunk != first).any(0) for _, chunk in chunks(rows)], axis=0)
+    return np.flatnonzero(~varies).tolist()
 
-    Args:
-        labels: [n_rows] or [n_rows, 1] whole numbers ≥ 0 of any type.
-        n_rows: rows that are labelled.
-        where: file and key, for messages.
 
-    Raises:
-        UserError: if they are not.
-    """
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]
-    if labels.shape != (n_rows,):
-        raise UserError(f"{where} has shape {labels.shape} where {n_rows} rows need "
-                        f"({n_rows},); give one class a row")
-    renumber = "number the classes 0, 1, … with numpy.unique(y, return_inverse=True)[1]"
-    if labels.dtype.kind not in "buif":
-        raise UserError(f"{where} has type {labels.dtype}; {renumber}")
-    # NaN is not equal to itself rounded, so it is found here too.
-    bad = (labels != np.round(labels)) if labels.dtype.kind == "f" else np.zeros(n_rows, bool)
-    bad = bad | (labels < 0) | (labels >= 2**31)
-    if bad.any():
-        row = int(np.argmax(bad))
-        raise UserError(f"{where}: row {row} has label {labels[row]}, which is not a whole number "
-                        f"from 0 on; {renumber}")
-    return labels.astype(np.int32)
+def check_numeric(array: np.ndarray, where: str) -> None:
+    """Raises a `UserError` unless the type is of real numbers; it names columns of text."""
+    if array.dtype.names:
+        raise UserError(f"{where} is a structured array with the fields "
+                        f"{listed(array.dtype.names)}; keep those of numbers with "
+                        "numpy.lib.recfunctions.structured_to_unstructured")
+    if array.dtype.kind in "US" and array.ndim == 2:
+        text = [index for index, column in enumerate(array.T) if not _is_number(column)]
+        if text:
+            raise UserError(f"{where} has type {array.dtype}: text stands in column "
+                            f"{listed(text)}; leave it out or encode it as numbers")
+        raise UserError(f"{where} has type {array.dtype}, numbers written as text; convert it with "
+                        "x.astype(numpy.float32)")
+    if array.dtype.kind not in "iuf":
+        raise UserError(f"{where} has type {array.dtype}; give levels as uint8, or continuous data "
+                        "as float32")
 
 
 def check_context(context: np.ndarray, n_rows: int, where: str) -> np.ndarray:
@@ -64,38 +65,90 @@ def check_context(context: np.ndarray, n_rows: int, where: str) -> np.ndarray:
     if context.ndim != 2 or len(context) != n_rows or not context.shape[1]:
         raise UserError(f"{where} has shape {context.shape} where {n_rows} rows need ({n_rows}, E);"
                         " give one row of numbers for each row of x")
-    if context.dtype.kind not in "buif":
-        raise UserError(f"{where} has type {context.dtype}; give numbers")
+    check_numeric(context, where)
     with np.errstate(over="ignore"):  # an overflow is found right below
         context = context.astype(np.float32)
     check_finite(context, where)
     return context
 
 
-def check_classes(labels: Mapping[str, np.ndarray]) -> int:
-    """The number of classes C; every split's labels are of the first split's 0 … C − 1.
+def check_labels(labels: np.ndarray, n_rows: int, where: str) -> np.ndarray:
+    """Labels as [n_rows] int64, or as text where they are text.
+
+    Args:
+        labels: [n_rows] or [n_rows, 1] whole numbers ≥ 0 of any type, or text.
+        n_rows: rows that are labelled.
+        where: file and key, for messages.
+
+    Raises:
+        UserError: if they are not.
+    """
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.shape != (n_rows,):
+        raise UserError(f"{where} has shape {labels.shape} where {n_rows} rows need "
+                        f"({n_rows},); give one class a row")
+    if labels.dtype.kind in "US":
+        return labels.astype(str)
+    if labels.dtype.kind not in "buif":
+        raise UserError(f"{where} has type {labels.dtype}; {_RENUMBER}")
+    # NaN differs from itself rounded, so it is found here too.
+    bad = (labels != np.round(labels)) if labels.dtype.kind == "f" else np.zeros(n_rows, bool)
+    bad = bad | (labels < 0) | (labels >= 2**31)
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise UserError(f"{where}: row {row} has label {labels[row]}, which is not a whole number "
+                        f"from 0 on; {_RENUMBER}")
+    return labels.astype(np.int64)
+
+
+def number_classes(
+    labels: Mapping[str, np.ndarray]
+) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    """Class indices [N] int32 of each split's labels, and the names of the C classes.
+
+    Text is numbered in sorted order. Whole numbers stand for themselves if they begin with 0; if
+    they begin with 1 they are lowered by one, with a warning.
 
     Args:
         labels: checked labels by file and key; the first are the ones to train on.
 
     Raises:
-        UserError: if a class below the largest has no row in the first split (a label is then out
-            of range, or the classes are not numbered from 0), or another split has more classes.
+        UserError: if whole numbers of the first split have gaps, or another split has a label that
+            the first has not.
     """
-    train_where, train = next(iter(labels.items()))
-    counts = np.unique(train)
-    n_classes = len(counts)
-    gaps = counts != np.arange(n_classes)
-    if gaps.any():
-        missing = int(np.argmax(gaps))
-        row = int(np.argmax(train == counts[-1]))
-        raise UserError(f"{train_where}: label {train[row]} (row {row}) is out of range, for class "
-                        f"{missing} has no row; number the classes 0, 1, … without gaps with "
-                        "numpy.unique(y, return_inverse=True)[1]")
+    where, train = next(iter(labels.items()))
+    names = np.unique(train)
+    if train.dtype.kind == "i":
+        first = min(int(names[0]), 1)
+        gaps = names != first + np.arange(len(names))
+        if gaps.any():
+            missing, row = first + int(np.argmax(gaps)), int(np.argmax(train == names[-1]))
+            raise UserError(f"{where}: label {train[row]} (row {row}) is out of range, for class "
+                            f"{missing} has no row; {_RENUMBER}")
+        if first:
+            warn(f"{where}: the labels 1 … {names[-1]} are taken as the classes 0 … "
+                 f"{names[-1] - 1}")
     for where, values in labels.items():
-        beyond = values >= n_classes
-        if beyond.any():
-            row = int(np.argmax(beyond))
-            raise UserError(f"{where}: row {row} has label {values[row]}, out of range 0 … "
-                            f"{n_classes - 1} of the training labels; correct it or leave it out")
-    return n_classes
+        unknown = ~np.isin(values, names)
+        if unknown.any():
+            row = int(np.argmax(unknown))
+            raise UserError(f"{where}: row {row} has label {values[row]}, but the training labels "
+                            f"are {listed(names.tolist())}; correct it or leave it out")
+    numbered = {where: np.searchsorted(names, values).astype(np.int32)
+                for where, values in labels.items()}
+    return numbered, tuple(map(str, names.tolist()))
+
+
+def listed(values: list | tuple) -> str:
+    """The first few values, and how many there are if there are more."""
+    text = ", ".join(map(str, values[:_N_NAMED]))
+    return text if len(values) <= _N_NAMED else f"{text}, … ({len(values)} altogether)"
+
+
+def _is_number(column: np.ndarray) -> bool:
+    try:
+        column.astype(float)
+    except ValueError:
+        return False
+    return True

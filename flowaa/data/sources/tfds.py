@@ -149,7 +149,7 @@ def _read(tfds: Any, name: str, builder: Any, split: str, image_key: str,
     if label_key is not None:
         skip = {image_key: tfds.decode.SkipDecoding()}
         labels = check_labels(_labels(builder.as_data_source(split, decoders=skip), label_key),
-                              len(source), f"tfds:{name}: {label_key}")
+                              len(source), f"tfds:{name}: {label_key}").astype(np.int32)
     return Split(rows, labels)
 
 
