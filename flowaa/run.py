@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from flowaa.bijectors.base import call
+from flowaa.bijectors.base import bound
 from flowaa.config import build
 from flowaa.data.dataset import DataSpec
 from flowaa.errors import UserError
@@ -168,7 +168,7 @@ class Run:
     @property
     def archetypes(self) -> Array:
         """The vertices [K, L] of the simplex."""
-        return call(self._model.heads, "vertices", self._heads)
+        return bound(self._model.heads, self._heads).vertices()
 
     def archetype_weights(self, x: Any, label: Any = None) -> Array:
         """A [B, K] of x [B, *shape]: how much of each archetype there is in it; rows sum to one."""
@@ -223,8 +223,8 @@ class Run:
             return None
         heads = self.archetype_model.heads
         n_sets, k = max(heads.n_classes, 1), heads.n_archetypes
-        corners = call(heads, "latent", self._heads, jnp.tile(jnp.eye(k), (n_sets, 1)),
-                       jnp.repeat(jnp.arange(n_sets), k))
+        corners = bound(heads, self._heads).latent(
+            jnp.tile(jnp.eye(k), (n_sets, 1)), jnp.repeat(jnp.arange(n_sets), k))
         return archetype_plane(corners.reshape(n_sets, k, -1))
 
     @functools.cached_property

@@ -16,7 +16,7 @@ from PIL import Image
 from configs import digits, moons, thesis
 from experiments import benchmark
 from experiments.benchmarks import _race, flows, memory
-from flowaa.bijectors.base import call
+from flowaa.bijectors.base import bound
 from flowaa.config import build
 from flowaa.data.dataset import DataSpec
 from flowaa.flow import cost
@@ -29,7 +29,7 @@ def test_model_flops_are_those_of_the_subnets():
     flow = build.build_density(config, spec).flow
     x = jax.ShapeDtypeStruct((2, 32, 32, 3), jnp.float32)
     params = jax.eval_shape(lambda x: flow.lazy_init(jax.random.key(0), x, None)["params"], x)
-    jaxpr = jax.make_jaxpr(lambda params, x: call(flow, "log_prob", params, x, None))(params, x)
+    jaxpr = jax.make_jaxpr(lambda params, x: bound(flow, params).log_prob(x))(params, x)
     assert cost.count_flops(jaxpr.jaxpr) == 2 * 2 * flows.forward_macs(config.flow, (32, 32, 3))
 
 

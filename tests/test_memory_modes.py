@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from flowaa.bijectors.base import call
+from flowaa.bijectors.base import bound
 from flowaa.flow import cost
 from flowaa.flow.architecture import Architecture, Stage
 from flowaa.flow.base_distribution import StandardNormal
@@ -33,7 +33,7 @@ def random_params(flow: Flow, label: jax.Array | None = None, scale: float = 0.1
 
 def gradient(flow: Flow, params, x, label=None, dropout_key=None):
     def loss(params, x):
-        return -call(flow, "log_prob", params, x, label, key=dropout_key).mean()
+        return -bound(flow, params, dropout_key=dropout_key).log_prob(x, label).mean()
 
     return jax.jit(jax.grad(loss, argnums=(0, 1)))(params, x)
 
@@ -63,13 +63,13 @@ def test_scanned_chain_equals_the_same_blocks_unrolled():
     params = random_params(scanned)
     x = jax.random.normal(jax.random.key(2), (3, 6))
     np.testing.assert_allclose(
-        call(scanned, "log_prob", params, x), call(unrolled, "log_prob", params, x), rtol=1e-6
+        bound(scanned, params).log_prob(x), bound(unrolled, params).log_prob(x), rtol=1e-6
     )
     chain, unrolled_chain = scanned.bijector, unrolled.bijector
     for method in ("encode", "decode"):
 
         def apply(x, chain=chain, method=method):
-            return call(chain, method, params["bijector"], x, None)
+            return getattr(bound(chain, params["bijector"]), method)(x)
 
         for found, wanted in zip(apply(x), apply(x, unrolled_chain), strict=True):
             np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
@@ -100,7 +100,7 @@ def test_trusted_where_well_conditioned_and_the_bad_block_is_named():
         3:].set(1.0)
     bad = measure_reversibility(flow, params, x, None)
     assert bad.reconstruction_error > 0.1
-    assert worst_block(flow, bad) == "blocks_2 (Coupling)"
+    assert worst_block(flow, bad) == "block 2 (Coupling)"
 
 
 def test_flops_are_those_of_the_layers():

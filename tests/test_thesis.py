@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from configs import thesis
-from flowaa.bijectors.base import call
+from flowaa.bijectors.base import bound
 from flowaa.config import build
 from flowaa.flow.architecture import Architecture, Stage
 from flowaa.training.state import n_params
@@ -75,8 +75,9 @@ FINITE_OUTPUT_SCALE = {"thesis": 1.0, "100_blocks": 0.2}
 def test_deep_chain_inverts_in_float32(name: str) -> None:
     chain, shapes = shapes_of(name)
     encode, decode = (
-        jax.jit(functools.partial(call, chain, method), compiler_options=FAST_COMPILATION)
-        for method in ("encode", "decode")
+        jax.jit(function, compiler_options=FAST_COMPILATION) for function in (
+            lambda params, x: bound(chain, params).encode(x),
+            lambda params, z: bound(chain, params).decode(z))
     )
     normal = np.random.default_rng(1).normal(size=(4, *DEEP[name][1]))
 

@@ -15,7 +15,7 @@ import optax
 from configs import thesis
 from experiments.benchmarks import _ours
 from experiments.benchmarks._timing import median_s
-from flowaa.bijectors.base import call
+from flowaa.bijectors.base import bound
 from flowaa.bijectors.chain import Memory
 from flowaa.config import build
 from flowaa.data.sources.digits import digits
@@ -187,7 +187,7 @@ def _flow(architecture: Architecture, shape: tuple[int, ...], n_classes: int = 0
 
 
 def _loss(flow: Flow, label: jax.Array | None = None) -> Callable[[Any, jax.Array], jax.Array]:
-    return lambda params, x: -call(flow, "log_prob", params, x, label).mean()
+    return lambda params, x: -bound(flow, params).log_prob(x, label).mean()
 
 
 def _perturbed(

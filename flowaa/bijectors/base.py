@@ -5,15 +5,15 @@ Both return the log-determinant of the map just applied, one number per example;
 
     z, log_det = encode(x, cond);    x, -log_det = decode(z, cond)
 
-Arrays are [B, H, W, C] or [B, D]; a condition is a vector [B, E] or a map [B, H', W', E].
+Arrays are [B, H, W, C] or [B, D]; a condition is [B, E]. Parameters that start from data, such as
+`ActNorm`'s, are computed from the batch that linen's `init` is given.
 
-Besides, a bijector has two pure functions of its parameters that are called on the unbound module:
-`initialise`, for parameters that are set from data, and `pull_back`, the step of reversible
-backpropagation (Gomez et al. 2017), which needs the output alone.
+`pull_back`, the step of reversible backpropagation (Gomez et al. 2017, arXiv 1707.04585), needs the
+output of `encode` alone. It is a pure function of the parameters, called on the unbound module.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import flax.linen as nn
 import jax
@@ -21,6 +21,7 @@ import jax.numpy as jnp
 
 Array = jax.Array
 Params = Any  # a pytree of parameters: the linen collection `params` of one module
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 # Makes a coupling function m (thesis Def. 2.2.1): a linen module called m(x, cond, n_outputs=...),
 # [B, ..., C] to [B, ..., n_outputs]. A factory, since linen shares a shared module's parameters.
@@ -38,32 +39,9 @@ class Bijector(nn.Module):
         """Latent to data: returns x and log|det dx/dz| [B]."""
         raise NotImplementedError
 
-    @property
-    def depends_on_data(self) -> bool:
-        """Whether `initialise` does anything."""
-        return False
-
     def __call__(self, x: Array, cond: Array | None = None) -> tuple[Array, Array]:
         """The same as `encode`, so that `init` needs no method."""
         return self.encode(x, cond)
-
-    def initialise(
-        self, params: Params, x: Array, cond: Array | None, axis_name: str | None
-    ) -> tuple[Params, Array]:
-        """Sets the parameters that depend on data; pure, called on the unbound module.
-
-        Args:
-            params: this module's parameters.
-            x: a batch of inputs.
-            cond: their condition.
-            axis_name: mapped axis that holds the rest of the global batch, or None.
-
-        Returns:
-            The parameters to start from, and the block's output under them.
-        """
-        del axis_name
-        z, _ = call(self, "encode", params, x, cond)
-        return params, z
 
     def pull_back(
         self,
@@ -71,35 +49,47 @@ class Bijector(nn.Module):
         z: Array,
         cond: Array | None,
         cotangents: tuple[Array, Array],
-        key: Array | None,
+        dropout_key: Array | None,
     ) -> tuple[Array, Array, Params, Array | None]:
         """Recovers the input of `encode` from its output and pulls cotangents back through it.
 
-        Blocks whose inverse and gradient share work override this; it is called unbound.
+        Blocks whose inverse and gradient share work override this.
 
         Args:
             params: this module's parameters.
             z: the output of `encode`.
             cond: the condition `encode` had.
             cotangents: of z and of log_det.
-            key: the dropout key `encode` had, or None.
+            dropout_key: the key `encode` had, or None.
 
         Returns:
             x, and the cotangents of x, of the parameters and of the condition.
         """
-        x, _ = call(self, "decode", params, z, cond, key=key)
-        x = jax.lax.stop_gradient(x)
-        _, vjp = jax.vjp(lambda p, x, c: call(self, "encode", p, x, c, key=key), params, x, cond)
+        x, _ = bound(self, params, dropout_key=dropout_key).decode(z, cond)
+
+        def encode(params: Params, x: Array, cond: Array | None) -> tuple[Array, Array]:
+            return bound(self, params, dropout_key=dropout_key).encode(x, cond)
+
+        _, vjp = jax.vjp(encode, params, jax.lax.stop_gradient(x), cond)
         d_params, d_x, d_cond = vjp(cotangents)
         return x, d_x, d_params, d_cond
 
 
-def call(
-    module: nn.Module, method: str, params: Params, *args: Any, key: Array | None = None
-) -> Any:
-    """A method of an unbound module as a pure function of its parameters; a key means dropout."""
-    rngs = {} if key is None else {"dropout": key}
-    return module.apply({"params": params}, *args, method=method, rngs=rngs)
+def bound(module: ModuleT, params: Params, *, dropout_key: Array | None = None) -> ModuleT:
+    """The module with these parameters, whose methods are then pure functions of their arguments.
+
+        log_prob = bound(flow, params).log_prob(u, label)
+
+    Dropout is on exactly if there is a key for it. Call `bound` within the function that JAX
+    transforms: linen refuses a module that was bound outside of the `grad` or `scan` it is used in.
+    """
+    rngs = None if dropout_key is None else {"dropout": dropout_key}
+    return module.bind({"params": params}, rngs=rngs)
+
+
+def params_of(module: nn.Module) -> Params:
+    """The parameters of a bound module, or of a module within one; {} where it has none."""
+    return module.variables.get("params", {})
 
 
 def zero_log_det(x: Array) -> Array:
@@ -112,8 +102,8 @@ def sum_per_example(values: Array) -> Array:
     return values.reshape(values.shape[0], -1).sum(axis=1)
 
 
-def add_cotangents(a: Array | None, b: Array | None) -> Array | None:
-    """Sum of two cotangents of a condition, which may be absent."""
-    if a is None:
-        return b
-    return a if b is None else a + b
+def add_cotangents(a: Any, b: Any) -> Any:
+    """Sum of two cotangents of the same tree, of which either may be None for zero."""
+    if a is None or b is None:
+        return b if a is None else a
+    return jax.tree.map(jnp.add, a, b)

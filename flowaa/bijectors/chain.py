@@ -23,7 +23,8 @@ from flowaa.bijectors.base import (
     Bijector,
     Params,
     add_cotangents,
-    call,
+    bound,
+    params_of,
     zero_log_det,
 )
 
@@ -40,38 +41,43 @@ class Chain(Bijector):
     def encode(self, x: Array, cond: Array | None = None) -> tuple[Array, Array]:
         """z = f_L(... f_1(x)); log_det = sum of the blocks'."""
         if self.is_initializing():
-            return self._run("encode", self.blocks, x, cond)
+            log_det = zero_log_det(x)
+            for block in self.blocks:
+                x, block_log_det = block.encode(x, cond)
+                log_det = log_det + block_log_det
+            return x, log_det
         key = self.dropout_key() if self.has_rng("dropout") else None
-        chain, variables = self.unbind()
         encode = _encode_reversible if self.memory == "reversible" else _encode
-        return encode(chain, variables.get("params", {}), x, cond, key)
+        return encode(self.unbind()[0], self.block_params(), x, cond, key)
 
     def decode(self, z: Array, cond: Array | None = None) -> tuple[Array, Array]:
         """x = f_1^-1(... f_L^-1(z)); log_det = sum of the inverses'."""
-        if self.is_initializing():
-            return self._run("decode", self.blocks[::-1], z, cond)
-        chain, variables = self.unbind()
-        return _decode(chain, variables.get("params", {}), z, cond)
+        return _decode(self.unbind()[0], self.block_params(), z, cond)
 
-    @property
-    def depends_on_data(self) -> bool:
-        """Whether a block does."""
-        return any(block.depends_on_data for block in self.blocks)
+    def block_params(self) -> list[Params]:
+        """The parameters of each block."""
+        return [params_of(block) for block in self.blocks]
 
     def dropout_key(self) -> Array:
         """The key this chain draws once in `encode` and hands down, a fold for each block."""
         return self.make_rng("dropout")
 
-    def initialise(
-        self, params: Params, x: Array, cond: Array | None, axis_name: str | None
-    ) -> tuple[Params, Array]:
-        """See `Bijector.initialise`: each block starts from the output of those before it."""
-        new = {}
-        for index, block in enumerate(self.blocks):
-            own, x = block.initialise(params_of(params, index), x, cond, axis_name)
-            if own:
-                new[name_of(index)] = own
-        return new, x
+    def round_trip_errors(self, x: Array, cond: Array | None = None) -> Array:
+        """Largest |f^-1(f(x)) - x| of each block f, at its own input: [blocks]."""
+        errors: list[Array] = []
+        (chain, _), params = self.unbind(), self.block_params()
+        for run in _runs(chain):
+
+            def step(
+                x: Array, own: Params, block: Bijector = chain.blocks[run.start]
+            ) -> tuple[Array, Array]:
+                z, _ = bound(block, own).encode(x, cond)
+                back, _ = bound(block, own).decode(z, cond)
+                return z, jnp.abs(back - x).max()
+
+            x, run_errors = _fold(step, x, [params[index] for index in run])
+            errors += run_errors
+        return jnp.stack(errors)
 
     def pull_back(
         self,
@@ -79,74 +85,71 @@ class Chain(Bijector):
         z: Array,
         cond: Array | None,
         cotangents: tuple[Array, Array],
-        key: Array | None,
+        dropout_key: Array | None,
     ) -> tuple[Array, Array, Params, Array | None]:
         """See `Bijector.pull_back`: the blocks' own, last to first."""
-        if key is not None:
-            key = call(self, "dropout_key", {}, key=key)
-        return _pull_back(self, params, z, cond, cotangents, key)
-
-    def _run(
-        self, method: str, blocks: tuple[Bijector, ...], x: Array, cond: Array | None
-    ) -> tuple[Array, Array]:
-        log_det = zero_log_det(x)
-        for block in blocks:
-            x, block_log_det = getattr(block, method)(x, cond)
-            log_det = log_det + block_log_det
-        return x, log_det
+        if dropout_key is not None:
+            dropout_key = bound(self, params, dropout_key=dropout_key).dropout_key()
+        # The gradient of taking the parameters apart puts their cotangents together again.
+        block_params, together = jax.vjp(lambda own: bound(self, own).block_params(), params)
+        x, d_x, d_block_params, d_cond = _pull_back(
+            self, block_params, z, cond, cotangents, dropout_key)
+        return x, d_x, together(d_block_params)[0], d_cond
 
 
 def _encode(
-    chain: Chain, params: Params, x: Array, cond: Array | None, key: Array | None
+    chain: Chain, params: list[Params], x: Array, cond: Array | None, key: Array | None
 ) -> tuple[Array, Array]:
-    """`Chain.encode` as a pure function of the parameters."""
+    """`Chain.encode` as a pure function of the blocks' parameters."""
     log_det = zero_log_det(x)
-    for run in runs(chain):
+    for run in _runs(chain):
 
         def step(
             carry: tuple[Array, Array], own: tuple[Params, Array | None],
             block: Bijector = chain.blocks[run.start],
         ) -> tuple[tuple[Array, Array], None]:
             (x, log_det), (block_params, block_key) = carry, own
-            x, block_log_det = call(block, "encode", block_params, x, cond, key=block_key)
+            x, block_log_det = bound(block, block_params, dropout_key=block_key).encode(x, cond)
             return (x, log_det + block_log_det), None
 
         if chain.memory == "remat":
             step = jax.checkpoint(step)
-        own = [(params_of(params, index), _key_of(key, index)) for index in run]
-        (x, log_det), _ = fold(step, (x, log_det), own)
+        own = [(params[index], _key_of(key, index)) for index in run]
+        (x, log_det), _ = _fold(step, (x, log_det), own)
     return x, log_det
 
 
-def _decode(chain: Chain, params: Params, z: Array, cond: Array | None) -> tuple[Array, Array]:
-    """`Chain.decode` as a pure function of the parameters."""
+def _decode(
+    chain: Chain, params: list[Params], z: Array, cond: Array | None
+) -> tuple[Array, Array]:
+    """`Chain.decode` as a pure function of the blocks' parameters."""
     log_det = zero_log_det(z)
-    for run in reversed(runs(chain)):
+    for run in reversed(_runs(chain)):
 
         def step(
             carry: tuple[Array, Array], own: Params, block: Bijector = chain.blocks[run.start]
         ) -> tuple[tuple[Array, Array], None]:
             z, log_det = carry
-            z, block_log_det = call(block, "decode", own, z, cond)
+            z, block_log_det = bound(block, own).decode(z, cond)
             return (z, log_det + block_log_det), None
 
-        own = [params_of(params, index) for index in reversed(run)]
-        (z, log_det), _ = fold(step, (z, log_det), own)
+        own = [params[index] for index in reversed(run)]
+        (z, log_det), _ = _fold(step, (z, log_det), own)
     return z, log_det
 
 
 def _encode_reversible(
-    chain: Chain, params: Params, x: Array, cond: Array | None, key: Array | None
+    chain: Chain, params: list[Params], x: Array, cond: Array | None, key: Array | None
 ) -> tuple[Array, Array]:
     """`_encode` whose backward pass needs only the output."""
 
     @jax.custom_vjp
     def encode(
-        params: Params, x: Array, cond: Array | None, key: Array | None
+        params: list[Params], x: Array, cond: Array | None, key: Array | None
     ) -> tuple[Array, Array]:
         return _encode(chain, params, x, cond, key)
 
-    def forward(params: Params, x: Array, cond: Array | None, key: Array | None) -> tuple:
+    def forward(params: list[Params], x: Array, cond: Array | None, key: Array | None) -> tuple:
         z, log_det = _encode(chain, params, x, cond, key)
         return (z, log_det), (params, z, cond, key)
 
@@ -161,17 +164,17 @@ def _encode_reversible(
 
 def _pull_back(
     chain: Chain,
-    params: Params,
+    params: list[Params],
     z: Array,
     cond: Array | None,
     cotangents: tuple[Array, Array],
     key: Array | None,
-) -> tuple[Array, Array, Params, Array | None]:
+) -> tuple[Array, Array, list[Params], Array | None]:
     """The blocks' `pull_back`, last to first."""
     d_x, d_log_det = cotangents
     d_cond = jax.tree.map(jnp.zeros_like, cond)
-    d_params: Params = {}
-    for run in reversed(runs(chain)):
+    d_params: list[Params] = [None] * len(params)
+    for run in reversed(_runs(chain)):
 
         def step(
             carry: tuple[Array, Array, Array | None], own: tuple[Params, Array | None],
@@ -184,17 +187,17 @@ def _pull_back(
             return (x, d_x, add_cotangents(d_cond, d_block_cond)), d_own
 
         backwards = list(reversed(run))
-        own = [(params_of(params, index), _key_of(key, index)) for index in backwards]
-        (z, d_x, d_cond), d_own = fold(step, (z, d_x, d_cond), own)
+        own = [(params[index], _key_of(key, index)) for index in backwards]
+        (z, d_x, d_cond), d_own = _fold(step, (z, d_x, d_cond), own)
         # Without the barrier XLA may run all the inverses first and keep their results after all.
         z, d_x = jax.lax.optimization_barrier((z, d_x))
-        named = zip(map(name_of, backwards), d_own, strict=True)
-        d_params.update({name: own for name, own in named if own})
+        for index, own in zip(backwards, d_own, strict=True):
+            d_params[index] = own
     return z, d_x, d_params, d_cond
 
 
-def runs(chain: Chain) -> list[range]:
-    """Where blocks follow one another that are equal but for their parameters, if they scan."""
+def _runs(chain: Chain) -> list[range]:
+    """Indices of the blocks by run: with `scan`, equal blocks that follow one another are one."""
     found: list[range] = []
     for index, block in enumerate(chain.blocks):
         if chain.scan and found and block == chain.blocks[found[-1].start]:
@@ -204,24 +207,14 @@ def runs(chain: Chain) -> list[range]:
     return found
 
 
-def fold(step: Callable, carry: Any, own: list[Any]) -> tuple[Any, list[Any]]:
-    """Folds `step` over the blocks of a run, in a loop where there are several."""
+def _fold(step: Callable, carry: Any, own: list[Any]) -> tuple[Any, list[Any]]:
+    """Folds `step` over what belongs to each block of a run, in a loop where there are several."""
     if len(own) == 1:
         carry, out = step(carry, own[0])
         return carry, [out]
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *own)
     carry, outs = jax.lax.scan(step, carry, stacked)
     return carry, [jax.tree.map(lambda leaf, i=i: leaf[i], outs) for i in range(len(own))]
-
-
-def name_of(index: int) -> str:
-    """The name linen gives the parameters of `blocks[index]`."""
-    return f"blocks_{index}"
-
-
-def params_of(params: Params, index: int) -> Params:
-    """A block's parameters; blocks without any have no entry."""
-    return params.get(name_of(index), {})
 
 
 def _key_of(key: Array | None, index: int) -> Array | None:

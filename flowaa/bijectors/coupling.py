@@ -8,7 +8,7 @@ from flowaa.bijectors.base import (
     Params,
     SubnetFactory,
     add_cotangents,
-    call,
+    bound,
     zero_log_det,
 )
 from flowaa.bijectors.laws import Law
@@ -68,31 +68,29 @@ class Coupling(Bijector):
         z: Array,
         cond: Array | None,
         cotangents: tuple[Array, Array],
-        key: Array | None,
+        dropout_key: Array | None,
     ) -> tuple[Array, Array, Params, Array | None]:
         """See `Bijector.pull_back`: one vjp of each subnet serves the inverse and the gradient."""
         d_z, d_log_det = cotangents
         parts, d_parts = list(self.split.split(z)), list(self.split.split(d_z))
-        d_params, d_cond = {}, None
+        d_params = d_cond = None
         for index, side in reversed(list(enumerate(self.sides))):
-            name = f"subnets_{index}"
             n_channels = parts[side].shape[-1]
 
             def law_parameters(
                 params: Params, context: Array, cond: Array | None,
                 index: int = index, n_channels: int = n_channels,
             ) -> Array:
-                return call(self, "parameters_of_law", params, context, cond, index, n_channels,
-                            key=key)
+                coupling = bound(self, params, dropout_key=dropout_key)
+                return coupling.parameters_of_law(context, cond, index, n_channels)
 
-            theta, subnet_vjp = jax.vjp(
-                law_parameters, {name: params[name]}, parts[1 - side], cond
-            )
+            theta, subnet_vjp = jax.vjp(law_parameters, params, parts[1 - side], cond)
             parts[side], _ = self.law.inverse(parts[side], theta)
             _, law_vjp = jax.vjp(self.law.forward, parts[side], theta)
             d_parts[side], d_theta = law_vjp((d_parts[side], d_log_det))
-            d_subnet, d_context, d_side_cond = subnet_vjp(d_theta)
-            d_params.update(d_subnet)
+            # Zero in the parameters of the other side's subnet.
+            d_subnets, d_context, d_side_cond = subnet_vjp(d_theta)
+            d_params = add_cotangents(d_params, d_subnets)
             d_parts[1 - side] = d_parts[1 - side] + d_context
             d_cond = add_cotangents(d_cond, d_side_cond)
         return self.split.merge(*parts), self.split.merge(*d_parts), d_params, d_cond

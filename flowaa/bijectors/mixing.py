@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.linalg
 
-from flowaa.bijectors.base import Array, Bijector, Params, zero_log_det
+from flowaa.bijectors.base import Array, Bijector, zero_log_det
 
 # A permutation of few channels is a product with a 0/1 matrix: on XLA:CPU a gather costs up to a
 # fifth of a step and its gradient, a scatter, more. Beyond this width the matrix costs more.
@@ -91,52 +91,39 @@ class InvertibleLinear(Bijector):
 
 
 class ActNorm(Bijector):
-    """A learned scale and shift of each channel (Kingma & Dhariwal 2018, 3.1).
+    """A learned scale and shift of each channel (Kingma & Dhariwal 2018, arXiv 1807.03039, 3.1).
 
-    encode z = (x + bias) exp(log_scale), log_det = (pixels) * sum log_scale. `initialise` makes its
-    first output have zero mean and unit variance in each channel.
+    encode z = (x + bias) exp(log_scale), log_det = (pixels) * sum log_scale. They start from the
+    batch that `init` is given, whose output has mean 0 and deviation 1 in each channel. A channel
+    whose deviation is below `minimum_std` times the root mean square of all channels' is taken to
+    have that much: the noise of a nearly constant channel must not be blown up to deviation 1.
     """
 
-    # A constant channel has no scale of its own; below this deviation it is left as it is.
-    minimum_std: float = 1e-6
-
-    @property
-    def depends_on_data(self) -> bool:
-        """Its first output is normalised."""
-        return True
+    minimum_std: float = 1e-2
 
     @nn.compact
-    def _parameters(self, n_channels: int) -> tuple[Array, Array]:
-        bias = self.param("bias", nn.initializers.zeros, (n_channels,))
-        log_scale = self.param("log_scale", nn.initializers.zeros, (n_channels,))
-        return bias, log_scale
+    def _parameters(self, x: Array) -> tuple[Array, Array]:
+        """bias and log_scale [C] each."""
+        axes = tuple(range(x.ndim - 1))
+
+        def first_log_scale(_: Array) -> Array:
+            variance = x.var(axes).astype(jnp.float32)
+            floor = self.minimum_std**2 * variance.mean()
+            # Where all channels are constant there is no scale to start from.
+            return jnp.where(floor > 0, -0.5 * jnp.log(jnp.maximum(variance, floor)), 0.0)
+
+        bias = self.param("bias", lambda _: -x.mean(axes).astype(jnp.float32))
+        return bias, self.param("log_scale", first_log_scale)
 
     def encode(self, x: Array, cond: Array | None = None) -> tuple[Array, Array]:
         """z = (x + bias) exp(log_scale)."""
-        bias, log_scale = self._parameters(x.shape[-1])
+        bias, log_scale = self._parameters(x)
         return (x + bias) * jnp.exp(log_scale), _per_pixel(x, log_scale)
 
     def decode(self, z: Array, cond: Array | None = None) -> tuple[Array, Array]:
         """x = z exp(-log_scale) - bias."""
-        bias, log_scale = self._parameters(z.shape[-1])
+        bias, log_scale = self._parameters(z)
         return z * jnp.exp(-log_scale) - bias, -_per_pixel(z, log_scale)
-
-    def initialise(
-        self, params: Params, x: Array, cond: Array | None, axis_name: str | None
-    ) -> tuple[Params, Array]:
-        """See `Bijector.initialise`: zero mean and unit variance over the global batch."""
-        axes = tuple(range(x.ndim - 1))
-
-        def global_mean(values: Array) -> Array:
-            mean = values.mean(axes)
-            return mean if axis_name is None else jax.lax.pmean(mean, axis_name)
-
-        mean = global_mean(x)
-        std = jnp.sqrt(global_mean((x - mean.reshape((1,) * len(axes) + (-1,))) ** 2))
-        log_std = jnp.log(jnp.maximum(std, self.minimum_std))
-        log_scale = jnp.where(std > self.minimum_std, -log_std, 0.0)
-        params = {**params, "bias": -mean, "log_scale": log_scale}
-        return super().initialise(params, x, cond, axis_name)
 
 
 def random_orthogonal(seed: int, size: int) -> np.ndarray:

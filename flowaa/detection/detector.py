@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from flowaa.bijectors.base import Params, call
+from flowaa.bijectors.base import Params, bound
 
 Array = jax.Array
 
@@ -31,7 +31,7 @@ class Detector:
 
     def logits(self, params: Params, x: Array) -> Array:
         """The network's logits [B, n_logits] of x [B, *shape] in data units."""
-        return call(self.network, "__call__", params, self.standardise(x))
+        return bound(self.network, params)(self.standardise(x))
 
     def outlier_logit(self, logits: Array) -> Array:
         """The log-odds [B] of being an outlier: larger is more outlying.

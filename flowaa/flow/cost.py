@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from flowaa.bijectors.base import Params, call
+from flowaa.bijectors.base import Params, bound
 from flowaa.flow.flow import Flow
 
 
@@ -42,7 +42,8 @@ def step_cost(
     flow: Flow, optimizer: optax.GradientTransformation, batch_sizes: tuple[int, int]
 ) -> StepCost:
     """Measures a flow's cost by compiling its gradient at two batch sizes."""
-    params = jax.eval_shape(lambda: _init(flow))
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    params = jax.eval_shape(flow.init, key, *_examples(flow, 2))["params"]
     opt_state = jax.eval_shape(optimizer.init, params)
     small, large = batch_sizes
     at_small, at_large = (compiled_temp_bytes(flow, params, size) for size in batch_sizes)
@@ -101,18 +102,13 @@ def _inner_jaxprs(params: dict[str, Any]) -> Iterable[Any]:
 
 
 def _loss(flow: Flow) -> Any:
-    return lambda params, x, label: -call(flow, "log_prob", params, x, label).mean()
+    return lambda params, x, label: -bound(flow, params).log_prob(x, label).mean()
 
 
 def _examples(flow: Flow, batch_size: int) -> tuple[Any, Any]:
     """Shapes of a batch and of its labels."""
     label = jax.ShapeDtypeStruct((batch_size,), jnp.int32) if flow.n_condition_classes else None
     return jax.ShapeDtypeStruct((batch_size, *flow.shape), jnp.float32), label
-
-
-def _init(flow: Flow) -> Params:
-    x, label = _examples(flow, 1)
-    return flow.lazy_init(jax.random.key(0), x, label)["params"]
 
 
 def _bytes(tree: Any) -> int:

@@ -9,7 +9,7 @@ import distrax
 import jax
 import jax.numpy as jnp
 
-from flowaa.bijectors.base import Params, call
+from flowaa.bijectors.base import Params, bound
 from flowaa.flow.flow import Flow
 from flowaa.flow.likelihood import Preprocessing, dequantisation_noise
 
@@ -27,16 +27,8 @@ class Density:
 
     def init(self, key: Array, x: Array, label: Array | None) -> Params:
         """Parameters to start from; those that depend on data are set from x, a global batch."""
-        y, _ = self.preprocessing.to_model(x, MIDDLE_OF_LEVEL)
-        like = jax.eval_shape(lambda: (y, label))
-        params = self.flow.lazy_init(key, *like)["params"]  # traces only what parameters need
-        if not self.flow.bijector.depends_on_data:
-            return params
-        condition = self.flow.condition(label)
-        bijector, _ = self.flow.bijector.initialise(
-            params.get("bijector", {}), y, condition, axis_name=None
-        )
-        return {**params, "bijector": bijector}
+        u, _ = self.preprocessing.to_model(x, MIDDLE_OF_LEVEL)
+        return self.flow.init(key, u, label).get("params", {})
 
     def noise(self, key: Array, example_ids: Array) -> Array | float:
         """Dequantisation noise [B, *shape], or nothing where the data is continuous."""
@@ -53,27 +45,27 @@ class Density:
         dropout_key: Array | None = None,
     ) -> Array:
         """log p(x + noise) [B] in nats; a dropout key makes it the training mode."""
-        y, log_volume = self.preprocessing.to_model(x, noise)
-        return call(self.flow, "log_prob", params, y, label, key=dropout_key) + log_volume
+        u, log_volume = self.preprocessing.to_model(x, noise)
+        return bound(self.flow, params, dropout_key=dropout_key).log_prob(u, label) + log_volume
 
     def encode(
         self, params: Params, x: Array, label: Array | None, noise: Array | float
     ) -> tuple[Array, Array]:
         """Latent [B, D] and log|det dz/dx| [B], of data units."""
-        y, log_volume = self.preprocessing.to_model(x, noise)
-        z, log_det = call(self.flow, "encode", params, y, label)
+        u, log_volume = self.preprocessing.to_model(x, noise)
+        z, log_det = bound(self.flow, params).encode(u, label)
         return z, log_det + log_volume
 
     def decode(self, params: Params, z: Array, label: Array | None) -> Array:
         """Data [B, *shape] of latent z [B, D]."""
-        y, _ = call(self.flow, "decode", params, z, label)
-        return self.preprocessing.to_data(y)
+        u, _ = bound(self.flow, params).decode(z, label)
+        return self.preprocessing.to_data(u)
 
     def sample(
         self, params: Params, key: Array, n: int, label: Array | None, temperature: float
     ) -> Array:
         """n draws [n, *shape]."""
-        z = call(self.flow, "sample_latent", params, key, n, label, temperature)
+        z = bound(self.flow, params).sample_latent(key, n, label, temperature)
         return self.decode(params, z, label)
 
 

@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-from flowaa.bijectors.base import Bijector, Params, call
-from flowaa.bijectors.chain import Chain, Memory, fold, params_of, runs
+from flowaa.bijectors.base import Params, bound
+from flowaa.bijectors.chain import Memory
 from flowaa.flow.flow import Flow
 
 Array = jax.Array
@@ -39,10 +39,9 @@ def measure_reversibility(
         x: examples [B, *shape] in the model's units; any, also far from the data.
         label: their labels, for a conditional flow.
     """
-    cond = flow.condition(label)
-    chain, chain_params = flow.bijector, params.get("bijector", {})
-    z, _ = call(chain, "encode", chain_params, x, cond)
-    back, _ = call(chain, "decode", chain_params, z, cond)
+    trained = bound(flow, params)
+    z, _ = trained.encode(x, label)
+    back, _ = trained.decode(z, label)
     reversible, stored = (_gradient(flow, memory, params, x, label)
                           for memory in ("reversible", "stored"))
     norm = jnp.linalg.norm(stored)
@@ -50,15 +49,15 @@ def measure_reversibility(
         reconstruction_error=jnp.abs(back - x).max(),
         gradient_cosine=reversible @ stored / (norm * jnp.linalg.norm(reversible)),
         gradient_error=jnp.linalg.norm(reversible - stored) / norm,
-        block_errors=_block_errors(chain, chain_params, x, cond),
+        block_errors=trained.bijector.round_trip_errors(x, flow.condition(label)),
     )
 
 
 def worst_block(flow: Flow, found: Reversibility) -> str:
-    """The block with the largest error of its own, e.g. `blocks_12 (Coupling)`."""
+    """The block with the largest error of its own, e.g. `block 12 (Coupling)`."""
     # A NaN is the worst of errors, and argmax finds it.
     index = int(jnp.argmax(found.block_errors))
-    return f"blocks_{index} ({type(flow.bijector.blocks[index]).__name__})"
+    return f"block {index} ({type(flow.bijector.blocks[index]).__name__})"
 
 
 def with_memory(flow: Flow, memory: Memory) -> Flow:
@@ -72,23 +71,7 @@ def _gradient(flow: Flow, memory: Memory, params: Params, x: Array, label: Array
     """The gradient [P] of the mean NLL with respect to all parameters."""
 
     def loss(params: Params) -> Array:
-        return -call(with_memory(flow, memory), "log_prob", params, x, label).mean()
+        return -bound(with_memory(flow, memory), params).log_prob(x, label).mean()
 
     # One vector: three products of thousands of arrays would take longer to compile than the flow.
     return ravel_pytree(jax.grad(loss)(params))[0]
-
-
-def _block_errors(chain: Chain, params: Params, x: Array, cond: Array | None) -> Array:
-    errors: list[Array] = []
-    for run in runs(chain):
-
-        def step(
-            x: Array, own: Params, block: Bijector = chain.blocks[run.start]
-        ) -> tuple[Array, Array]:
-            y, _ = call(block, "encode", own, x, cond)
-            back, _ = call(block, "decode", own, y, cond)
-            return y, jnp.abs(back - x).max()
-
-        x, own_errors = fold(step, x, [params_of(params, index) for index in run])
-        errors += own_errors
-    return jnp.stack(errors)

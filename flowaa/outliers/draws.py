@@ -13,7 +13,7 @@ from jax.typing import ArrayLike
 from scipy.special import gammaln
 
 from flowaa import extremes
-from flowaa.bijectors.base import call
+from flowaa.bijectors.base import bound
 from flowaa.errors import UserError
 from flowaa.flow.base_distribution import ClassMixture
 from flowaa.flow.density import MIDDLE_OF_LEVEL, Density
@@ -220,4 +220,5 @@ def _moments(
     """Mean and deviations of the latents' law, [n, D] of each row's class, or numbers."""
     if not isinstance(density.flow.base, ClassMixture):
         return 0.0, 1.0
-    return call(density.flow, "latent_moments", params, label)
+    assert label is not None, "each class has moments of its own"
+    return bound(density.flow, params).latent_moments(label)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from flowaa import extremes
-from flowaa.bijectors.base import call
+from flowaa.bijectors.base import bound
 from flowaa.data.dataset import Dataset
 from flowaa.data.rows import read_all
 from flowaa.errors import UserError
@@ -130,7 +130,7 @@ def adversary(
     """
     def by_network(params: Params, key: Array, n: int) -> Array:
         assert generator is not None
-        y = call(generator, "__call__", params, jax.random.normal(key, (n, density.flow.n_dims)))
+        y = bound(generator, params)(jax.random.normal(key, (n, density.flow.n_dims)))
         return density.preprocessing.to_data(y.reshape(n, *density.flow.shape))
 
     def by_flow(params: Params, key: Array, n: int) -> Array:

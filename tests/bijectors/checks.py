@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from flowaa.bijectors.base import Bijector, call
+from flowaa.bijectors.base import Bijector, bound
 from flowaa.bijectors.chain import Chain
 from tests.bijectors.cases import CONDITIONS, Case
 
@@ -66,15 +66,15 @@ class Subject:
 
     def encode_and_decode(self, x: Any, z: Any, cond: Any) -> Any:
         """(z, log_det) of x, and (x, log_det) of z."""
-        return (call(self.bijector, "encode", self.params, x, cond),
-                call(self.bijector, "decode", self.params, z, cond))
+        bijector = bound(self.bijector, self.params)
+        return bijector.encode(x, cond), bijector.decode(z, cond)
 
     def encode_and_vjp(self, memory: str, x: Any, cotangents: Any) -> Any:
         """(z, log_det) of x, and the cotangents of parameters, x and condition."""
         chain = Chain((self.bijector,), memory)
 
         def encode(params: Any, x: Any, cond: Any) -> Any:
-            return call(chain, "encode", params, x, cond, key=self.key)
+            return bound(chain, params, dropout_key=self.key).encode(x, cond)
 
         params = {"blocks_0": self.params} if self.params else {}
         outputs, vjp = jax.vjp(encode, params, x, self.cond)

@@ -91,8 +91,8 @@ class PullsBackWrongly(Sound):
     forgets: int  # 1: the input, 2: the parameters, 3: the condition
 
     def pull_back(self, params: Params, z: Array, cond: Array | None,
-                  cotangents: tuple[Array, Array], key: Array | None) -> Any:
-        result = list(super().pull_back(params, z, cond, cotangents, key))
+                  cotangents: tuple[Array, Array], dropout_key: Array | None) -> Any:
+        result = list(super().pull_back(params, z, cond, cotangents, dropout_key))
         result[self.forgets] = jax.tree.map(jnp.zeros_like, result[self.forgets])
         return tuple(result)
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from flowaa.bijectors.base import call
+from flowaa.bijectors.base import bound
+from flowaa.bijectors.chain import Chain
 from flowaa.bijectors.laws import VolumePreserving
 from flowaa.bijectors.mixing import ActNorm, InvertibleLinear, Orthogonal, Permutation
 
@@ -31,31 +32,31 @@ def test_log_scales_of_volume_preserving_sum_to_zero(shape):
 def test_permutation_is_a_constant_of_its_seed(n_channels):
     x = jnp.arange(2.0 * n_channels).reshape(2, n_channels)
     assert init(Permutation(1), x) == {}
-    z, _ = call(Permutation(1), "encode", {}, x)
+    z, _ = bound(Permutation(1), {}).encode(x)
     np.testing.assert_array_equal(np.sort(z), x)
     assert (np.asarray(z) != x).any()
-    np.testing.assert_array_equal(call(Permutation(1), "encode", {}, x)[0], z)
-    assert (np.asarray(call(Permutation(2), "encode", {}, x)[0]) != z).any()
+    np.testing.assert_array_equal(bound(Permutation(1), {}).encode(x)[0], z)
+    assert (np.asarray(bound(Permutation(2), {}).encode(x)[0]) != z).any()
 
 
 def test_permutation_by_matrix_is_the_one_by_gather(monkeypatch):
     x = jnp.asarray(RANDOM.normal(size=(2, 12)), jnp.float32)
-    by_matrix, _ = call(Permutation(3), "encode", {}, x)
+    by_matrix, _ = bound(Permutation(3), {}).encode(x)
     monkeypatch.setattr("flowaa.bijectors.mixing._MATRIX_MAX_CHANNELS", 0)
-    np.testing.assert_array_equal(call(Permutation(3), "encode", {}, x)[0], by_matrix)
+    np.testing.assert_array_equal(bound(Permutation(3), {}).encode(x)[0], by_matrix)
 
 
 def test_orthogonal_keeps_lengths_and_has_no_parameters():
     x = jnp.asarray(RANDOM.normal(size=(4, 9)), jnp.float32)
     assert init(Orthogonal(1), x) == {}
-    z, _ = call(Orthogonal(1), "encode", {}, x)
+    z, _ = bound(Orthogonal(1), {}).encode(x)
     np.testing.assert_allclose(np.linalg.norm(z, axis=1), np.linalg.norm(x, axis=1), rtol=1e-5)
 
 
 def test_invertible_linear_starts_as_a_rotation():
     x = jnp.asarray(RANDOM.normal(size=(4, 6)), jnp.float32)
     params = init(InvertibleLinear(1), x)
-    z, log_det = call(InvertibleLinear(1), "encode", params, jnp.eye(6))
+    z, log_det = bound(InvertibleLinear(1), params).encode(jnp.eye(6))
     np.testing.assert_allclose(z @ z.T, np.eye(6), atol=1e-5)
     np.testing.assert_allclose(log_det, 0.0, atol=1e-5)
 
@@ -63,12 +64,12 @@ def test_invertible_linear_starts_as_a_rotation():
 def test_invertible_linear_ignores_what_lies_outside_its_triangles():
     x = jnp.asarray(RANDOM.normal(size=(4, 6)), jnp.float32)
     params = init(InvertibleLinear(1), x)
-    z, _ = call(InvertibleLinear(1), "encode", params, x)
+    z, _ = bound(InvertibleLinear(1), params).encode(x)
     spoiled = {**params, "lower": params["lower"] + np.triu(np.ones((6, 6))),
                "upper": params["upper"] + np.tril(np.ones((6, 6)))}
-    np.testing.assert_array_equal(call(InvertibleLinear(1), "encode", spoiled, x)[0], z)
+    np.testing.assert_array_equal(bound(InvertibleLinear(1), spoiled).encode(x)[0], z)
     # P L U, by scipy's own factors of the same matrix.
-    weight = call(InvertibleLinear(1), "encode", params, jnp.eye(6))[0].T
+    weight = bound(InvertibleLinear(1), params).encode(jnp.eye(6))[0].T
     _, lower, _ = scipy.linalg.lu(np.asarray(weight, np.float64))
     np.testing.assert_allclose(params["lower"], np.tril(lower, -1), atol=1e-5)
 
@@ -83,24 +84,27 @@ def channels(shape) -> jax.Array:
 @pytest.mark.parametrize("shape", [(16, 4, 2, 3), (64, 3)])
 def test_actnorm_starts_with_zero_mean_and_unit_variance(shape):
     x = channels(shape)
-    block = ActNorm()
-    params, z = block.initialise(init(block, x), x, None, None)
+    params = init(ActNorm(), x)
+    z, _ = bound(ActNorm(), params).encode(x)
     axes = tuple(range(len(shape) - 1))
     np.testing.assert_allclose(z.mean(axes), 0.0, atol=1e-5)
     np.testing.assert_allclose(z.std(axes)[:-1], 1.0, atol=1e-5)
     np.testing.assert_array_equal(z[..., -1], 0.0)  # constant: finite, and not blown up
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params))
-    np.testing.assert_array_equal(call(block, "encode", params, x)[0], z)
 
 
-def test_actnorm_starts_alike_on_one_device_and_on_eight():
-    x = channels((16, 4, 2, 3))
-    block = ActNorm()
-    start = init(block, x)
-    expected, _ = block.initialise(start, x, None, None)
-    over_devices = jax.pmap(lambda x: block.initialise(start, x, None, "batch")[0],
-                            axis_name="batch")
-    found = over_devices(x.reshape(8, 2, *x.shape[1:]))
-    for name, value in expected.items():
-        np.testing.assert_allclose(found[name], np.broadcast_to(value, found[name].shape),
-                                   rtol=1e-5, atol=1e-5)
+def test_actnorm_does_not_blow_up_a_nearly_constant_channel():
+    x = RANDOM.normal(size=(500, 3)) * [30.0, 20.0, 1e-4] + [0.0, 5.0, 7.0]
+    params = init(ActNorm(), jnp.asarray(x, jnp.float32))
+    np.testing.assert_allclose(np.exp(params["log_scale"][:2]), 1 / x.std(0)[:2], rtol=1e-4)
+    assert np.exp(params["log_scale"][2]) < 10.0  # 1e4 would be its own
+    all_constant = init(ActNorm(), jnp.ones((4, 3)))
+    np.testing.assert_array_equal(all_constant["log_scale"], 0.0)
+
+
+def test_a_chain_starts_each_actnorm_from_the_blocks_before_it():
+    x = channels((64, 3))[:, :2]
+    chain = Chain((ActNorm(), InvertibleLinear(1), Chain((ActNorm(),))))
+    z, _ = bound(chain, init(chain, x)).encode(x)
+    np.testing.assert_allclose(z.mean(0), 0.0, atol=1e-5)
+    np.testing.assert_allclose(z.std(0), 1.0, atol=1e-5)

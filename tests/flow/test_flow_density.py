@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from flowaa.bijectors.base import call
+from flowaa.bijectors.base import bound
 from flowaa.bijectors.chain import Chain
 from flowaa.bijectors.mixing import ActNorm, InvertibleLinear, Orthogonal, Permutation
 from flowaa.bijectors.reshape import Flatten, Squeeze
@@ -102,7 +102,7 @@ def mixture(n_dims=3, n_classes=4):
 def test_class_mixture_given_labels_is_each_labels_gaussian():
     base, params, gaussians = mixture()
     z, label = RANDOM.normal(size=(6, 3)), np.array([0, 3, 1, 2, 2, 0])
-    found = call(base, "__call__", params, jnp.asarray(label)).log_prob(
+    found = bound(base, params)(jnp.asarray(label)).log_prob(
         jnp.asarray(z, jnp.float32))
     expected = [gaussians[k].logpdf(row) for row, k in zip(z, label, strict=True)]
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
@@ -111,7 +111,7 @@ def test_class_mixture_given_labels_is_each_labels_gaussian():
 def test_class_mixture_without_labels_is_the_mixture():
     base, params, gaussians = mixture()
     z = RANDOM.normal(size=(6, 3))
-    found = call(base, "__call__", params).log_prob(jnp.asarray(z, jnp.float32))
+    found = bound(base, params)().log_prob(jnp.asarray(z, jnp.float32))
     expected = special.logsumexp([g.logpdf(z) for g in gaussians], axis=0) - np.log(4)
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
@@ -125,8 +125,8 @@ def test_draws_of_a_class_mixture_scale_with_temperature(label):
     n = 2000
     labels = None if label is None else jnp.full(n, label)
     for temperature in (0.0, 0.5, 1.0):
-        z = np.asarray(call(flow, "sample_latent", params, jax.random.key(0), n, labels,
-                            temperature))
+        z = np.asarray(bound(flow, params).sample_latent(
+            jax.random.key(0), n, labels, temperature))
         nearest = means[np.abs(z - means.T).argmin(1)]
         assert (z - nearest).std() == pytest.approx(temperature, rel=0.1, abs=1e-6)
         classes, counts = np.unique(nearest, return_counts=True)

@@ -13,7 +13,7 @@ import flowaa
 from flowaa.archetypes.classical.comparison import match, weight_error
 from flowaa.archetypes.deep.heads import ArchetypeHeads
 from flowaa.archetypes.deep.warm_start import Known, warm_start
-from flowaa.bijectors.base import call
+from flowaa.bijectors.base import bound
 from flowaa.config import build
 from flowaa.errors import UserError
 from flowaa.outliers.plane import coordinates
@@ -79,7 +79,7 @@ def test_outliers_lie_beyond_the_simplex(run):
         assert set(np.unique(outliers.nearest_archetype)) <= set(range(K))
     assert (drawn[1].hull_distance > drawn[0].hull_distance).mean() > 0.9
     mixtures = jax.random.dirichlet(jax.random.key(1), jnp.ones(K), (20,))
-    corners = call(run.archetype_model.heads, "latent", run.archetype_params["heads"], mixtures)
+    corners = bound(run.archetype_model.heads, run.archetype_params["heads"]).latent(mixtures)
     np.testing.assert_allclose(coordinates(run.archetype_plane, corners, None), mixtures, atol=1e-3)
 
 

@@ -17,6 +17,7 @@ from jax import Array
 
 from flowaa.archetypes.classical.model import Settings, fit_model
 from flowaa.archetypes.deep.heads import ArchetypeHeads
+from flowaa.bijectors.base import bound
 
 _N_COMPONENTS = 32  # more hold little but noise, and cost time
 _FIT_STEPS = 300
@@ -55,7 +56,7 @@ def warm_start(heads: ArchetypeHeads, params: Any, known: Known, *, seed: int) -
         settings = Settings(n_archetypes=heads.n_archetypes)
         weights = fit_model(seen, settings, rng=np.random.default_rng(seed)).weights
     weights = np.asarray(weights, np.float32)
-    vertices = heads.apply({"params": params}, method="vertices")
+    vertices = bound(heads, params).vertices()
     points = weights @ np.asarray(vertices)
 
     kernel, bias = _logistic(jnp.asarray(scores), jnp.asarray(weights))

@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 import jax
 
-from flowaa.bijectors.base import call
+from flowaa.bijectors.base import bound
 from flowaa.flow.density import Density
 from flowaa.flow.likelihood import Preprocessing
 from flowaa.training.state import Params
@@ -106,13 +106,13 @@ class FlowBottleneck:
         """See `Bottleneck`."""
         flow = self.density.flow
         y, log_volume = self.preprocessing.to_model(x, noise)
-        t, log_det = call(flow, "encode", params, y, label, key=dropout_key)
-        log_prob = call(flow, "latent_log_prob", params, t, label)
+        t, log_det = bound(flow, params, dropout_key=dropout_key).encode(y, label)
+        log_prob = bound(flow, params).latent_log_prob(t, label)
         return Encoded(y, t, log_prob + log_det + log_volume)
 
     def decode(self, params: Params, latent: Array, label: Array | None) -> Array:
         """See `Bottleneck`."""
-        return call(self.density.flow, "decode", params, latent, label)[0]
+        return bound(self.density.flow, params).decode(latent, label)[0]
 
     def reconstruct(
         self, params: Params, encoded: Encoded, latent: Array, label: Array | None, key: Array,

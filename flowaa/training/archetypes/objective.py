@@ -14,7 +14,7 @@ import numpy as np
 from flowaa.archetypes.deep import losses
 from flowaa.archetypes.deep.heads import ArchetypeHeads, noisy_weights
 from flowaa.archetypes.deep.tangents import TangentDistance
-from flowaa.bijectors.base import call
+from flowaa.bijectors.base import bound
 from flowaa.data.batches import Labelled
 from flowaa.flow.likelihood import bits_per_dim
 from flowaa.training.archetypes.bottleneck import Bottleneck
@@ -66,7 +66,7 @@ class ArchetypeModel:
     ) -> Array:
         """A [B, K] of x [B, *shape] in data units."""
         t = self.encode(params, x, label, noise)
-        return call(self.heads, "weights", params["heads"], t, label)
+        return bound(self.heads, params["heads"]).weights(t, label)
 
     def difference(self, found: Array, wanted: Array) -> Array:
         """Of reconstructions found [B, *shape] from those wanted, in model units: what counts."""
@@ -76,7 +76,7 @@ class ArchetypeModel:
 
     def decode_weights(self, params: Params, weights: Array, label: Array | None) -> Array:
         """Data [B, *shape] of weights [B, K]."""
-        latent = call(self.heads, "latent", params["heads"], weights, label)
+        latent = bound(self.heads, params["heads"]).latent(weights, label)
         y = self.bottleneck.decode(params["flow"], latent, label)
         return self.bottleneck.preprocessing.to_data(y)
 
@@ -96,7 +96,7 @@ def archetype_objective(
         The loss; its metrics are `nll` (nats), `bits_per_dim`, and each loss in use by name, before
         its weight.
     """
-    heads, bottleneck = model.heads, model.bottleneck
+    bottleneck = model.bottleneck
 
     def loss(
         params: Params, batch: Labelled, example_ids: Array, key: Array
@@ -108,18 +108,18 @@ def archetype_objective(
         noise = bottleneck.noise(noise_key, example_ids)
         encoded = bottleneck.encode(flow, batch.x, batch.y, noise, masks)
 
-        mixed = call(heads, "weights", params["heads"], encoded.t, batch.y)
+        heads = bound(model.heads, params["heads"])
+        mixed = heads.weights(encoded.t, batch.y)
         if model.weight_noise:
             drawn = normal_noise(mixing_key, example_ids, mixed.shape[1:])
             mixed = noisy_weights(mixed, drawn, model.weight_noise)
-        latent = call(heads, "latent", params["heads"], mixed, batch.y)
+        latent = heads.latent(mixed, batch.y)
         found, nll = bottleneck.reconstruct(
             flow, encoded, latent, batch.y, drawing_key, example_ids)
         n_dims = int(np.prod(batch.x.shape[1:]))
         terms = {"nll": nll.mean() / n_dims}
         if weights.archetype:
-            selection = call(heads, "selection_logits", params["heads"], encoded.t, batch.y)
-            vertices = call(heads, "vertices", params["heads"])
+            selection, vertices = heads.selection_logits(encoded.t, batch.y), heads.vertices()
             # Over examples of all classes, also where each has its own archetypes: a class's few in
             # a batch hold no extreme ones, and weights would be stretched to make up for them.
             terms["archetype"] = losses.archetype_loss(selection, mixed, vertices, AXIS)
@@ -150,19 +150,20 @@ def archetype_values(model: ArchetypeModel, weights: LossWeights) -> Callable[..
     `objective` is the sum of the losses that an example has by itself: negative log-likelihood,
     reconstruction and class. The best checkpoint is the one where it is smallest.
     """
-    heads, bottleneck = model.heads, model.bottleneck
+    bottleneck = model.bottleneck
 
     def values(params: Params, x: Array, label: Array | None, key: Array) -> Metrics:
         ids = global_ids(len(x))
         encoded = bottleneck.encode(params["flow"], x, label, bottleneck.noise(key, ids), None)
-        mixed = call(heads, "weights", params["heads"], encoded.t, label)
-        latent = call(heads, "latent", params["heads"], mixed, label)
+        heads = bound(model.heads, params["heads"])
+        mixed = heads.weights(encoded.t, label)
+        latent = heads.latent(mixed, label)
         found, nll = bottleneck.reconstruct(params["flow"], encoded, latent, label, key, ids)
         n_dims = int(np.prod(x.shape[1:]))
         square = jnp.square(model.difference(found, encoded.y)).reshape(len(x), -1).mean(1)
         objective = weights.nll * nll / n_dims + weights.reconstruction * square
         if model.side == "label" and label is not None:
-            logits = call(heads, "side", params["heads"], mixed, label)
+            logits = heads.side(mixed, label)
             log_share = jax.nn.log_softmax(logits)
             objective -= weights.side * jnp.take_along_axis(log_share, label[:, None], 1)[:, 0]
         return {"nll": nll, "reconstruction": square, "objective": objective}
@@ -177,7 +178,7 @@ def normal_noise(key: Array, example_ids: Array, shape: tuple[int, ...]) -> Arra
 
 
 def _side_loss(model: ArchetypeModel, params: Params, mixed: Array, batch: Labelled) -> Array:
-    found = call(model.heads, "side", params["heads"], mixed, batch.y)
+    found = bound(model.heads, params["heads"]).side(mixed, batch.y)
     wanted = batch.y if model.side == "label" else batch.side
     assert wanted is not None
     return (losses.class_loss if model.side == "label" else losses.mean_square)(found, wanted)
@@ -196,5 +197,5 @@ def _corners(model: ArchetypeModel, params: Params) -> Array:
     n_sets, k = max(model.heads.n_classes, 1), model.heads.n_archetypes
     weights = jnp.tile(jnp.eye(k), (n_sets, 1))
     label = jnp.repeat(jnp.arange(n_sets), k)
-    latent = call(model.heads, "latent", params["heads"], weights, label)
+    latent = bound(model.heads, params["heads"]).latent(weights, label)
     return latent.reshape(n_sets, k, -1)

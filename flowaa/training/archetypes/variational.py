@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from flowaa.bijectors.base import call
+from flowaa.bijectors.base import bound
 from flowaa.flow.likelihood import Preprocessing, dequantisation_noise
 from flowaa.training.archetypes.bottleneck import Encoded
 from flowaa.training.state import Params
@@ -106,23 +106,23 @@ class VariationalBottleneck:
         """Features; the log-volume is that of the change of units."""
         del dropout_key
         y, log_volume = self.preprocessing.to_model(x, noise)
-        return Encoded(y, call(self.network, "features", params, y, label), log_volume)
+        return Encoded(y, bound(self.network, params).features(y, label), log_volume)
 
     def decode(self, params: Params, latent: Array, label: Array | None) -> Array:
         """Model units of latents."""
-        return call(self.network, "decode", params, latent, label)
+        return bound(self.network, params).decode(latent, label)
 
     def reconstruct(
         self, params: Params, encoded: Encoded, latent: Array, label: Array | None, key: Array,
         example_ids: Array,
     ) -> tuple[Array, Array]:
         """What a draw about each latent decodes to, and the negative evidence lower bound [B]."""
-        log_scale = call(self.network, "log_scale", params, encoded.t)
+        log_scale = bound(self.network, params).log_scale(encoded.t)
         draws = jax.vmap(lambda one: jax.random.normal(jax.random.fold_in(key, one),
                                                        latent.shape[1:]))(example_ids)
         found = self.decode(params, latent + jnp.exp(log_scale) * draws, label)
         divergence = 0.5 * (jnp.square(latent) + jnp.exp(2 * log_scale) - 1.0) - log_scale
-        log_noise = call(self.network, "noise_scale", params)
+        log_noise = bound(self.network, params).noise_scale()
         deviation = (found - encoded.y).reshape(len(latent), -1) * jnp.exp(-log_noise)
         negative_log = 0.5 * jnp.square(deviation) + 0.5 * np.log(2 * np.pi) + log_noise
         return found, negative_log.sum(1) + divergence.sum(1) - encoded.log_volume
