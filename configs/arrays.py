@@ -9,7 +9,7 @@ convolutional one take e.g. --config=configs/mnist.py --config.data.name=arrays.
 
 from ml_collections import ConfigDict
 
-from configs import default
+from flowaa.configs import default
 
 
 def get_config(variant: str = "") -> ConfigDict:

@@ -5,7 +5,7 @@ python -m experiments.train --config=configs/digits_archetypes.py --workdir=runs
 
 from ml_collections import ConfigDict
 
-from configs import default, digits
+from flowaa.configs import default, digits
 
 
 def get_config(variant: str = "") -> ConfigDict:

@@ -14,7 +14,7 @@ by 0.0098, as five principal components are: no method could reconstruct better 
 
 from ml_collections import ConfigDict
 
-from configs import default
+from flowaa.configs import default
 
 
 def get_config(variant: str = "") -> ConfigDict:

@@ -10,7 +10,7 @@ their mean square error, 0.010, is above that of five principal components, 0.00
 
 from ml_collections import ConfigDict
 
-from configs import default, faces
+from flowaa.configs import default, faces
 
 
 def get_config(variant: str = "") -> ConfigDict:

@@ -11,7 +11,7 @@ parameters: hours on a GPU or TPU, days on a CPU.
 
 from ml_collections import ConfigDict
 
-from configs import default, thesis
+from flowaa.configs import default, thesis
 
 
 def get_config(variant: str = "") -> ConfigDict:

@@ -9,8 +9,8 @@ first frame. Files that cannot be used are counted, with reasons and names, in a
 
 from ml_collections import ConfigDict
 
-from configs import thesis
-from configs.default import finish
+from flowaa.configs import thesis
+from flowaa.configs.default import finish
 
 
 def get_config(variant: str = "") -> ConfigDict:

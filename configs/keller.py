@@ -10,7 +10,7 @@ mean absolute weight error within 0.003 of what the noise allows. `--config.arch
 
 from ml_collections import ConfigDict
 
-from configs import default
+from flowaa.configs import default
 
 
 def get_config(variant: str = "") -> ConfigDict:

@@ -5,7 +5,7 @@ python -m experiments.train --config=configs/mixture.py --workdir=runs/mixture
 
 from ml_collections import ConfigDict
 
-from configs import default
+from flowaa.configs import default
 
 
 def get_config(variant: str = "") -> ConfigDict:

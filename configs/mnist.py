@@ -8,7 +8,7 @@ tfds:kmnist or tfds:emnist/letters.
 
 from ml_collections import ConfigDict
 
-from configs import default
+from flowaa.configs import default
 
 
 def get_config(variant: str = "") -> ConfigDict:

@@ -10,8 +10,8 @@ For a detector, shells of each moon's own and a smoother density pay, as in
 
 from ml_collections import ConfigDict
 
-from configs import mixture
-from configs.default import finish
+from flowaa.configs import mixture
+from flowaa.configs.default import finish
 
 
 def get_config(variant: str = "") -> ConfigDict:

@@ -8,7 +8,7 @@ its parameters: ten permutations, each with its inverse (12 768), and two shuffl
 
 from ml_collections import ConfigDict
 
-from configs import default
+from flowaa.configs import default
 
 
 def get_config(variant: str = "") -> ConfigDict:

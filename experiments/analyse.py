@@ -53,9 +53,9 @@ def main() -> None:
 
 def analyse(workdir: str, *, label: int, triple: list[int]) -> dict[str, float]:
     """Draws the pictures and returns what is added to `summary.json`."""
-    from experiments.archetype_figures import archetype_figures, split_weights
-    from flowaa.config import build
+    from flowaa.config.data import build_data
     from flowaa.run import load_run
+    from flowaa.run.archetype_figures import archetype_figures, split_weights
     from flowaa.training.files.run_folder import RunFolder
 
     run = load_run(workdir)
@@ -66,7 +66,7 @@ def analyse(workdir: str, *, label: int, triple: list[int]) -> dict[str, float]:
         triple = []
     if run.spec.n_classes and label >= run.spec.n_classes:
         raise UserError(f"--label is {label}; this run has classes 0 to {run.spec.n_classes - 1}")
-    dataset = build.build_data(run.config.data, seed=run.config.seed)
+    dataset = build_data(run.config)
     weights = split_weights(run, dataset.test)
     names = archetype_names(run, dataset, weights)
     folder = RunFolder(workdir)
@@ -188,8 +188,8 @@ class Pictures:
 
     def draw_nearest(self) -> dict[str, float]:
         """The training examples with the most of each archetype; returns their weights."""
-        from experiments.archetype_figures import split_weights
         from flowaa.figures.simplex import save_image_table
+        from flowaa.run.archetype_figures import split_weights
 
         train = self._dataset.train
         weights = split_weights(self._run, train)

@@ -43,16 +43,18 @@ def analyse(config: ConfigDict, workdir: str) -> dict[str, float]:
     import numpy as np
 
     from flowaa.archetypes import choose_n_archetypes
-    from flowaa.config import build
+    from flowaa.config.archetypal_analysis import read_archetypal_analysis
+    from flowaa.config.check import check_config
+    from flowaa.config.data import build_data
     from flowaa.estimators.archetypal_analysis import ArchetypalAnalysis
 
-    build.check_ranges(config)
-    options = build.build_archetypal_analysis(config)
-    dataset = build.build_data(config.data, seed=config.seed)
+    check_config(config)
+    settings, options = read_archetypal_analysis(config)
+    dataset = build_data(config)
     kept = np.arange(0, len(dataset.train), -(-len(dataset.train) // options.max_rows))
     rows = np.asarray(dataset.train.x[kept], np.float32).reshape(len(kept), -1)
     labels = None if dataset.train.y is None else dataset.train.y[kept]
-    settings, selection = options.settings, None
+    selection = None
     if max(options.choose_up_to, settings.n_archetypes) > len(rows):
         raise UserError(f"archetypal_analysis: there are {len(rows)} training rows; set "
                         "n_archetypes and choose_up_to to no more")

@@ -15,8 +15,8 @@ import numpy as np
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from configs import default
 from experiments import command
+from flowaa.configs import default
 from flowaa.errors import UserError
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def main() -> None:
     if not _WORKDIR.value:
         raise UserError("give --workdir, the folder of a finished run")
     # Imported here: `--help` should not wait for JAX.
-    from flowaa.config import build
+    from flowaa.config.data import build_data
     from flowaa.run import load_run
     from flowaa.training import compilation
     from flowaa.training.loop import TrainingInterrupted
@@ -48,7 +48,7 @@ def main() -> None:
     detector = default.get_config().detector  # of keys that an older run does not know
     detector.update(run.config.detector)
     detector.update(config_flags.get_override_values(flags.FLAGS["detector"]))
-    dataset = build.build_data(run.config.data, seed=run.config.seed)
+    dataset = build_data(run.config)
     folder = Path(_WORKDIR.value).expanduser() / "detectors" / _NAME.value
     try:
         summary = detect(run, detector, dataset, folder)[2]
@@ -64,7 +64,7 @@ def detect(
     run: "Run", detector: ConfigDict, dataset: "Dataset", workdir: Path
 ) -> tuple["Detector", Any, dict[str, float]]:
     """Trains a detector and writes its folder; returns it, its parameters and the summary."""
-    from flowaa.config import build
+    from flowaa.config.detector import build_detector, build_detector_options
     from flowaa.data.batch_order import batch_order
     from flowaa.run import spec_to_json
     from flowaa.training import loop
@@ -74,10 +74,9 @@ def detect(
     if run.params is None:
         raise UserError("this run has no flow to make outliers with; train one with "
                         "archetypes.bottleneck=flow")
-    build.check_detector_ranges(detector)
-    of_detector, mixture, problem = build.build_detector(
+    of_detector, mixture, problem = build_detector(
         detector, run.density, run.params, dataset, run.archetype_plane)
-    options = build.build_detector_options(run.config, detector)
+    options = build_detector_options(run.config, detector)
     batch_order(len(dataset.train), batch_size=options.batch_size, seed=options.seed,
                 n_devices=len(options.devices))
     folder = RunFolder(workdir)

@@ -30,15 +30,16 @@ def main() -> None:
     if len(batches) != 2 or batches[0] >= batches[1]:
         raise UserError("--batches: give two batch sizes, the smaller first, e.g. 16,48")
     # Imported here: `--help` should not wait for JAX.
-    from flowaa.config import build
+    from flowaa.config.flow import build_density
+    from flowaa.config.optimizer import build_optimizer
     from flowaa.data.dataset import DataSpec
     from flowaa.flow import cost
     from flowaa.flow.reversibility import with_memory
 
     channels = shape[-1]
     spec = DataSpec(shape, 256, _CLASSES.value, mean=(127.5,) * channels, std=(64.0,) * channels)
-    flow = build.build_density(_CONFIG.value, spec).flow
-    optimizer = build.build_optimizer(_CONFIG.value)
+    flow = build_density(_CONFIG.value, spec).flow
+    optimizer = build_optimizer(_CONFIG.value)
     columns = ["temp MiB / example", "MFLOP / example", *_DEVICES_BYTES]
     print(f"{'memory':12}" + "".join(f"{column:>22}" for column in columns))
     for memory in ("stored", "reversible"):

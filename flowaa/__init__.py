@@ -13,10 +13,12 @@ _PUBLIC = {  # name -> the module that defines it
     "ArchetypalAnalysis": "flowaa.estimators",
     "Run": "flowaa.run",
     "load_run": "flowaa.run",
+    "train": "flowaa.run.train",
 }
-_SUBPACKAGES = {"archetypes", "extremes"}
+_SUBPACKAGES = {"archetypes", "configs", "extremes"}
 
-__all__ = ["ArchetypalAnalysis", "Run", "__version__", "archetypes", "extremes", "load_run"]
+__all__ = ["ArchetypalAnalysis", "Run", "__version__", "archetypes", "configs", "extremes",
+           "load_run", "train"]
 
 
 def __getattr__(name: str) -> Any:

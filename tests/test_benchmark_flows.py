@@ -17,7 +17,7 @@ from configs import digits, moons, thesis
 from experiments import benchmark
 from experiments.benchmarks import _race, flows, memory
 from flowaa.bijectors.base import bound
-from flowaa.config import build
+from flowaa.config.flow import build_density
 from flowaa.data.dataset import DataSpec
 from flowaa.flow import cost
 
@@ -26,7 +26,7 @@ def test_model_flops_are_those_of_the_subnets():
     config = thesis.get_config()
     config.flow.mixing = "none"  # permutations are not model FLOPs
     spec = DataSpec((32, 32, 3), n_levels=256, mean=(127.5,) * 3, std=(64.0,) * 3)
-    flow = build.build_density(config, spec).flow
+    flow = build_density(config, spec).flow
     x = jax.ShapeDtypeStruct((2, 32, 32, 3), jnp.float32)
     params = jax.eval_shape(lambda x: flow.lazy_init(jax.random.key(0), x, None)["params"], x)
     jaxpr = jax.make_jaxpr(lambda params, x: bound(flow, params).log_prob(x))(params, x)

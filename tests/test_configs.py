@@ -8,9 +8,9 @@ import jax
 import numpy as np
 import pytest
 
+import flowaa
 from configs import default
-from experiments.train import train
-from flowaa.config import build
+from flowaa.config.check import check_config
 from flowaa.data.dataset import Dataset, Split
 from flowaa.data.description import describe
 
@@ -61,7 +61,7 @@ def test_keys_are_the_defaults(name, variant):
     for key, value in flat(known).items():
         found = flat(config)[key]
         assert type(found) is type(value), f"{key} is {found!r}, the default {value!r}"
-    build.check_ranges(config)
+    check_config(config)
     with pytest.raises(ValueError, match="no variant 'tiny'; there is 'smoke'"):
         load(name, "tiny")
 
@@ -95,13 +95,12 @@ SLOW = ("digits_archetypes", "faces", "faces_unsupervised", "ferg", "image_folde
 @pytest.mark.usefixtures("fast_compilation")
 @pytest.mark.parametrize("name", [
     pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in CONFIGS])
-def test_smoke_variant_trains(name, tmp_path, monkeypatch):
+def test_smoke_variant_trains(name, tmp_path):
     config = load(name, "smoke")
     config.training.compilation_cache = ""
     config.training.n_devices = 1
-    if config.data.name in SHAPES:
-        monkeypatch.setattr(build, "build_data", lambda data, *, seed: noise_of(data.name))
-    figures = train(config.lock(), str(tmp_path))
+    data = noise_of(config.data.name) if config.data.name in SHAPES else None
+    figures = flowaa.train(config.lock(), tmp_path, data=data).summary
     assert figures["steps"] == config.training.steps >= 2
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     nll = [row["train/nll"] for row in rows if "train/nll" in row]

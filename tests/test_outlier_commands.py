@@ -9,7 +9,8 @@ import pytest
 import flowaa
 from experiments.detect import detect
 from experiments.outliers import save_outliers, save_walks
-from flowaa.config import build
+from flowaa.config.data import build_data
+from flowaa.config.detector import build_detector
 from flowaa.data.batches import Labelled
 from flowaa.errors import UserError
 from flowaa.training.step import AXIS
@@ -29,7 +30,7 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def dataset(run):
-    return build.build_data(run.config.data, seed=run.config.seed)
+    return build_data(run.config)
 
 
 def tiny_detector(run, **changes):
@@ -78,7 +79,7 @@ def test_detector_trains_and_leaves_a_folder(run, dataset, tmp_path):
 @pytest.mark.parametrize(("adversary", "player"), [("generator", "generator"), ("flow", "flow")])
 def test_each_player_sees_its_own_part_of_the_loss(run, dataset, adversary, player):
     """The adversary wants its draws taken for real, the classifier wants the opposite."""
-    of_detector, _, problem = build.build_detector(
+    of_detector, _, problem = build_detector(
         tiny_detector(run, kind="classifier", rejects=True, adversary=adversary), run.density,
         run.params, dataset)
     x, y = dataset.train.x[:16], dataset.train.y[:16]
@@ -107,7 +108,7 @@ def test_each_player_sees_its_own_part_of_the_loss(run, dataset, adversary, play
 
 def test_flow_is_frozen_unless_it_is_the_adversary(run, dataset):
     for adversary, is_frozen in (("none", True), ("flow", False)):
-        of_detector, _, problem = build.build_detector(
+        of_detector, _, problem = build_detector(
             tiny_detector(run, adversary=adversary), run.density, run.params, dataset)
         params = problem.init(jax.random.key(0), dataset.train.x[:16], None)
         gradient = jax.tree.map(np.ones_like, params)
@@ -119,7 +120,7 @@ def test_flow_is_frozen_unless_it_is_the_adversary(run, dataset):
 
 
 @pytest.mark.parametrize(("changes", "message"), [
-    ({"kind": "oracle"}, "detector.kind is 'oracle'; choose one of discriminator, classifier"),
+    ({"kind": "oracle"}, "detector.kind is 'oracle'; it must be one of discriminator, classifier"),
     ({"network": "conv"}, "detector.network=conv: the data has no images"),
     ({"steps": 3}, "training.steps is 3|log_every_steps"),
     ({"learning_rate": -1.0}, "detector.learning_rate is -1.0"),

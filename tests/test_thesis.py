@@ -10,7 +10,7 @@ import pytest
 
 from configs import thesis
 from flowaa.bijectors.base import bound
-from flowaa.config import build
+from flowaa.config.flow import build_architecture
 from flowaa.flow.architecture import Architecture, Stage
 from flowaa.training.state import n_params
 from tests.bijectors.checks import FAST_COMPILATION
@@ -21,7 +21,7 @@ FREIA_SHUFFLES = 12 * 4 + 48 * 4  # the kernels of its two pixel shuffles, as pa
 
 
 def thesis_architecture() -> Architecture:
-    return build.build_architecture(thesis.get_config().flow, seed=0)
+    return build_architecture(thesis.get_config())
 
 
 def hundred_blocks() -> Architecture:

@@ -5,8 +5,8 @@
 
 import sys
 
-from configs import thesis
 from experiments.benchmarks import _ours
+from flowaa.configs import thesis
 from flowaa.training import compilation
 
 

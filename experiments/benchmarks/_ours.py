@@ -10,7 +10,8 @@ from ml_collections import ConfigDict
 
 from experiments.benchmarks._race import Points, Task, scale_by_share
 from experiments.benchmarks._timing import Side
-from flowaa.config import build
+from flowaa.config.flow import build_density
+from flowaa.config.problem import build_problem
 from flowaa.data.batches import open_batches
 from flowaa.data.dataset import Dataset, DataSpec, Split
 from flowaa.flow import cost
@@ -48,8 +49,8 @@ class Training:
 
     def __init__(self, config: ConfigDict, dataset: Dataset) -> None:
         self._devices = jax.local_devices()[:1]
-        self.density = build.build_density(config, dataset.spec)
-        problem = build.build_problem(config, self.density)
+        self.density = build_density(config, dataset.spec)
+        problem = build_problem(config, self.density)
         optimizer = optax.chain(problem.optimizer, scale_by_share())
         ema_decay = config.optimizer.ema_decay
         self._batches = open_batches(

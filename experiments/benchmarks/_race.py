@@ -12,7 +12,8 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-from flowaa.config import build
+from flowaa.config.data import build_data
+from flowaa.config.flow import build_density
 from flowaa.data.batch_order import BatchOrder
 from flowaa.data.dataset import Split
 from flowaa.data.rows import read_all
@@ -34,10 +35,10 @@ class Task:
     def __init__(self, config: ConfigDict) -> None:
         """Loads the data, which takes no racer's time."""
         self.config = config
-        self.dataset = build.build_data(config.data, seed=config.seed)
+        self.dataset = build_data(config)
         self.shape = self.dataset.spec.shape
         self.n_dims = math.prod(self.shape)
-        preprocessing = build.build_density(config, self.dataset.spec).preprocessing
+        preprocessing = build_density(config, self.dataset.spec).preprocessing
         self._is_discrete = preprocessing.is_discrete
         self._to_model = jax.jit(preprocessing.to_model)
         generator = np.random.default_rng(config.seed)

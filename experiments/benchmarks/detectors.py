@@ -17,14 +17,14 @@ from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import LocalOutlierFactor, NearestNeighbors
 from sklearn.svm import OneClassSVM
 
-from configs import mixture, moons
+import flowaa
 from experiments.detect import detect
 from experiments.toy_truth import true_log_prob
-from experiments.train import train
-from flowaa.config import build
+from flowaa.config.data import build_data
+from flowaa.configs import mixture, moons
 from flowaa.data.dataset import Dataset
 from flowaa.data.rows import read_all
-from flowaa.run import Run, load_run
+from flowaa.run import Run
 
 _SEEDS = (0, 1, 2)
 _SQUARE = (-10.0, 10.0)  # both axes, data units
@@ -119,8 +119,7 @@ def _classifier(flow: Run, dataset: Dataset, folder: Path, seed: int) -> dict[st
 
 def _train(config: ConfigDict, seed: int, folder: Path) -> tuple[Run, Dataset]:
     config.seed = seed
-    train(config.lock(), str(folder))
-    return load_run(folder), build.build_data(config.data, seed=seed)
+    return flowaa.train(config.lock(), folder), build_data(config)
 
 
 def _discriminator(

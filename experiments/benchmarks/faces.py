@@ -9,8 +9,8 @@ import tempfile
 
 from ml_collections import ConfigDict
 
-from configs import faces, faces_unsupervised
-from experiments import train as train_command
+import flowaa
+from flowaa.configs import faces, faces_unsupervised
 
 _FIGURES = ("weight_mae", "weight_mae_linear", "weight_mae_linear_seen", "reconstruction_mse",
             "reconstruction_mse_pca", "bits_per_dim")
@@ -21,7 +21,7 @@ def run() -> dict[str, float]:
     figures: dict[str, float] = {}
     for name, config in _configs().items():
         with tempfile.TemporaryDirectory() as workdir, contextlib.redirect_stderr(io.StringIO()):
-            summary = train_command.train(config.lock(), workdir)
+            summary = flowaa.train(config.lock(), workdir).summary
         figures |= {f"faces/{name}/{figure}": summary[f"test/{figure}"]
                     for figure in _FIGURES if f"test/{figure}" in summary}
         figures[f"faces/{name}/wall_s"] = summary["wall_s"]

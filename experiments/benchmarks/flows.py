@@ -18,10 +18,10 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from configs import digits, mixture, moons, thesis
 from experiments.benchmarks import _ours
 from experiments.benchmarks._race import Racer, Task, race
 from experiments.benchmarks._timing import Side, median_s
+from flowaa.configs import digits, mixture, moons, thesis
 from flowaa.figures.bars import Panel, save_bars
 
 _PEERS = ("freia", "normflows", "flowjax")

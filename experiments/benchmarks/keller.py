@@ -10,8 +10,8 @@ import tempfile
 
 import numpy as np
 
-from configs import keller as keller_config
-from experiments import train as train_command
+import flowaa
+from flowaa.configs import keller as keller_config
 from flowaa.data.sources import keller
 
 _SEEDS = (0, 1, 2, 3, 4)
@@ -61,4 +61,4 @@ def _train(seed: int, **overrides: object) -> dict[str, float]:
     config.seed = seed
     config.update_from_flattened_dict(overrides)
     with tempfile.TemporaryDirectory() as workdir, contextlib.redirect_stderr(io.StringIO()):
-        return train_command.train(config.lock(), workdir)
+        return flowaa.train(config.lock(), workdir).summary

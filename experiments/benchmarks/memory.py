@@ -12,12 +12,12 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from configs import thesis
 from experiments.benchmarks import _ours
 from experiments.benchmarks._timing import median_s
 from flowaa.bijectors.base import bound
 from flowaa.bijectors.chain import Memory
-from flowaa.config import build
+from flowaa.config.flow import build_density
+from flowaa.configs import thesis
 from flowaa.data.sources.digits import digits
 from flowaa.extremes import permute_features
 from flowaa.flow.architecture import Architecture, Stage
@@ -103,7 +103,7 @@ def _thesis_ratio() -> float:
     for memory in ("reversible", "stored"):
         config = thesis.get_config()
         config.flow.memory = memory
-        density = build.build_density(config, spec)
+        density = build_density(config, spec)
         ratio.append(_compiled_temp_bytes(density.flow, (64, 32, 32, 3)))
     return ratio[0] / ratio[1]
 

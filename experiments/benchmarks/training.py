@@ -5,9 +5,9 @@ import sys
 import tempfile
 import time
 
-from configs import digits
-from experiments import train as train_command
+import flowaa
 from experiments.benchmarks import flows
+from flowaa.configs import digits
 
 
 def run() -> dict[str, float]:
@@ -21,7 +21,7 @@ def run() -> dict[str, float]:
 def _digits() -> dict[str, float]:
     """configs/digits.py as shipped: test bits/dim of the state chosen on validation."""
     with tempfile.TemporaryDirectory() as workdir:
-        summary = train_command.train(digits.get_config().lock(), workdir)
+        summary = flowaa.train(digits.get_config().lock(), workdir).summary
     return {
         "digits/test_bits_per_dim": summary["test/bits_per_dim"],
         "digits/validation_bits_per_dim": summary["validation/bits_per_dim"],

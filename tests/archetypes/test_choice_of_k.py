@@ -10,7 +10,7 @@ from configs import default
 from experiments import archetypes as command
 from flowaa.archetypes import choose_n_archetypes
 from flowaa.archetypes.classical.selection import _shift
-from flowaa.config import build
+from flowaa.config.data import build_data
 from flowaa.errors import UserError
 from flowaa.figures import archetypes as figures
 from tests.archetypes.test_fits import CORNERS, ROWS
@@ -86,7 +86,7 @@ def test_the_command_writes_what_it_says(data, pictures, tmp_path):
     assert all(ink(path) > 0.005 for path in (tmp_path / "figures").glob("*.png"))
     arrays = np.load(tmp_path / "archetypes.npz")
     assert arrays["weights"].shape == (summary["n_rows"], 3)
-    rows = build.build_data(config.data, seed=config.seed).train.x[arrays["rows"]]
+    rows = build_data(config).train.x[arrays["rows"]]
     rows = np.asarray(rows, np.float32).reshape(len(rows), -1)
     np.testing.assert_allclose(arrays["data_weights"] @ rows, arrays["archetypes"], atol=1e-3)
 

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from configs import default
-from flowaa.config.build import build_data
+from flowaa.config.data import build_data
 from flowaa.data.drawing.expressions import EXTREMES
 from flowaa.data.drawing.face import draw_faces
 from flowaa.data.drawing.population import CONCENTRATION, draw_population

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from configs import default
-from flowaa.config.build import build_data
+from flowaa.config.data import build_data
 from flowaa.data.face_labels import CHARACTER_NAMES, EXPRESSION_NAMES
 from flowaa.data.sources.ferg import ferg
 from flowaa.data.sources.ferg_files import list_ferg

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from configs import default
-from flowaa.config.build import build_data
+from flowaa.config.data import build_data
 from flowaa.data.sources.keller import NOISE, keller
 from flowaa.errors import UserError
 

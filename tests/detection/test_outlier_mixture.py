@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from flowaa.config import build
+from flowaa.config.data import build_data
+from flowaa.config.flow import build_density
 from flowaa.errors import UserError
 from flowaa.outliers import draws as outliers
 from flowaa.outliers.mixture import SOURCES, outlier_mixture
@@ -23,7 +24,7 @@ def run(plane_run):
 
 @pytest.fixture(scope="module")
 def dataset(run):
-    return build.build_data(run.config.data, seed=0)
+    return build_data(run.config)
 
 
 def mixture_of(run, dataset, **changes):
@@ -83,7 +84,7 @@ def test_keys_alone_make_the_difference(run, dataset):
 def test_levels_stay_levels(run, dataset):
     """Else a detector would know outliers by their fractions."""
     discrete = dataclasses.replace(
-        build.build_density(run.config, dataclasses.replace(run.spec, n_levels=17)))
+        build_density(run.config, dataclasses.replace(run.spec, n_levels=17)))
     mixture = dataclasses.replace(mixture_of(run, dataset, sources=("noise",)), density=discrete)
     x = np.random.default_rng(0).integers(0, 17, (50, 2)).astype(np.uint8)
     made, _ = mixture(run.params, KEY, x)

@@ -8,7 +8,8 @@ import sys
 import jax
 import numpy as np
 
-from flowaa.config import build
+from flowaa.config.flow import build_density
+from flowaa.config.problem import build_problem
 from flowaa.data.batches import Labelled
 from flowaa.data.dataset import Dataset, Split
 from flowaa.data.description import describe
@@ -49,7 +50,7 @@ def dataset() -> Dataset:
 def loss_and_gradient(devices=None):
     """Metrics and gradient of the batch, averaged over the axis; None = all of all processes."""
     data, cfg = dataset(), config()
-    problem = build.build_problem(cfg, build.build_density(cfg, data.spec), data)
+    problem = build_problem(cfg, build_density(cfg, data.spec), data)
     rows = data.train
     params = parallel.compile_once(problem.init)(jax.random.key(1), rows.x, rows.y)
     # Moved: the output layers' zeros would leave most of a gradient zero.

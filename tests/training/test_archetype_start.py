@@ -7,7 +7,8 @@ import pytest
 
 from flowaa.archetypes.classical.comparison import weight_error
 from flowaa.archetypes.deep.tangents import CHANGES
-from flowaa.config import build
+from flowaa.config.archetypes import build_archetypes
+from flowaa.config.flow import build_density
 from flowaa.data.dataset import Split
 from flowaa.data.description import describe
 from flowaa.data.drawing.expressions import EXTREMES
@@ -32,7 +33,7 @@ def model_of(faces, **overrides):
                           "archetypes.n_archetypes": len(EXTREMES),
                           "archetypes.sets": "per_class", **overrides})
     spec = describe(faces, n_levels=256, n_classes=N_CLASSES, side_names=EXTREMES)
-    return build.build_archetypes(config, spec, build.build_density(config, spec))
+    return build_archetypes(config, spec, build_density(config, spec))
 
 
 def test_what_small_moves_do_not_change_leads_to_the_true_weights(faces):

@@ -14,7 +14,7 @@ from flowaa.archetypes.classical.comparison import match, weight_error
 from flowaa.archetypes.deep.heads import ArchetypeHeads
 from flowaa.archetypes.deep.warm_start import Known, warm_start
 from flowaa.bijectors.base import bound
-from flowaa.config import build
+from flowaa.config.data import build_data
 from flowaa.errors import UserError
 from flowaa.outliers.plane import coordinates
 from flowaa.training.loop import TrainingInterrupted
@@ -44,7 +44,7 @@ def run(keller):
 
 @pytest.fixture(scope="module")
 def test_split(run):
-    return build.build_data(run.config.data, seed=run.config.seed).test
+    return build_data(run.config).test
 
 
 def test_summary_has_the_figures_of_archetypes(keller, run, test_split):

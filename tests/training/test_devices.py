@@ -8,19 +8,23 @@ import numpy as np
 import optax
 import pytest
 
-from flowaa.config import build
+from flowaa.config.data import build_data
+from flowaa.config.flow import build_density
+from flowaa.config.problem import build_problem
+from flowaa.config.training import build_options
 from flowaa.data.batches import Labelled, open_batches
 from flowaa.training import parallel
 from flowaa.training.loop import Evaluation
+from flowaa.training.objective import nll_loss
 from flowaa.training.state import create_state
 from flowaa.training.step import train_step
 from tests.training.tiny import config_of, image_config
 
 
-def build_problem(config):
-    dataset = build.build_data(config.data, seed=config.seed)
-    density = build.build_density(config, dataset.spec)
-    return dataset, density, build.build_problem(config, density)
+def problem_of(config):
+    dataset = build_data(config)
+    density = build_density(config, dataset.spec)
+    return dataset, density, build_problem(config, density)
 
 
 def first_params(density, dataset):
@@ -32,7 +36,7 @@ def first_params(density, dataset):
 
 def step_on(n_devices: int, config):
     """Loss, gradient and parameters of one global batch; plain descent shows the gradient."""
-    dataset, density, problem = build_problem(config)
+    dataset, density, problem = problem_of(config)
     devices = jax.devices()[:n_devices]
     optimizer = optax.sgd(1.0)
     batches = open_batches(dataset.train, batch_size=16, seed=0, device_bytes=2**30,
@@ -74,11 +78,11 @@ def test_loss_and_gradient_are_those_of_one_device(kind, path):
 
 def test_evaluation_is_that_of_one_device(path):
     config = image_config(path, **{"likelihood.evaluation_samples": 3})
-    dataset, density, problem = build_problem(config)
+    dataset, density, problem = problem_of(config)
     params = first_params(density, dataset)
     figures = {}
     for n_devices in (1, 8):
-        options = build.build_options(image_config(path, **{"training.n_devices": n_devices}))
+        options = build_options(image_config(path, **{"training.n_devices": n_devices}))
         evaluate = Evaluation(problem, options)
         figures[n_devices] = evaluate(parallel.replicate(params, options.devices),
                                       dataset.test, jax.random.key(0))
@@ -90,8 +94,8 @@ def test_evaluation_is_that_of_one_device(path):
 def test_evaluation_counts_every_row_once(path):
     """18 test rows in batches of 16: the mean of a direct computation."""
     config = image_config(path, **{"flow.conditional": False})
-    dataset, density, problem = build_problem(config)
-    options = build.build_options(config)
+    dataset, density, problem = problem_of(config)
+    options = build_options(config)
     assert len(dataset.test) % options.batch_size
     params = first_params(density, dataset)
 
@@ -109,9 +113,9 @@ def test_evaluation_counts_every_row_once(path):
 def test_dropout_masks_differ_between_devices_and_steps(path):
     """All rows alike, without noise: whatever differs is the masks."""
     config = image_config(path, **{"flow.dropout": 0.5})
-    dataset, density, _ = build_problem(config)
+    dataset, density, _ = problem_of(config)
     params = first_params(density, dataset)
-    loss = build.nll_loss(density, with_dropout=True)
+    loss = nll_loss(density, with_dropout=True)
     row = jnp.asarray(dataset.train.x[:1]), jnp.asarray(dataset.train.y[:1])
 
     def of_device(same_id, key):

@@ -2,7 +2,10 @@
 
 import pytest
 
-from flowaa.config import build
+from flowaa.config.data import build_data
+from flowaa.config.flow import build_density
+from flowaa.config.problem import build_problem
+from flowaa.config.training import build_options
 from flowaa.training import loop
 from flowaa.training.files.run_folder import RunFolder
 from tests.training.tiny import config_of
@@ -19,10 +22,10 @@ def test_golden_step(tmp_path):
     """
     config = config_of(**{"training.steps": 3, "training.evaluate_every_steps": 3,
                           "optimizer.warmup_steps": 0, "optimizer.learning_rate": 0.01})
-    dataset = build.build_data(config.data, seed=config.seed)
-    problem = build.build_problem(config, build.build_density(config, dataset.spec))
+    dataset = build_data(config)
+    problem = build_problem(config, build_density(config, dataset.spec))
     folder = RunFolder(tmp_path)
-    loop.train(problem, dataset, build.build_options(config), folder, {}, lambda rows: None)
+    loop.train(problem, dataset, build_options(config), folder, {}, lambda rows: None)
     row = loop.MetricsLog(folder, 3).rows[-1]
     found = {name: row[name] for name in GOLDEN}
     assert found == pytest.approx(GOLDEN, rel=1e-4), test_golden_step.__doc__

@@ -10,7 +10,7 @@ import orbax.checkpoint as ocp
 from ml_collections import ConfigDict
 
 from configs import default
-from experiments.train import train
+from flowaa.run.train import train
 
 
 def config_of(**overrides: Any) -> ConfigDict:

@@ -76,9 +76,12 @@ class RunFolder:
 
     def write_summary(self, figures: dict[str, float]) -> None:
         """Writes or extends `summary.json`."""
+        write_json(self.path / "summary.json", {**self.read_summary(), **figures})
+
+    def read_summary(self) -> dict[str, float]:
+        """The final figures; empty before the run has any."""
         file = self.path / "summary.json"
-        old = json.loads(file.read_text()) if file.is_file() else {}
-        write_json(file, {**old, **figures})
+        return json.loads(file.read_text()) if file.is_file() else {}
 
 
 def write_json(file: Path, value: Any) -> None:

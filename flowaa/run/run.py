@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-import os
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -11,7 +11,6 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from flowaa.bijectors.base import bound
-from flowaa.config import build
 from flowaa.data.dataset import DataSpec
 from flowaa.errors import UserError
 from flowaa.flow.density import MIDDLE_OF_LEVEL, Density, DensityDistribution
@@ -19,61 +18,9 @@ from flowaa.flow.likelihood import bits_per_dim
 from flowaa.outliers import draws as outliers
 from flowaa.outliers.plane import ArchetypePlane, archetype_plane
 from flowaa.training.archetypes.objective import ArchetypeModel
-from flowaa.training.files.checkpoints import Checkpoints
-from flowaa.training.files.run_folder import RunFolder
-from flowaa.training.state import Params, create_state
+from flowaa.training.state import Params
 
 Array = jax.Array
-
-
-def load_run(workdir: str | os.PathLike[str], step: int | None = None) -> "Run":
-    """Restores a run for analysis; its data set is not needed.
-
-    Args:
-        workdir: the folder `experiments.train` wrote.
-        step: a checkpoint's step; None takes the best on validation.
-
-    Raises:
-        UserError: there is no run, no such step, or no checkpoint that can be read.
-    """
-    folder = RunFolder(workdir)
-    config = ConfigDict(_tuples(folder.read_config())).lock()
-    if not folder.checkpoints.is_dir():
-        raise UserError(f"{folder.path} holds no checkpoint yet; train first")
-    checkpoints = Checkpoints(folder.checkpoints, read_only=True)
-    try:
-        for candidate in checkpoints.candidates(step):
-            saved = checkpoints.try_run_of(candidate)
-            if saved is None:
-                continue
-            spec = spec_from_json(saved["data"])
-            try:
-                density = build.build_density(config, spec)
-                model = build.build_archetypes(config, spec, density)
-            except KeyError as error:  # only a config's key can be missing here
-                raise UserError(f"{folder.path} was written by an older flowaa, whose config lacks "
-                                f"a key: {error.args[0]}; add it to config.json or train anew"
-                                ) from error
-            like = _state_like(config, spec.shape, model or density)
-            state = checkpoints.try_restore(candidate, like)
-            if state is not None:
-                return run_of(config, spec, state.evaluation_params, candidate)
-    finally:
-        checkpoints.close()
-    if step is not None:
-        raise UserError(f"checkpoint {step} of {folder.path} is damaged; leave step out for the "
-                        "best that can be read")
-    raise UserError(f"no checkpoint in {folder.checkpoints} can be read; train anew")
-
-
-def run_of(config: ConfigDict, spec: DataSpec, params: Params, step: int) -> "Run":
-    """The run that trained these parameters."""
-    density = build.build_density(config, spec)
-    model = build.build_archetypes(config, spec, density)
-    if model is None:
-        return Run(config, spec, density, params, step)
-    has_flow = config.archetypes.bottleneck == "flow"
-    return Run(config, spec, density, params["flow"] if has_flow else None, step, model, params)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,6 +39,7 @@ class Run:
     step: int  # of the checkpoint
     archetype_model: ArchetypeModel | None = None
     archetype_params: Params | None = None  # of flow and heads
+    summary: Mapping[str, float] = dataclasses.field(default_factory=dict)  # of `summary.json`
 
     def encode(self, x: Any, label: Any = None) -> tuple[Array, Array]:
         """Latent z [B, D] of x [B, *shape], and log|det dz/dx| [B] in data units."""
@@ -295,36 +243,3 @@ class Outliers(NamedTuple):
     return_period: Array  # [n] typical draws until one lies as far out
     nearest_archetype: Array | None  # [n] int32, where the run has archetypes
     hull_distance: Array | None  # [n] of the archetype coordinates from the simplex; 0 within
-
-
-def spec_to_json(spec: DataSpec) -> dict[str, Any]:
-    """What a checkpoint keeps of the data."""
-    return dataclasses.asdict(spec)
-
-
-def spec_from_json(fields: dict[str, Any]) -> DataSpec:
-    """The inverse of `spec_to_json`: JSON has lists where a spec has tuples."""
-    return DataSpec(**_tuples(fields))
-
-
-def _state_like(
-    config: ConfigDict, shape: tuple[int, ...], model: Density | ArchetypeModel
-) -> Any:
-    """Shapes of the state a run of this config has."""
-    optimizer = build.build_optimizer(config)
-    x = jnp.zeros((2, *shape))
-
-    def state(key: Array) -> Any:
-        params = model.init(key, x, jnp.zeros(2, jnp.int32))
-        return create_state(params, optimizer, with_ema=config.optimizer.ema_decay > 0)
-
-    return jax.eval_shape(state, jax.random.key(0))
-
-
-def _tuples(value: Any) -> Any:
-    """JSON's lists as tuples, all the way down."""
-    if isinstance(value, dict):
-        return {key: _tuples(entry) for key, entry in value.items()}
-    if isinstance(value, list):
-        return tuple(_tuples(entry) for entry in value)
-    return value

@@ -1,0 +1,74 @@
+"""`config.data`: its fields, and the data set that it names."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Annotated, Literal
+
+from ml_collections import ConfigDict
+
+from flowaa.config.fields import COUNT, FROM_0, UNIT, read
+from flowaa.data.dataset import Dataset
+from flowaa.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class DataFields:
+    """The keys of `config.data`, which `configs/default.py` explains."""
+
+    name: str
+    path: str
+    dir: str
+    prepared_dir: str
+    n_rows: Annotated[int, COUNT]
+    image_size: Annotated[int, COUNT]
+    label: Literal["character", "expression"]
+    nuisance: Annotated[float, FROM_0]
+    nonlinear: bool
+    validation_fraction: Annotated[float, UNIT]
+    test_fraction: Annotated[float, UNIT]
+    device_bytes: Annotated[int, FROM_0]
+
+
+def read_data(config: ConfigDict) -> DataFields:
+    """The typed `config.data`."""
+    return read(DataFields, config, "data")
+
+
+def build_data(config: ConfigDict) -> Dataset:
+    """Loads the data set that `config.data` names.
+
+    Raises:
+        UserError: there is no such data set, or it cannot be read.
+    """
+    from flowaa.data.sources import arrays, digits, faces, ferg, image_folder, keller, tfds, toy
+
+    data = read_data(config)
+    splits = {"seed": config.seed, "validation_fraction": data.validation_fraction}
+    tested = {**splits, "test_fraction": data.test_fraction}
+    loaders: dict[str, Callable[[], Dataset]] = {
+        "mixture": lambda: toy.mixture(n_rows=data.n_rows, **tested),
+        "moons": lambda: toy.moons(n_rows=data.n_rows, **tested),
+        "digits": lambda: digits.digits(**splits),
+        "keller": lambda: keller.keller(n_rows=data.n_rows, nonlinear=data.nonlinear, **tested),
+        "faces": lambda: faces.faces(
+            dir=data.dir, label=data.label, image_size=data.image_size, n_rows=data.n_rows,
+            nuisance=data.nuisance, **tested,
+        ),
+        "ferg": lambda: ferg.ferg(
+            dir=data.dir, prepared_dir=data.prepared_dir, label=data.label,
+            image_size=data.image_size, **tested,
+        ),
+        "arrays": lambda: arrays.arrays(path=data.path, **tested),
+        "image_folder": lambda: image_folder.image_folder(
+            dir=data.dir, image_size=data.image_size, **tested
+        ),
+    }
+    if data.name.startswith("tfds:"):
+        name = data.name.removeprefix("tfds:")
+        return tfds.tensorflow_dataset(name, data_dir=data.dir, **tested)
+    if data.name not in loaders:
+        raise UserError(
+            f"data.name: there is no data set {data.name!r}; there are {', '.join(loaders)} "
+            "and tfds:NAME"
+        )
+    return loaders[data.name]()

@@ -1,0 +1,123 @@
+"""`config.detector`: its fields, and the detector and outliers that they describe."""
+
+import dataclasses
+from typing import Annotated, Literal
+
+import optax
+from ml_collections import ConfigDict
+
+from flowaa.config.data import read_data
+from flowaa.config.fields import COUNT, FROM_0, FROM_1, POSITIVE, SHARE, read
+from flowaa.config.training import read_training
+from flowaa.data.dataset import Dataset, DataSpec
+from flowaa.detection.detector import Detector
+from flowaa.detection.networks import ConvNetwork, DenseNetwork
+from flowaa.errors import UserError
+from flowaa.flow.density import Density
+from flowaa.outliers.mixture import OutlierMixture, adversary, outlier_mixture
+from flowaa.outliers.plane import ArchetypePlane
+from flowaa.training.detector_objective import DetectorProblem
+from flowaa.training.loop import Problem, TrainingOptions
+from flowaa.training.parallel import local_devices
+from flowaa.training.state import Params
+
+_Count = Annotated[int, COUNT]
+_ReturnPeriod = Annotated[float, FROM_1]
+
+
+@dataclasses.dataclass(frozen=True)
+class DetectorFields:
+    """The keys of `config.detector`, which `configs/default.py` explains."""
+
+    kind: Literal["discriminator", "classifier"]
+    network: Literal["dense", "conv"]
+    width: _Count
+    depth: _Count
+    spectral_norm: bool
+    rejects: bool
+    confidence_weight: Annotated[float, FROM_0]
+    sources: tuple[str, ...]
+    shares: tuple[Annotated[float, FROM_0], ...]
+    extremeness: tuple[_ReturnPeriod, _ReturnPeriod]
+    box_margin: Annotated[float, FROM_0]
+    noise: Annotated[float, POSITIVE]
+    reject_quantile: Annotated[float, SHARE]
+    reference: Literal["drawn", "uniform"]
+    adversary: Literal["none", "generator", "flow"]
+    learning_rate: Annotated[float, POSITIVE]
+    weight_decay: Annotated[float, FROM_0]
+    batch_size: _Count
+    steps: _Count
+    steps_per_call: _Count
+    log_every_steps: _Count
+    evaluate_every_steps: _Count
+
+
+def read_detector(detector: ConfigDict) -> DetectorFields:
+    """The typed fields of a `config.detector`."""
+    return read(DetectorFields, {"detector": detector}, "detector")
+
+
+def build_detector(
+    detector: ConfigDict, density: Density, flow_params: Params, dataset: Dataset,
+    plane: ArchetypePlane | None = None,
+) -> tuple[DetectorProblem, OutlierMixture, Problem]:
+    """The detector of `config.detector` on a trained flow, its outliers, and its training.
+
+    Raises:
+        UserError: a choice is not one there is, or the data does not fit it.
+    """
+    fields, spec = read_detector(detector), dataset.spec
+    _check_detector(fields, density, spec)
+    n_classes = spec.n_classes if fields.kind == "classifier" else 0
+    n_logits = n_classes + fields.rejects if n_classes else 1
+    network = (ConvNetwork if fields.network == "conv" else DenseNetwork)(
+        n_logits, fields.width, fields.depth, fields.spectral_norm)
+    mixture = outlier_mixture(
+        density, flow_params, dataset, sources=fields.sources, shares=fields.shares,
+        extremeness=fields.extremeness, box_margin=fields.box_margin, noise=fields.noise,
+        reject_quantile=fields.reject_quantile, reference=fields.reference, plane=plane)
+    generator = None
+    if fields.adversary == "generator":
+        generator = DenseNetwork(density.flow.n_dims, fields.width, fields.depth)
+    of_detector = DetectorProblem(
+        Detector(network, spec.mean, spec.std, n_classes, bool(n_classes) and fields.rejects),
+        mixture, fields.confidence_weight, fields.adversary,
+        adversary(density, generator, fields.adversary), generator)
+    schedule = optax.cosine_decay_schedule(fields.learning_rate, fields.steps)
+    learned = optax.adamw(schedule, weight_decay=fields.weight_decay)
+    parts = {"network": "learned", "flow": "frozen"}
+    if fields.adversary != "none":
+        parts[fields.adversary] = "learned"
+    return of_detector, mixture, Problem(
+        init=lambda key, x, y: of_detector.init(key, x, flow_params),
+        loss=of_detector.loss(),
+        values=of_detector.values,
+        optimizer=optax.multi_transform(
+            {"learned": learned, "frozen": optax.set_to_zero()}, parts),
+        n_dims=density.flow.n_dims,
+        selection="loss",
+    )
+
+
+def build_detector_options(config: ConfigDict, detector: ConfigDict) -> TrainingOptions:
+    """How long and on what a run's detector is trained."""
+    fields, training = read_detector(detector), read_training(config)
+    return TrainingOptions(
+        batch_size=fields.batch_size, steps=fields.steps,
+        steps_per_call=fields.steps_per_call, log_every_steps=fields.log_every_steps,
+        evaluate_every_steps=fields.evaluate_every_steps,
+        keep_checkpoints=training.keep_checkpoints,
+        device_bytes=read_data(config).device_bytes, ema_decay=0.0, seed=config.seed,
+        devices=tuple(local_devices(training.n_devices)),
+    )
+
+
+def _check_detector(detector: DetectorFields, density: Density, spec: DataSpec) -> None:
+    if detector.kind == "classifier" and not spec.n_classes:
+        raise UserError("detector.kind=classifier: the data has no labels; take discriminator")
+    if detector.network == "conv" and len(spec.shape) != 3:
+        raise UserError("detector.network=conv: the data has no images; take dense")
+    if detector.adversary != "none" and density.preprocessing.is_discrete:
+        raise UserError(f"detector.adversary={detector.adversary}: data with levels has no "
+                        "gradient; take none")

@@ -1,0 +1,113 @@
+"""`config.flow` and `config.likelihood`: their fields, and the density they describe."""
+
+import dataclasses
+from typing import Annotated, Literal
+
+import flax.linen as nn
+import numpy as np
+from ml_collections import ConfigDict
+
+from flowaa.bijectors.chain import Memory
+from flowaa.config.fields import COUNT, COUNT_0, HALF, POSITIVE, SHARE, read
+from flowaa.data.dataset import DataSpec
+from flowaa.errors import UserError
+from flowaa.flow.architecture import Architecture, Stage
+from flowaa.flow.base_distribution import ClassMixture, StandardNormal
+from flowaa.flow.density import Density
+from flowaa.flow.flow import Flow
+from flowaa.flow.likelihood import Dequantise, Preprocessing, Standardise
+
+_Count = Annotated[int, COUNT]
+
+
+@dataclasses.dataclass(frozen=True)
+class FlowFields:
+    """The keys of `config.flow`, which `configs/default.py` explains."""
+
+    reshape: tuple[Literal["none", "squeeze", "haar", "flatten"], ...]
+    n_blocks: tuple[_Count, ...]
+    width: tuple[_Count, ...]
+    depth: tuple[Annotated[int, COUNT_0], ...]
+    kernel_sizes: tuple[tuple[_Count | tuple[_Count, ...], ...], ...]
+    split_off: tuple[Annotated[float, SHARE], ...]
+    law: Literal["additive", "affine", "volume_preserving", "spline"]
+    two_sided: bool
+    split: Literal["halves", "checkerboard"]
+    mixing: Literal["none", "permutation", "orthogonal", "invertible_linear"]
+    actnorm: bool
+    clamp: Annotated[float, POSITIVE]
+    spline_bins: _Count
+    spline_bound: Annotated[float, POSITIVE]
+    split_off_conditional: bool
+    memory: Memory
+    scan: bool
+    dropout: Annotated[float, SHARE]
+    subnet_dtype: Literal["float32", "bfloat16"]
+    conditional: bool
+    base: Literal["normal", "class_mixture"]
+
+
+@dataclasses.dataclass(frozen=True)
+class LikelihoodFields:
+    """The keys of `config.likelihood`."""
+
+    logit_alpha: Annotated[float, HALF]
+    evaluation_samples: _Count
+
+
+def read_flow(config: ConfigDict) -> FlowFields:
+    """The typed `config.flow`."""
+    return read(FlowFields, config, "flow")
+
+
+def read_likelihood(config: ConfigDict) -> LikelihoodFields:
+    """The typed `config.likelihood`."""
+    return read(LikelihoodFields, config, "likelihood")
+
+
+def build_architecture(config: ConfigDict) -> Architecture:
+    """The architecture of `config.flow`; its fixed permutations and rotations follow `config.seed`.
+
+    Raises:
+        UserError: its stages' fields differ in length, or a choice is not one there is.
+    """
+    flow = read_flow(config)
+    per_stage = [field.name for field in dataclasses.fields(Stage)]
+    lengths = {name: len(getattr(flow, name)) for name in per_stage}
+    if len(set(lengths.values())) > 1:
+        raise UserError(f"flow: give every field one entry per stage; the lengths are {lengths}")
+    stages = tuple(
+        Stage(**{name: getattr(flow, name)[index] for name in per_stage})
+        for index in range(len(flow.n_blocks))
+    )
+    names = {field.name for field in dataclasses.fields(Architecture)} - {"stages", "seed"}
+    return Architecture(stages, seed=config.seed, **{name: getattr(flow, name) for name in names})
+
+
+def build_density(config: ConfigDict, spec: DataSpec) -> Density:
+    """Preprocessing, flow and base distribution, for data of this description."""
+    flow = read_flow(config)
+    if (flow.conditional or flow.base == "class_mixture") and not spec.n_classes:
+        key = "flow.conditional=True" if flow.conditional else f"flow.base={flow.base}"
+        raise UserError(f"{key}: the data has no labels; give labels (y) or an unconditional flow "
+                        "with base normal")
+    chain, latent_shape = build_architecture(config).build(spec.shape)
+    n_dims = int(np.prod(spec.shape))
+    base: nn.Module = StandardNormal(n_dims)
+    if flow.base == "class_mixture":
+        base = ClassMixture(n_dims, spec.n_classes)
+    return Density(
+        Flow(chain, base, spec.shape, latent_shape,
+             n_condition_classes=spec.n_classes if flow.conditional else 0),
+        _build_preprocessing(read_likelihood(config), spec),
+    )
+
+
+def _build_preprocessing(likelihood: LikelihoodFields, spec: DataSpec) -> Preprocessing:
+    if not spec.n_levels:
+        if likelihood.logit_alpha:
+            raise UserError("likelihood.logit_alpha: the logit is for discrete data, this is "
+                            "continuous; set it to 0")
+        return Standardise(spec.mean, spec.std)
+    mean = tuple(value + 0.5 for value in spec.mean)  # of levels and noise together
+    return Dequantise(spec.n_levels, mean, spec.std, likelihood.logit_alpha)

@@ -1,0 +1,60 @@
+"""`config.optimizer`: its fields, and the optax chain they describe."""
+
+import dataclasses
+from typing import Annotated, Literal
+
+import jax
+import optax
+from ml_collections import ConfigDict
+
+from flowaa.config.archetypes import read_archetypes
+from flowaa.config.fields import COUNT_0, FROM_0, POSITIVE, SHARE, UNIT, read
+from flowaa.config.training import read_training
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerFields:
+    """The keys of `config.optimizer`, which `configs/default.py` explains."""
+
+    name: Literal["adam", "adamw"]
+    learning_rate: Annotated[float, POSITIVE]
+    schedule: Literal["constant", "cosine"]
+    warmup_steps: Annotated[int, COUNT_0]
+    final_learning_rate_fraction: Annotated[float, UNIT]
+    weight_decay: Annotated[float, FROM_0]
+    clip_norm: Annotated[float, FROM_0]
+    ema_decay: Annotated[float, SHARE]
+
+
+def read_optimizer(config: ConfigDict) -> OptimizerFields:
+    """The typed `config.optimizer`."""
+    return read(OptimizerFields, config, "optimizer")
+
+
+def build_optimizer(config: ConfigDict) -> optax.GradientTransformation:
+    """The optax chain of `config.optimizer`; a frozen flow's parameters stay as they are."""
+    optimizer, archetypes = read_optimizer(config), read_archetypes(config)
+    schedule = build_schedule(optimizer, steps=read_training(config).steps)
+    chain = [optax.clip_by_global_norm(optimizer.clip_norm)] if optimizer.clip_norm else []
+    if optimizer.name == "adam":
+        chain.append(optax.adam(schedule))
+    else:
+        # Biases, scales and other vectors are not decayed: zero is not where they should go.
+        chain.append(optax.adamw(
+            schedule, weight_decay=optimizer.weight_decay,
+            mask=lambda params: jax.tree.map(lambda leaf: leaf.ndim > 1, params)))
+    trained = optax.chain(*chain)
+    if not (archetypes.n_archetypes and archetypes.freeze_flow):
+        return trained
+    parts = {"flow": "frozen", "heads": "trained"}
+    return optax.multi_transform({"frozen": optax.set_to_zero(), "trained": trained}, parts)
+
+
+def build_schedule(optimizer: OptimizerFields, *, steps: int) -> optax.Schedule:
+    """The learning rate by step: a linear warm-up from 0, then constant or half a cosine."""
+    peak, warmup = optimizer.learning_rate, min(optimizer.warmup_steps, steps // 2)
+    first = 0.0 if warmup else peak
+    if optimizer.schedule == "constant":
+        return optax.linear_schedule(first, peak, max(warmup, 1))
+    return optax.warmup_cosine_decay_schedule(
+        first, peak, warmup, steps, peak * optimizer.final_learning_rate_fraction)

@@ -1,0 +1,91 @@
+"""What a run trains: the density's negative log-likelihood, or archetypes with it."""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from flowaa.config.archetypes import read_archetypes
+from flowaa.config.flow import read_flow, read_likelihood
+from flowaa.config.optimizer import build_optimizer
+from flowaa.config.training import read_training
+from flowaa.data.dataset import Dataset
+from flowaa.errors import UserError
+from flowaa.flow.density import Density
+from flowaa.flow.reversibility import with_memory
+from flowaa.training.archetypes.objective import archetype_objective, archetype_values
+from flowaa.training.archetypes.options import ArchetypeOptions
+from flowaa.training.guard import ReversibilityGuard
+from flowaa.training.loop import Problem
+from flowaa.training.objective import evaluation_values, nll_loss
+from flowaa.training.state import Params
+
+
+def build_problem(
+    config: ConfigDict, density: Density, dataset: Dataset | None = None, flow_params: Params = None
+) -> Problem:
+    """The losses, figures and optimizer of a run.
+
+    Args:
+        config: the run's.
+        density: the flow's.
+        dataset: the rows that archetypes start from.
+        flow_params: of a flow trained before, in which archetypes are to be found.
+    """
+    archetypes = read_archetypes(config)
+    if archetypes.n_archetypes:
+        assert dataset is not None, "archetypes start from rows"
+        return _archetype_problem(config, archetypes, density, dataset, flow_params)
+    flow, training = read_flow(config), read_training(config)
+    guard = None
+    if flow.memory == "reversible" and training.check_reversible_steps:
+        stored = dataclasses.replace(density, flow=with_memory(density.flow, "stored"))
+        guard = ReversibilityGuard(
+            density, nll_loss(stored, with_dropout=flow.dropout > 0),
+            every_steps=training.check_reversible_steps,
+            min_cosine=training.min_reversible_cosine,
+        )
+    n_samples = read_likelihood(config).evaluation_samples
+    return Problem(
+        init=density.init,
+        loss=nll_loss(density, with_dropout=flow.dropout > 0),
+        values=evaluation_values(density, n_samples=n_samples),
+        optimizer=build_optimizer(config),
+        n_dims=density.flow.n_dims,
+        guard=guard,
+    )
+
+
+def _archetype_problem(
+    config: ConfigDict, options: ArchetypeOptions, density: Density, dataset: Dataset,
+    flow_params: Params,
+) -> Problem:
+    """Archetypes and flow together, perhaps after the flow alone; or on a frozen flow."""
+    if read_training(config).check_reversible_steps:
+        raise UserError("training.check_reversible_steps: there is no such check with archetypes; "
+                        "set it to 0")
+    model = options.model(dataset.spec, density)
+    objective = functools.partial(archetype_objective, model, freeze_flow=options.freeze_flow,
+                                  with_dropout=read_flow(config).dropout > 0)
+
+    def init(key: jax.Array, x: Any, y: Any) -> Params:
+        params = model.init(key, x, y)
+        if flow_params is None:
+            return params
+        if jax.tree.map(jnp.shape, params["flow"]) != jax.tree.map(jnp.shape, flow_params):
+            raise UserError(f"archetypes.pretrained: {options.pretrained} is another flow; give "
+                            "its config's flow block, or leave archetypes.pretrained out")
+        return {**params, "flow": flow_params}
+
+    return Problem(
+        init=init,
+        loss=objective(options.loss_weights),
+        values=archetype_values(model, options.loss_weights),
+        optimizer=build_optimizer(config),
+        n_dims=density.flow.n_dims,
+        phases=options.phases(objective, model, dataset.train, seed=config.seed),
+        selection="objective",
+    )

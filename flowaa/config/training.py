@@ -1,0 +1,65 @@
+"""`config.training` and `config.figures`: their fields, and how long and on what is trained."""
+
+import dataclasses
+from typing import Annotated
+
+from ml_collections import ConfigDict
+
+from flowaa.config.data import read_data
+from flowaa.config.fields import COUNT, COUNT_0, FROM_0, SHARE, UNIT, checked, read
+from flowaa.training.loop import TrainingOptions
+from flowaa.training.parallel import local_devices
+
+_Count = Annotated[int, COUNT]
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingFields:
+    """The keys of `config.training`, which `configs/default.py` explains."""
+
+    batch_size: _Count
+    steps: _Count
+    steps_per_call: _Count
+    log_every_steps: _Count
+    evaluate_every_steps: _Count
+    keep_checkpoints: _Count
+    check_reversible_steps: Annotated[int, COUNT_0]
+    min_reversible_cosine: Annotated[float, UNIT]
+    n_devices: Annotated[int, COUNT_0]
+    compilation_cache: str
+
+
+@dataclasses.dataclass(frozen=True)
+class FigureFields:
+    """The keys of `config.figures`."""
+
+    n_samples: _Count
+    temperature: Annotated[float, FROM_0]
+
+
+def read_training(config: ConfigDict) -> TrainingFields:
+    """The typed `config.training`."""
+    return read(TrainingFields, config, "training")
+
+
+def read_figures(config: ConfigDict) -> FigureFields:
+    """The typed `config.figures`."""
+    return read(FigureFields, config, "figures")
+
+
+def build_options(config: ConfigDict) -> TrainingOptions:
+    """How long and on what devices a run is trained."""
+    training = read_training(config)
+    return TrainingOptions(
+        batch_size=training.batch_size,
+        steps=training.steps,
+        steps_per_call=training.steps_per_call,
+        log_every_steps=training.log_every_steps,
+        evaluate_every_steps=training.evaluate_every_steps,
+        keep_checkpoints=training.keep_checkpoints,
+        device_bytes=read_data(config).device_bytes,
+        ema_decay=checked("optimizer.ema_decay", config.optimizer.ema_decay,
+                          Annotated[float, SHARE]),
+        seed=config.seed,
+        devices=tuple(local_devices(training.n_devices)),
+    )

@@ -1,0 +1,106 @@
+"""Training from a config to a run's folder, by one call."""
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from flowaa.config.archetypes import read_archetypes
+from flowaa.config.check import check_config
+from flowaa.config.data import build_data
+from flowaa.config.flow import build_density, read_flow
+from flowaa.config.problem import build_problem
+from flowaa.config.training import build_options, read_figures, read_training
+from flowaa.data.batch_order import batch_order
+from flowaa.data.dataset import Dataset
+from flowaa.data.splitting import save_record
+from flowaa.figures.curves import save_curves
+from flowaa.figures.images import save_image_grid
+from flowaa.figures.scatter import save_scatter
+from flowaa.run.archetype_figures import archetype_figures
+from flowaa.run.loading import load_run, run_of, spec_to_json
+from flowaa.run.run import Run
+from flowaa.training import compilation, loop
+from flowaa.training.files.run_folder import RunFolder
+
+
+def train(
+    config: ConfigDict, workdir: str | os.PathLike[str], *, data: Dataset | None = None
+) -> Run:
+    """Trains what a config describes; the same call goes on where an interrupted one stopped.
+
+    Args:
+        config: of `flowaa.configs`, perhaps changed.
+        workdir: the run's folder; it is made.
+        data: what to train on; None loads what `config.data` names.
+
+    Returns:
+        The run at the checkpoint that was best on validation, as `load_run(workdir)` restores it.
+
+    Raises:
+        UserError: the config, the data or the folder is not fit for it; nothing was written then.
+            Or the loss is no longer finite.
+        TrainingInterrupted: Ctrl-C or SIGTERM asked to stop; the state was saved.
+    """
+    check_config(config)
+    compilation.enable_cache(read_training(config).compilation_cache)
+    dataset = build_data(config) if data is None else data
+    density = build_density(config, dataset.spec)
+    archetypes = read_archetypes(config)
+    flow_params = None
+    if archetypes.n_archetypes and archetypes.pretrained:
+        flow_params = load_run(archetypes.pretrained).params
+    problem = build_problem(config, density, dataset, flow_params)
+    options = build_options(config)
+    # All that can be wrong with a config is found out before anything is written.
+    batch_order(len(dataset.train), batch_size=options.batch_size, seed=options.seed,
+                n_devices=len(options.devices))
+    folder = RunFolder(workdir)
+    folder.claim(config.to_dict())
+    save_record(dataset, folder.path / "splits.npz")
+    state, summary = loop.train(
+        problem, dataset, options, folder,
+        run={"config": config.to_dict(), "data": spec_to_json(dataset.spec), "seed": config.seed},
+        on_evaluation=lambda rows: _save_curves(folder.figures, rows),
+    )
+    run = run_of(config, dataset.spec, state.evaluation_params, int(state.step))
+    if archetypes.n_archetypes:
+        summary |= archetype_figures(run, dataset)
+    folder.write_summary(summary)
+    if run.params is not None:
+        _save_samples(folder.figures, run, dataset)
+    return dataclasses.replace(run, summary=summary)
+
+
+def _save_curves(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Bits/dim over the steps."""
+    names = ("train/bits_per_dim", "validation/bits_per_dim")
+    save_curves(folder / "curves.png", rows, names=names, unit="bits/dim", lowest_of=names[1])
+
+
+def _save_samples(folder: Path, run: Run, dataset: Dataset) -> None:
+    """Samples: a grid of images, a class a row in a conditional flow; points beside data."""
+    figures = read_figures(run.config)
+    n, label, n_columns = figures.n_samples, None, None
+    if read_flow(run.config).conditional:
+        n_columns = max(n // run.spec.n_classes, 1)
+        label = np.repeat(np.arange(run.spec.n_classes), n_columns)
+        n = len(label)
+    samples = np.asarray(
+        run.sample(jax.random.key(run.config.seed), n, label, figures.temperature))
+    if run.spec.is_image:
+        value_range = run.spec.value_range
+        save_image_grid(folder / "samples.png", samples, n_columns=n_columns,
+                        value_range=value_range)
+        of_data = np.asarray(dataset.test.x[np.arange(min(n, len(dataset.test)))])
+        save_image_grid(folder / "data.png", of_data, value_range=value_range)
+    elif run.spec.shape == (2,):
+        rows = np.asarray(dataset.test.x[np.arange(len(dataset.test))])
+        data_labels = None if label is None else dataset.test.y
+        save_scatter(folder / "samples.png", rows, samples, data_labels=data_labels,
+                     sample_labels=label)
