@@ -10,7 +10,7 @@ Both ways hand out the same rows for the same seed and step, and are used alike:
 
 import concurrent.futures
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -42,34 +42,6 @@ class MaskedBatch(NamedTuple):
     context: np.ndarray | None = None  # [B, E]
 
 
-class Batches(Protocol):
-    """A source of training batches for a pmapped call of several steps."""
-
-    order: BatchOrder
-
-    @property
-    def constant(self) -> Labelled | None:
-        """Arrays passed to every call, leading axis n_devices; None where there are none."""
-        ...
-
-    def at(self, step: int, n_steps: int) -> Any:
-        """Arrays of one call, leading axes [n_devices, n_steps, batch_per_device]."""
-        ...
-
-    def select(self, constant: Any, batch: Any) -> Labelled:
-        """Rows of one step on one device, inside the compiled call.
-
-        Args:
-            constant: `constant`, without its device axis.
-            batch: `at(...)`, without its axes of devices and steps.
-        """
-        ...
-
-    def close(self) -> None:
-        """Stops reading."""
-        ...
-
-
 class ResidentBatches:
     """The whole split lies on each device; a call brings nothing but indices."""
 
@@ -90,7 +62,12 @@ class ResidentBatches:
         return _by_device(self.order.indices_for(step, n_steps), self._n_devices)
 
     def select(self, constant: Labelled, batch: jax.Array) -> Labelled:
-        """Rows at the indices `batch` [batch_per_device]."""
+        """Rows of one step on one device, inside the compiled call.
+
+        Args:
+            constant: `constant`, without its device axis.
+            batch: indices [batch_per_device]: `at(...)`, without its axes of devices and steps.
+        """
         return gather(constant, batch)
 
     def close(self) -> None:
@@ -137,6 +114,9 @@ class StreamedBatches:
         rows = read_rows(self._split, indices.reshape(-1))
         batch = jax.tree.map(lambda array: array.reshape(*indices.shape, *array.shape[1:]), rows)
         return jax.device_put(batch, self._sharding)
+
+
+Batches = ResidentBatches | StreamedBatches
 
 
 def open_batches(split: Split, *, batch_size: int, seed: int, device_bytes: int,

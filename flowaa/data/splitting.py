@@ -81,6 +81,12 @@ def _check_fraction(fraction: float, stream: Stream) -> str:
     return key
 
 
+def check_n_rows(n_rows: int, *, smallest: int = 3) -> None:
+    """Raises a `UserError` if a set to be drawn is too small; three rows are one a split."""
+    if n_rows < smallest:
+        raise UserError(f"data.n_rows is {n_rows}; set --config.data.n_rows to {smallest} or more")
+
+
 def take(split: Split, indices: np.ndarray) -> Split:
     """The rows of a split at `indices`, which remembers where they came from."""
     source = indices if split.source_rows is None else split.source_rows[indices]

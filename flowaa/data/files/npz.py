@@ -9,9 +9,6 @@ import numpy as np
 from flowaa.errors import UserError
 
 _MAPPED_BYTES = 256 * 2**20  # larger arrays are memory-mapped where they are stored uncompressed
-_NPY_MAGIC = b"\x93NUMPY"
-_ZIP_MAGIC = b"PK"
-_PICKLE_MAGIC = b"\x80"
 # What NumPy and zipfile raise on a file that is damaged or not what its name says.
 _DAMAGE = (ValueError, EOFError, OSError, KeyError, RuntimeError, MemoryError, zipfile.BadZipFile,
            zlib.error)
@@ -28,48 +25,24 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     if path.is_dir():
         raise UserError(f"{path} is a folder; name an .npz or .npy file in it (for a folder of "
                         "images use configs/image_folder.py)")
-    with path.open("rb") as file:
-        magic = file.read(len(_NPY_MAGIC))
-    if not magic:
+    if not path.stat().st_size:
         raise UserError(f"{path} is empty; write it again with numpy.savez")
-    if magic == _NPY_MAGIC:
-        return {"x": _read_npy(path)}
-    if magic.startswith(_ZIP_MAGIC):
-        return _read_npz(path)
-    if magic.startswith(_PICKLE_MAGIC):
-        raise UserError(f"{path} is a Python pickle, which is never loaded: it could run any code; "
-                        "write plain arrays with numpy.savez")
-    raise UserError(f"{path} is no NumPy file; write plain arrays with numpy.savez")
-
-
-def _read_npy(path: Path) -> np.ndarray:
-    mapped = path.stat().st_size > _MAPPED_BYTES
+    where, arrays = f"{path}", {}
     try:
-        return np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+        mapped = path.stat().st_size > _MAPPED_BYTES
+        found = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+        if isinstance(found, np.ndarray):
+            return {"x": found}
+        with found:
+            for member in found.zip.infolist():
+                key = member.filename.removesuffix(".npy")
+                where = f"{path}: {key}"
+                mapped = (member.compress_type == zipfile.ZIP_STORED
+                          and member.file_size > _MAPPED_BYTES)
+                arrays[key] = _map_member(path, member) if mapped else found[key]
     except _DAMAGE as error:
-        raise _damaged(f"{path}", error) from error
-
-
-def _read_npz(path: Path) -> dict[str, np.ndarray]:
-    arrays = {}
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-    except _DAMAGE as error:
-        raise _damaged(f"{path}", error) from error
-    for member in members:
-        key = member.filename.removesuffix(".npy")
-        try:
-            mapped = member.compress_type == zipfile.ZIP_STORED and member.file_size > _MAPPED_BYTES
-            arrays[key] = _map_member(path, member) if mapped else _load_member(path, member)
-        except _DAMAGE as error:
-            raise _damaged(f"{path}: {key}", error) from error
+        raise _unreadable(where, error) from error
     return arrays
-
-
-def _load_member(path: Path, member: zipfile.ZipInfo) -> np.ndarray:
-    with zipfile.ZipFile(path) as archive, archive.open(member) as file:
-        return np.lib.format.read_array(file, allow_pickle=False)
 
 
 def _map_member(path: Path, member: zipfile.ZipInfo) -> np.ndarray:
@@ -89,7 +62,7 @@ def _map_member(path: Path, member: zipfile.ZipInfo) -> np.ndarray:
         return np.memmap(path, dtype, "r", file.tell(), shape, "F" if fortran_order else "C")
 
 
-def _damaged(where: str, error: Exception) -> UserError:
+def _unreadable(where: str, error: Exception) -> UserError:
     """The user's error behind what NumPy or zipfile raised."""
     if isinstance(error, PermissionError):
         return UserError(f"{where}: not readable; change its permissions")
@@ -98,5 +71,8 @@ def _damaged(where: str, error: Exception) -> UserError:
         return UserError(f"{where} holds pickled Python objects, which are never loaded: they "
                          "could run any code; write plain arrays, e.g. "
                          "numpy.asarray(x, numpy.float32)")
+    if "pickle" in reason:  # NumPy takes all that has no magic bytes of its own for a pickle
+        return UserError(f"{where} is no NumPy file, or a Python pickle, which is never loaded: it "
+                         "could run any code; write plain arrays with numpy.savez")
     return UserError(f"{where} cannot be read, it is truncated or damaged ({reason}); "
                      "write it again with numpy.savez")

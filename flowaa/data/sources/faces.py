@@ -7,7 +7,7 @@ from flowaa.data.description import describe
 from flowaa.data.drawing.expressions import EXTREMES
 from flowaa.data.face_labels import CHARACTER_NAMES, EXPRESSION_NAMES, NAMES, check_label
 from flowaa.data.files.prepared import prepared, read_columns, read_images
-from flowaa.data.splitting import complete
+from flowaa.data.splitting import check_n_rows, complete
 from flowaa.errors import UserError
 
 N_LEVELS = 256
@@ -43,8 +43,7 @@ def faces(*, dir: str, label: str, image_size: int, n_rows: int, nuisance: float
     if image_size < _SMALLEST_SIZE:
         raise UserError(f"data.image_size is {image_size}; set it to {_SMALLEST_SIZE} pixels or "
                         "more, e.g. 32")
-    if n_rows < _N_KINDS:  # every character shows every expression
-        raise UserError(f"data.n_rows is {n_rows}; set --config.data.n_rows to {_N_KINDS} or more")
+    check_n_rows(n_rows, smallest=_N_KINDS)  # every character shows every expression
     if not 0.0 <= nuisance <= 10.0:  # beyond, faces leave the picture
         raise UserError(f"data.nuisance is {nuisance}; set it from 0 to 10")
     if seed < 0:

@@ -2,9 +2,7 @@
 
 import dataclasses
 import hashlib
-import os
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 from flowaa.data.face_labels import CHARACTER_NAMES, EXPRESSION_NAMES
@@ -16,6 +14,15 @@ HOW_TO_GET = ("ask for FERG-DB with the licence form of its project page, of the
               "University of Washington, grail.cs.washington.edu/projects/deepexpr/"
               "ferg-2d-db.html, and set --config.data.dir to its folder; configs/faces.py runs "
               "without it")
+
+
+_CHARACTER = f"({'|'.join(CHARACTER_NAMES)})"
+_EXPRESSION = rf"{_CHARACTER}/\1_({'|'.join(EXPRESSION_NAMES)})"
+# Names at depths 1, 2 and 3: character, character_expression, and pictures by their frame.
+_PLACES = tuple(map(re.compile, (
+    _CHARACTER, _EXPRESSION, rf"{_EXPRESSION}/\1_\2_(\d+)\.(?i:png)")))
+_UNKNOWN = ("no folder of a character", "no folder of an expression",
+            "no picture named like aia_joy_1.png")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +57,7 @@ class Listing:
 def list_ferg(dir: Path | str) -> Listing:
     """Finds FERG's pictures, `FERG_DB_256/<character>/<character>_<expression>/<…>_<n>.png`.
 
-    Only these places are looked into, so that links in a circle end nowhere.
+    Nothing deeper is looked into, so that links in a circle end nowhere.
 
     Args:
         dir: the folder `FERG_DB_256` or the one that holds it.
@@ -65,63 +72,30 @@ def list_ferg(dir: Path | str) -> Listing:
     root = folder if has_characters or not (folder / FOLDER).is_dir() else folder / FOLDER
     pictures: list[Picture] = []
     unknown: dict[str, str] = {}
-    characters = _folders(root, root, CHARACTER_NAMES, "character", unknown)
-    for character, path in characters.items():
-        names = [f"{CHARACTER_NAMES[character]}_{name}" for name in EXPRESSION_NAMES]
-        expressions = _folders(path, root, names, "expression", unknown)
-        for expression, leaf in expressions.items():
-            pictures += _pictures(leaf, root, character, expression, unknown)
+
+    def walk(folder: Path, depth: int) -> None:
+        entries = sorted(folder.iterdir())
+        if not entries:
+            unknown[folder.relative_to(root).as_posix()] = "an empty folder"
+        for path in entries:
+            name = path.relative_to(root).as_posix()
+            place = _PLACES[depth].fullmatch(name)
+            try:
+                if place is None or not (path.is_file() if depth == 2 else path.is_dir()):
+                    unknown[name] = _UNKNOWN[depth] if path.exists() else "a link to nothing"
+                elif depth < 2:
+                    walk(path, depth + 1)
+                else:
+                    pictures.append(Picture(
+                        path, name, CHARACTER_NAMES.index(place[1]),
+                        EXPRESSION_NAMES.index(place[2]), int(place[3]), path.stat().st_size))
+            except OSError as error:
+                unknown[name] = f"cannot be read: {error.strerror}"
+
+    walk(root, 0)
+    pictures.sort(key=lambda picture: (picture.character, picture.expression, picture.frame,
+                                       picture.name))
     if not pictures:
         raise UserError(f"{root} holds no picture where FERG-DB has them, e.g. "
                         f"{FOLDER}/aia/aia_joy/aia_joy_1.png; {HOW_TO_GET}")
     return Listing(root, tuple(pictures), unknown)
-
-
-def _folders(folder: Path, root: Path, names: Sequence[str], kind: str,
-             unknown: dict[str, str]) -> dict[int, Path]:
-    """The folders of `names`, by index; all else there is goes to `unknown`."""
-    found = {}
-    for path in _entries(folder, root, unknown):
-        if path.name in names and path.is_dir():
-            found[names.index(path.name)] = path
-        elif path.is_symlink():
-            unknown[_name(path, root)] = f"a link to no folder of a known {kind}"
-        elif path.is_dir():
-            n_files = sum(len(files) for _, _, files in os.walk(path))
-            unknown[_name(path, root)] = f"no known {kind}; {n_files} files in it"
-        else:
-            unknown[_name(path, root)] = f"no folder of a {kind}"
-    return dict(sorted(found.items()))
-
-
-def _pictures(folder: Path, root: Path, character: int, expression: int,
-              unknown: dict[str, str]) -> list[Picture]:
-    """The pictures of one character's expression, in the order of their numbers."""
-    pattern = re.compile(rf"{re.escape(folder.name)}_(\d+)\.png", re.IGNORECASE)
-    found: list[Picture] = []
-    for path in _entries(folder, root, unknown):
-        match = pattern.fullmatch(path.name)
-        if match is None:
-            unknown[_name(path, root)] = f"not named like {folder.name}_1.png"
-        elif not path.is_file():
-            unknown[_name(path, root)] = "no file"
-        else:
-            found.append(Picture(path, _name(path, root), character, expression, int(match[1]),
-                                 path.stat().st_size))
-    return sorted(found, key=lambda picture: (picture.frame, picture.name))
-
-
-def _entries(folder: Path, root: Path, unknown: dict[str, str]) -> list[Path]:
-    """What lies in a folder, which is named in `unknown` if that is nothing."""
-    try:
-        entries = sorted(folder.iterdir())
-    except OSError as error:
-        unknown[_name(folder, root)] = f"cannot be listed ({error.strerror})"
-        return []
-    if not entries:
-        unknown[_name(folder, root)] = "an empty folder"
-    return entries
-
-
-def _name(path: Path, root: Path) -> str:
-    return path.relative_to(root).as_posix()

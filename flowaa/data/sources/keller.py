@@ -11,8 +11,7 @@ import numpy as np
 from flowaa.data.dataset import Dataset, Split
 from flowaa.data.description import describe
 from flowaa.data.seeding import Stream, generator
-from flowaa.data.splitting import complete
-from flowaa.errors import UserError
+from flowaa.data.splitting import check_n_rows, complete
 
 N_ARCHETYPES = 3
 N_FEATURES = 8
@@ -39,8 +38,7 @@ def keller(*, n_rows: int, nonlinear: bool, seed: int, test_fraction: float,
     Raises:
         UserError: if the rows are too few for the splits, or the seed is negative.
     """
-    if n_rows < 3:  # one for each split
-        raise UserError(f"data.n_rows is {n_rows}; set --config.data.n_rows to 3 or more")
+    check_n_rows(n_rows)
     random = generator(seed, Stream.ROWS)
     archetypes = random.standard_normal((N_ARCHETYPES, N_FEATURES))
     weights = random.dirichlet(np.ones(N_ARCHETYPES), n_rows)

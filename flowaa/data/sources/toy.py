@@ -5,8 +5,7 @@ import numpy as np
 from flowaa.data.dataset import Dataset, Split
 from flowaa.data.description import describe
 from flowaa.data.seeding import Stream, generator
-from flowaa.data.splitting import complete
-from flowaa.errors import UserError
+from flowaa.data.splitting import check_n_rows, complete
 
 MIXTURE_MEANS = ((-3.0, -3.0), (3.0, 3.0))  # of two Gaussians with unit covariance
 MOONS_NOISE = 0.1  # standard deviation of the noise around arcs of radius 1
@@ -28,7 +27,7 @@ def mixture(*, n_rows: int, seed: int, test_fraction: float,
     Raises:
         UserError: if the rows are too few for the splits.
     """
-    _check_n_rows(n_rows)
+    check_n_rows(n_rows)
     random = generator(seed, Stream.ROWS)
     labels = random.permutation(np.arange(n_rows) % 2)
     x = np.asarray(MIXTURE_MEANS)[labels] + random.standard_normal((n_rows, 2))
@@ -42,15 +41,10 @@ def moons(*, n_rows: int, seed: int, test_fraction: float, validation_fraction: 
     """
     from sklearn.datasets import make_moons
 
-    _check_n_rows(n_rows)
+    check_n_rows(n_rows)
     state = int(generator(seed, Stream.ROWS).integers(2**32))
     x, labels = make_moons(n_rows, noise=MOONS_NOISE, random_state=state)
     return _dataset("moons", x, labels, seed, test_fraction, validation_fraction)
-
-
-def _check_n_rows(n_rows: int) -> None:
-    if n_rows < 3:  # one for each split
-        raise UserError(f"data.n_rows is {n_rows}; set --config.data.n_rows to 3 or more")
 
 
 def _dataset(name: str, x: np.ndarray, labels: np.ndarray, seed: int, test_fraction: float,
