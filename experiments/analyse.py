@@ -125,9 +125,9 @@ class Pictures:
         from flowaa.figures.simplex import save_image_table
 
         k = len(self._names)
-        classes = range(self._run.spec.n_classes) if self._by_class else [self._label]
+        classes = range(self._run.spec.n_classes) if self._run.uses_labels else [self._label]
         images = np.stack([self._decode(np.eye(k), label) for label in classes])
-        rows = [self._class_name(label) for label in classes] if self._by_class else []
+        rows = [self._class_name(label) for label in classes] if self._run.uses_labels else []
         save_image_table(self._folder / "archetypes.png", images, row_names=rows,
                          column_names=self._names, value_range=self._range,
                          title="archetypes, decoded")
@@ -164,7 +164,7 @@ class Pictures:
 
         test = self._dataset.test
         rows = np.arange(min(_N_RECREATED, len(test)))
-        label = None if test.y is None else test.y[rows]
+        label = test.y[rows] if self._run.uses_labels and test.y is not None else None
         recreated = np.asarray(self._run.decode_weights(weights[rows], label))
         save_image_table(self._folder / "recreated.png", np.stack([test.x[rows], recreated]),
                          row_names=["original", "recreated"], value_range=self._range,
@@ -204,13 +204,9 @@ class Pictures:
         return {f"archetypes/{name}/nearest_weight": float(weights[rows[0], index])
                 for index, (name, rows) in enumerate(zip(self._names, nearest, strict=True))}
 
-    @property
-    def _by_class(self) -> bool:
-        heads = self._run.archetype_model.heads if self._run.archetype_model else None
-        return bool(self._run.config.flow.conditional or (heads and heads.n_classes))
-
     def _decode(self, weights: np.ndarray, label: int | None) -> np.ndarray:
-        return np.asarray(self._run.decode_weights(weights, label if self._by_class else None))
+        label = label if self._run.uses_labels else None
+        return np.asarray(self._run.decode_weights(weights, label))
 
     def _class_name(self, label: int | None) -> str:
         names = self._run.spec.class_names
@@ -221,8 +217,8 @@ def _densities(run: "Run", names: list[str]) -> dict[str, float]:
     """Bits/dim of each decoded archetype, averaged over classes: how likely the flow finds it."""
     if run.params is None:  # a variational bottleneck has no density of single examples
         return {}
-    k, n_classes = len(names), max(run.spec.n_classes, 1)
-    label = np.repeat(np.arange(n_classes), k) if run.spec.n_classes else None
+    k, n_classes = len(names), max(run.spec.n_classes if run.uses_labels else 1, 1)
+    label = np.repeat(np.arange(n_classes), k) if run.uses_labels else None
     x = run.decode_weights(np.tile(np.eye(k), (n_classes, 1)), label)
     log_prob = np.asarray(run.log_prob(x, label)).reshape(n_classes, k).mean(0)
     n_dims = int(np.prod(run.spec.shape))
@@ -241,7 +237,8 @@ def _against_truth(run: "Run", dataset: "Dataset", weights: np.ndarray) -> dict[
     if weights.shape[1] != true.shape[1] or dataset.test.side is None:
         return {}
     corners = np.eye(true.shape[1])[match(weights, dataset.test.side)]
-    found = np.stack([np.asarray(run.decode_weights(corners, label)) for label in range(len(true))])
+    found = np.stack([np.asarray(run.decode_weights(
+        corners, label if run.uses_labels else None)) for label in range(len(true))])
     difference = (found.astype(np.float32) - true) / (run.spec.n_levels - 1.0)
     return {"archetypes/mse_from_true_extremes": float(np.square(difference).mean())}
 

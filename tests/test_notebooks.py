@@ -6,7 +6,7 @@ from pathlib import Path
 import matplotlib as mpl
 import pytest
 
-from flowaa.config import build
+from flowaa.config import data
 from tests.test_configs import fast_compilation, noise_of  # noqa: F401 - a fixture
 
 COLAB = Path(__file__).parents[1] / "colab"
@@ -33,9 +33,10 @@ def test_outputs_are_stripped_and_the_first_cell_installs(name):
 def test_runs(name, tmp_path, monkeypatch):
     monkeypatch.chdir(COLAB)
     mpl.use("Agg")
-    load = build.build_data
-    monkeypatch.setattr(build, "build_data", lambda data, *, seed: (
-        noise_of("faces") if data.name == "faces" else load(data, seed=seed)))
+    load = data.build_data
+    for module in ("flowaa.config.data", "flowaa.run.train"):
+        monkeypatch.setattr(f"{module}.build_data", lambda config: (
+            noise_of("faces") if config.data.name == "faces" else load(config)))
     names: dict[str, object] = {}
     changed = 0
     for cell in code_cells(name):

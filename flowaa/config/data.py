@@ -2,13 +2,16 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from ml_collections import ConfigDict
 
 from flowaa.config.fields import COUNT, FROM_0, UNIT, read
 from flowaa.data.dataset import Dataset
+from flowaa.data.sources.given import fingerprint, given
 from flowaa.errors import UserError
+
+GIVEN = "given"  # the name of data that a program had in memory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +35,16 @@ class DataFields:
 def read_data(config: ConfigDict) -> DataFields:
     """The typed `config.data`."""
     return read(DataFields, config, "data")
+
+
+def given_data(config: ConfigDict, data: Any) -> tuple[ConfigDict, Dataset]:
+    """The splits of data in memory, and the config, which then tells them from other data."""
+    fields = read_data(config)
+    dataset = given(data, seed=config.seed, validation_fraction=fields.validation_fraction,
+                    test_fraction=fields.test_fraction)
+    config = config.copy_and_resolve_references().unlock()
+    config.data.update(name=GIVEN, path=fingerprint(dataset))
+    return config.lock(), dataset
 
 
 def build_data(config: ConfigDict) -> Dataset:
@@ -63,6 +76,9 @@ def build_data(config: ConfigDict) -> Dataset:
             dir=data.dir, image_size=data.image_size, **tested
         ),
     }
+    if data.name == GIVEN:
+        raise UserError("data.name=given: this run was trained on arrays that a program gave to "
+                        "flowaa.train and that the run does not keep; use it from Python")
     if data.name.startswith("tfds:"):
         name = data.name.removeprefix("tfds:")
         return tfds.tensorflow_dataset(name, data_dir=data.dir, **tested)

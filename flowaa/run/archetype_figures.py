@@ -31,11 +31,12 @@ def archetype_figures(run: "Run", dataset: "Dataset") -> dict[str, float]:
     k = weights.shape[1]
     scale = run.spec.n_levels - 1.0 if run.spec.n_levels else 1.0
     some = _some_rows(dataset.train)
-    train, train_label = _flat(dataset.train.x, some), _labels(dataset.train, some)
+    train = _flat(dataset.train.x, some)
+    train_label = None if dataset.train.y is None else dataset.train.y[some]
     test = _flat(dataset.test.x, np.arange(len(dataset.test)))
     square, count = 0.0, 0
     for rows in _batches(len(test)):
-        decoded = np.asarray(run.decode_weights(weights[rows], _labels(dataset.test, rows)))
+        decoded = np.asarray(run.decode_weights(weights[rows], _labels(run, dataset.test, rows)))
         square += np.square(decoded.reshape(len(decoded), -1) - test[rows]).sum()
         count += decoded.size
     figures = {
@@ -65,7 +66,7 @@ def archetype_figures(run: "Run", dataset: "Dataset") -> dict[str, float]:
 def split_weights(run: "Run", split: "Split") -> np.ndarray:
     """A [n, K] of a split's rows."""
     return np.concatenate([
-        np.asarray(run.archetype_weights(split.x[rows], _labels(split, rows)))
+        np.asarray(run.archetype_weights(split.x[rows], _labels(run, split, rows)))
         for rows in _batches(len(split))])
 
 
@@ -73,8 +74,8 @@ def _batches(n_rows: int) -> Iterator[np.ndarray]:
     yield from np.array_split(np.arange(n_rows), -(-n_rows // _BATCH))
 
 
-def _labels(split: "Split", rows: np.ndarray) -> np.ndarray | None:
-    return None if split.y is None else split.y[rows]
+def _labels(run: "Run", split: "Split", rows: np.ndarray) -> np.ndarray | None:
+    return split.y[rows] if run.uses_labels and split.y is not None else None
 
 
 def _some_rows(split: "Split") -> np.ndarray:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -17,6 +17,8 @@ from flowaa.flow.density import MIDDLE_OF_LEVEL, Density, DensityDistribution
 from flowaa.flow.likelihood import bits_per_dim
 from flowaa.outliers import draws as outliers
 from flowaa.outliers.plane import ArchetypePlane, archetype_plane
+from flowaa.run import arguments
+from flowaa.run.batching import Batched, batch_size
 from flowaa.training.archetypes.objective import ArchetypeModel
 from flowaa.training.state import Params
 
@@ -41,23 +43,40 @@ class Run:
     archetype_params: Params | None = None  # of flow and heads
     summary: Mapping[str, float] = dataclasses.field(default_factory=dict)  # of `summary.json`
 
+    def __repr__(self) -> str:
+        """Five lines: the checkpoint, its data, its flow, its archetypes, its test figure."""
+        spec, flow, config = self.spec, self.config.flow, self.config
+        values = f"levels 0 … {spec.n_levels - 1}" if spec.n_levels else "continuous"
+        n_params = sum(leaf.size for leaf in jax.tree.leaves(self.archetype_params or self.params))
+        archetypes = "none"
+        if self.archetype_model is not None:
+            heads = self.archetype_model.heads
+            archetypes = f"{heads.n_archetypes}" + (
+                f" of each of {heads.n_classes} classes" if heads.n_classes else "")
+        figure = self.summary.get("test/bits_per_dim")
+        return "\n".join((
+            f"Run of {config.data.name}, step {self.step} of {config.training.steps}",
+            f"  data: examples {spec.shape}, {values}, {spec.n_classes or 'no'} classes",
+            f"  flow: {sum(flow.n_blocks)} {flow.law} blocks, {n_params:,} parameters",
+            f"  archetypes: {archetypes}",
+            f"  test: {'unknown' if figure is None else f'{figure:.3f} bits/dim'}"))
+
     def encode(self, x: Any, label: Any = None) -> tuple[Array, Array]:
         """Latent z [B, D] of x [B, *shape], and log|det dz/dx| [B] in data units."""
-        x = self._examples(x)
-        return self._encode(self._flow, x, self._labels(label, len(x)))
+        x = arguments.examples(x, self.spec)
+        return self._encode(self._flow, rows=(x, self._labels(label, len(x))))
 
     def decode(self, z: Any, label: Any = None) -> Array:
         """Examples [B, *shape] in data units of latents z [B, D]."""
-        z = jnp.asarray(z, jnp.float32)
-        if z.ndim != 2 or z.shape[1] != self.density.flow.n_dims:
-            raise UserError(f"z has shape {z.shape}, not [B, {self.density.flow.n_dims}]")
-        return self._decode(self._flow, z, self._labels(label, len(z)))
+        z = arguments.matrix(z, "z", self.density.flow.n_dims)
+        return self._decode(self._flow, rows=(z, self._labels(label, len(z))))
 
     def log_prob(self, x: Any, label: Any = None, key: Array | None = None) -> Array:
-        """log p(x) [B] in nats."""
-        x = self._examples(x)
-        noise = MIDDLE_OF_LEVEL if key is None else self.density.noise(key, jnp.arange(len(x)))
-        return self._log_prob(self._flow, x, self._labels(label, len(x)), noise)
+        """log p(x) [B] in nats; given labels, log p(x | label) where the run uses them."""
+        x = arguments.examples(x, self.spec)
+        row = np.arange(len(x), dtype=np.int32)
+        key = None if key is None else arguments.random_key(key)
+        return self._log_prob(self._flow, key, rows=(x, self._labels(label, len(x)), row))
 
     def bits_per_dim(self, x: Any, label: Any = None, key: Array | None = None) -> float:
         """Mean of -log p(x) / (D ln 2)."""
@@ -65,12 +84,15 @@ class Run:
         return float(bits_per_dim(log_prob, self.density.flow.n_dims).mean())
 
     def sample(self, key: Array, n: int, label: Any = None, temperature: float = 1.0) -> Array:
-        """n draws [n, *shape] in data units; latents deviate `temperature` times as far."""
-        if n < 1:
-            raise UserError(f"n is {n}; ask for at least one draw")
-        if not temperature >= 0:
-            raise UserError(f"temperature is {temperature}; it must be 0 or larger")
-        return self._sample(self._flow, key, n, self._labels(label, n), temperature)
+        """n draws [n, *shape] in data units.
+
+        The deviations of the latents are multiplied by `temperature`. Draw i depends on key and i
+        alone: a smaller n gives the first of the same draws.
+        """
+        row = np.arange(arguments.count(n), dtype=np.int32)
+        return self._sample(self._flow, arguments.random_key(key),
+                            arguments.temperature_of(temperature),
+                            rows=(row, self._labels(label, len(row))))
 
     def sample_outliers(
         self, key: Array, n: int, method: str = "shell", *, extremeness: float,
@@ -98,15 +120,14 @@ class Run:
         label: Any = None,
     ) -> "Outliers":
         """As `sample_outliers`, with latents, log-likelihoods, radii and return periods."""
-        if n < 1:
-            raise UserError(f"n is {n}; ask for at least one draw")
+        n = arguments.count(n)
         labels = None if label is None else self._labels(label, n)
         plane = self.archetype_plane
         z, labels = outliers.draw_latents(
-            self.density, self._flow, key, n, method=method, extremeness=extremeness,
-            label=labels, plane=plane)
-        x = self._decode(self._flow, z, labels)
-        return Outliers(x, z, labels, *self._numbers(self._flow, x, z, labels, plane))
+            self.density, self._flow, arguments.random_key(key), n, method=method,
+            extremeness=extremeness, label=labels, plane=plane)
+        x = self._decode(self._flow, rows=(z, labels))
+        return Outliers(x, z, labels, *self._numbers(self._flow, plane, rows=(x, z, labels)))
 
     def distribution(self, label: int | None = None) -> DensityDistribution:
         """The density of one example as a distrax distribution."""
@@ -120,23 +141,25 @@ class Run:
 
     def archetype_weights(self, x: Any, label: Any = None) -> Array:
         """A [B, K] of x [B, *shape]: how much of each archetype there is in it; rows sum to one."""
-        x = self._examples(x)
-        self._model  # noqa: B018 - says so where the run has none
-        return self._weights(self.archetype_params, x, self._archetype_labels(label, len(x)))
+        x = arguments.examples(x, self.spec)
+        return self._weights(self.archetype_params, rows=(x, self._archetype_labels(label, len(x))))
 
     def decode_weights(self, weights: Any, label: Any = None) -> Array:
         """Examples [B, *shape] in data units of mixtures [B, K] of the archetypes.
 
         Weights beyond [0, 1] exaggerate: they leave the simplex.
         """
-        k = self._model.heads.n_archetypes
-        weights = jnp.asarray(weights, jnp.float32)
-        if weights.ndim != 2 or weights.shape[1] != k:
-            raise UserError(f"the weights have shape {weights.shape}, not [B, {k}]")
+        weights = arguments.matrix(weights, "weights", self._model.heads.n_archetypes)
         if not np.allclose(weights.sum(1), 1.0, atol=1e-3):
             raise UserError("weights must sum to one in each row")
         labels = self._archetype_labels(label, len(weights))
-        return self._decode_weights(self.archetype_params, weights, labels)
+        return self._decode_weights(self.archetype_params, rows=(weights, labels))
+
+    @property
+    def uses_labels(self) -> bool:
+        """Whether anything of the run depends on a label: flow, base or archetypes."""
+        heads = self.archetype_model and self.archetype_model.heads
+        return outliers.has_classes(self.density) or bool(heads and heads.n_classes)
 
     @property
     def _model(self) -> ArchetypeModel:
@@ -157,7 +180,7 @@ class Run:
         assert self.archetype_params is not None
         return self.archetype_params["heads"]
 
-    def _archetype_labels(self, label: Any, n: int) -> Array | None:
+    def _archetype_labels(self, label: Any, n: int) -> Any:
         labels = self._labels(label, n)
         if labels is None and self._model.heads.n_classes:
             raise UserError("each class has archetypes of its own in this run: give label, a class "
@@ -175,61 +198,71 @@ class Run:
             jnp.tile(jnp.eye(k), (n_sets, 1)), jnp.repeat(jnp.arange(n_sets), k))
         return archetype_plane(corners.reshape(n_sets, k, -1))
 
+    def _batched(self, function: Callable[..., Any]) -> Batched:
+        return Batched(function, batch_size(self.density.flow.n_dims))
+
     @functools.cached_property
-    def _weights(self) -> Any:
+    def _weights(self) -> Batched:
         weights = self._model.weights
-        return jax.jit(lambda params, x, label: weights(params, x, label, MIDDLE_OF_LEVEL))
+        return self._batched(
+            lambda params, rows: weights(params, rows[0], rows[1], MIDDLE_OF_LEVEL))
 
     @functools.cached_property
-    def _decode_weights(self) -> Any:
-        return jax.jit(self._model.decode_weights)
+    def _decode_weights(self) -> Batched:
+        decode = self._model.decode_weights
+        return self._batched(lambda params, rows: decode(params, rows[0], rows[1]))
 
     @functools.cached_property
-    def _encode(self) -> Any:
+    def _encode(self) -> Batched:
         encode = self.density.encode
-        return jax.jit(lambda params, x, label: encode(params, x, label, MIDDLE_OF_LEVEL))
+        return self._batched(lambda params, rows: encode(params, rows[0], rows[1], MIDDLE_OF_LEVEL))
 
     @functools.cached_property
-    def _decode(self) -> Any:
-        return jax.jit(self.density.decode)
+    def _decode(self) -> Batched:
+        return self._batched(lambda params, rows: self.density.decode(params, rows[0], rows[1]))
 
     @functools.cached_property
-    def _log_prob(self) -> Any:
-        return jax.jit(self.density.log_prob)
+    def _log_prob(self) -> Batched:
+        def log_prob(params: Params, key: Array | None, rows: Any) -> Array:
+            x, label, row = rows
+            noise = MIDDLE_OF_LEVEL if key is None else self.density.noise(key, row)
+            return self.density.log_prob(params, x, label, noise)
+
+        return self._batched(log_prob)
 
     @functools.cached_property
-    def _numbers(self) -> Any:
-        return jax.jit(functools.partial(outliers.numbers, self.density))
+    def _sample(self) -> Batched:
+        def sample(params: Params, key: Array, temperature: float, rows: Any) -> Array:
+            def latent(row: Array, label: Array | None) -> Array:
+                label = None if label is None else label[None]
+                draw = bound(self.density.flow, params).sample_latent
+                return draw(jax.random.fold_in(key, row), 1, label, temperature)[0]
+
+            row, label = rows
+            return self.density.decode(params, jax.vmap(latent)(row, label), label)
+
+        return self._batched(sample)
 
     @functools.cached_property
-    def _sample(self) -> Any:
-        return jax.jit(self.density.sample, static_argnums=(2,))
+    def _numbers(self) -> Batched:
+        def numbers(params: Params, plane: ArchetypePlane | None, rows: Any) -> Any:
+            x, z, label = rows
+            return outliers.numbers(self.density, params, x, z, label, plane)
 
-    def _examples(self, x: Any) -> Array:
-        shape = self.spec.shape
-        x = jnp.asarray(x)
-        if x.shape[1:] != shape or x.ndim != 1 + len(shape):
-            raise UserError(f"x has shape {x.shape}; this run's examples are "
-                            f"[B, {', '.join(map(str, shape))}]")
-        return x
+        return self._batched(numbers)
 
-    def _labels(self, label: Any, n: int) -> Array | None:
+    def _labels(self, label: Any, n: int) -> Any:
         if label is None:
             if self.density.flow.n_condition_classes:
                 raise UserError("this run is conditional: give label, a class index or one for "
                                 "each example")
             return None
-        labels = np.asarray(label)
-        n_classes = self.spec.n_classes
-        if not n_classes:
+        if not self.spec.n_classes:
             raise UserError("label was given, but this run's data has no labels; leave it out")
-        if labels.dtype.kind not in "iu" or labels.size == 0 or (
-            labels.min() < 0 or labels.max() >= n_classes
-        ):
-            raise UserError(f"label must be integers from 0 to {n_classes - 1}")
-        if labels.shape not in ((), (n,)):
-            raise UserError(f"label has shape {labels.shape}; give one class index or {n} of them")
-        return jnp.broadcast_to(jnp.asarray(labels, jnp.int32), (n,))
+        if not self.uses_labels:
+            raise UserError("label was given, but nothing in this run depends on labels; leave it "
+                            "out, or train with --config.flow.conditional=True")
+        return arguments.class_indices(label, n, self.spec)
 
 
 class Outliers(NamedTuple):

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from flowaa.config.archetypes import read_archetypes
 from flowaa.config.check import check_config
-from flowaa.config.data import build_data
+from flowaa.config.data import build_data, given_data
 from flowaa.config.flow import build_density, read_flow
 from flowaa.config.problem import build_problem
 from flowaa.config.training import build_options, read_figures, read_training
@@ -30,14 +30,16 @@ from flowaa.training.files.run_folder import RunFolder
 
 
 def train(
-    config: ConfigDict, workdir: str | os.PathLike[str], *, data: Dataset | None = None
+    config: ConfigDict, workdir: str | os.PathLike[str], *, data: Any = None
 ) -> Run:
     """Trains what a config describes; the same call goes on where an interrupted one stopped.
 
     Args:
         config: of `flowaa.configs`, perhaps changed.
         workdir: the run's folder; it is made.
-        data: what to train on; None loads what `config.data` names.
+        data: what to train on: x, an array or a pandas table of rows [n, D] or images
+            [n, H, W, C]; or (x, y) with labels; or a mapping with x, y, context, x_test, …; or a
+            `Dataset`. None loads what `config.data` names. The run does not keep it.
 
     Returns:
         The run at the checkpoint that was best on validation, as `load_run(workdir)` restores it.
@@ -49,7 +51,10 @@ def train(
     """
     check_config(config)
     compilation.enable_cache(read_training(config).compilation_cache)
-    dataset = build_data(config) if data is None else data
+    if data is None:
+        dataset = build_data(config)
+    else:
+        config, dataset = given_data(config, data)
     density = build_density(config, dataset.spec)
     archetypes = read_archetypes(config)
     flow_params = None

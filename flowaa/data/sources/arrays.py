@@ -44,7 +44,13 @@ def arrays(*, path: str, seed: int, validation_fraction: float, test_fraction: f
     """
     if not path:
         raise UserError("no file is named; set --config.data.path=FILE.npz")
-    found = read_arrays(Path(path).expanduser())
+    return from_arrays(read_arrays(Path(path).expanduser()), path, seed=seed,
+                       validation_fraction=validation_fraction, test_fraction=test_fraction)
+
+
+def from_arrays(found: Mapping[str, np.ndarray], path: str, *, seed: int,
+                validation_fraction: float, test_fraction: float) -> Dataset:
+    """As `arrays`, of arrays in memory; `path` is what errors call them."""
     suffixes = _check_keys(path, set(found))
     rows = {suffix: _rows(found[f"x{suffix}"], f"{path}: x{suffix}") for suffix in suffixes}
     _check_alike(path, "x", rows)

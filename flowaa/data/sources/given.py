@@ -1,0 +1,54 @@
+"""Data that a Python program has in memory: arrays, a table, or a data set of the library."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from flowaa.data.dataset import Dataset
+from flowaa.data.rows import chunks
+from flowaa.data.sources.arrays import from_arrays
+from flowaa.errors import UserError
+
+
+def given(
+    data: Any, *, seed: int, validation_fraction: float, test_fraction: float
+) -> Dataset:
+    """The splits of arrays in memory.
+
+    Args:
+        data: x, an array or a pandas table, [N, D], [N, H, W] or [N, H, W, C]; or (x, y) with
+            labels; or a mapping with the keys of an `.npz` file: x, y, context, and x_test,
+            x_validation, … where there are such splits. A `Dataset` stays as it is.
+        seed: governs the splits made here.
+        validation_fraction: share of the training rows, unless there is x_validation.
+        test_fraction: share of all rows, unless there is x_test.
+
+    Raises:
+        UserError: as `arrays`.
+    """
+    if isinstance(data, Dataset):
+        return data
+    if isinstance(data, tuple):
+        if len(data) != 2:
+            raise UserError(f"data is a tuple of {len(data)}; give x, (x, y) or a mapping")
+        data = dict(zip(("x", "y"), data, strict=True))
+    elif not isinstance(data, Mapping):
+        data = {"x": data}
+    found = {name: np.asarray(array) for name, array in data.items() if array is not None}
+    if "x_test" in found:  # x is then what is trained on
+        found = {f"{name}_train" if name in ("x", "y", "context") else name: array
+                 for name, array in found.items()}
+    return from_arrays(found, "data", seed=seed, validation_fraction=validation_fraction,
+                       test_fraction=test_fraction)
+
+
+def fingerprint(dataset: Dataset) -> str:
+    """A hash of the training rows and labels: a run does not go on with other data."""
+    digest = hashlib.blake2b(digest_size=8)
+    for _, chunk in chunks(dataset.train.x):
+        digest.update(np.ascontiguousarray(chunk).data)
+    for column in (dataset.train.y, dataset.train.context):
+        digest.update(b"" if column is None else np.ascontiguousarray(column).data)
+    return digest.hexdigest()

@@ -1,0 +1,107 @@
+"""Checks of what a run's methods are given; each raises a `UserError` of one line."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from flowaa.data.dataset import DataSpec
+from flowaa.errors import UserError
+
+
+def examples(x: Any, spec: DataSpec) -> Any:
+    """Examples [B, *shape]: float32, or levels as uint8 or int32.
+
+    Values are not checked within a function that JAX traces.
+
+    Raises:
+        UserError: the shape is another, a value is NaN or infinite, or it is no level.
+    """
+    if isinstance(x, jax.core.Tracer):
+        _check_shape(x, spec)
+        return x
+    x = np.asarray(x)
+    _check_shape(x, spec)
+    if x.dtype.kind not in "buif":
+        raise UserError(f"x has type {x.dtype}; give numbers")
+    if not spec.n_levels:
+        with np.errstate(over="ignore"):
+            return finite(x.astype(np.float32), "x")
+    finite(x, "x")
+    highest = spec.n_levels - 1
+    if x.size and (x.min() < 0 or x.max() > highest):
+        wrong = x.min() if x.min() < 0 else x.max()
+        raise UserError(f"x holds {wrong}, which is no level: this run's are 0 … {highest}")
+    if x.dtype.kind == "f" and x.size and (
+        (x != np.rint(x)).any() or (highest > 1 and 0 < x.max() <= 1)
+    ):
+        raise UserError(f"x holds floats that are no levels, e.g. {x[x != 0].flat[0]:.6g}; this "
+                        f"run's are whole, 0 … {highest}: if yours are divided by {highest}, give "
+                        f"(x * {highest}).round()")
+    return x.astype(np.uint8 if spec.n_levels <= 256 else np.int32)
+
+
+def finite(array: Any, name: str) -> Any:
+    """The array, all of whose rows are finite."""
+    if not isinstance(array, jax.core.Tracer):
+        broken = ~np.isfinite(array).all(axis=tuple(range(1, array.ndim)))
+        if broken.any():
+            raise UserError(f"{name} holds NaN or infinite values in row {broken.argmax()} (from "
+                            f"0) and {broken.sum() - 1} others; leave such rows out")
+    return array
+
+
+def matrix(array: Any, name: str, n_columns: int) -> Any:
+    """Finite rows [B, n_columns], float32."""
+    array = array if isinstance(array, jax.core.Tracer) else np.asarray(array)
+    if array.ndim != 2 or array.shape[1] != n_columns:
+        raise UserError(f"{name} has shape {array.shape}, not [B, {n_columns}]")
+    return finite(array.astype(jnp.float32), name)
+
+
+def class_indices(label: Any, n: int, spec: DataSpec) -> Any:
+    """Labels [n] int32 of one class index or [n] of them."""
+    if isinstance(label, jax.core.Tracer):
+        return jnp.broadcast_to(label, (n,))
+    label = np.asarray(label)
+    if label.dtype.kind not in "iu" or label.size == 0 or (
+        label.min() < 0 or label.max() >= spec.n_classes
+    ):
+        raise UserError(f"label must be integers from 0 to {spec.n_classes - 1}")
+    if label.shape not in ((), (n,)):
+        raise UserError(f"label has shape {label.shape}; give one class index or {n} of them")
+    return np.broadcast_to(label.astype(np.int32), (n,))
+
+
+def count(n: Any) -> int:
+    """A number of draws."""
+    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
+        raise UserError(f"n is {n!r}; give a whole number, at least one")
+    return int(n)
+
+
+def temperature_of(temperature: Any) -> float:
+    """A finite number, 0 or larger."""
+    try:
+        value = float(temperature)
+    except (TypeError, ValueError):
+        value = np.nan
+    if not 0 <= value < np.inf:
+        raise UserError(f"temperature is {temperature!r}; it must be a number, 0 or larger")
+    return value
+
+
+def random_key(key: Any) -> jax.Array:
+    """A key of `jax.random.key`, or of the older `jax.random.PRNGKey`."""
+    if (isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)) or (
+        getattr(key, "dtype", None) == np.uint32 and np.shape(key) == (2,)
+    ):
+        return key
+    raise UserError(f"key is {key!r}; give a random key, e.g. jax.random.key(0)")
+
+
+def _check_shape(x: Any, spec: DataSpec) -> None:
+    if x.ndim != 1 + len(spec.shape) or x.shape[1:] != spec.shape:
+        raise UserError(f"x has shape {x.shape}; this run's examples are "
+                        f"[B, {', '.join(map(str, spec.shape))}]")

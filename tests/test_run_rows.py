@@ -1,0 +1,172 @@
+"""A run takes any number of rows and any kind of array, and refuses what is no example."""
+
+import logging
+import re
+
+import jax
+import numpy as np
+import pytest
+
+import flowaa
+from flowaa.errors import UserError
+from tests.training.tiny import config_of, image_config
+
+RANDOM = np.random.default_rng(0)
+ROWS = RANDOM.normal(size=(300, 3)) * [1.0, 5.0, 0.1]
+
+
+@pytest.fixture(scope="module")
+def rows_run(tmp_path_factory):
+    """Trained on an array in memory, and restored without it."""
+    folder = tmp_path_factory.mktemp("rows") / "run"
+    flowaa.train(config_of(), folder, data=ROWS)
+    return flowaa.load_run(folder)
+
+
+@pytest.fixture(scope="module")
+def levels_run(tmp_path_factory):
+    """An unconditional run of labelled images of 256 levels: nothing in it depends on labels."""
+    folder = tmp_path_factory.mktemp("levels")
+    config = image_config(folder / "x.npz", **{"flow.conditional": False, "flow.dropout": 0.0})
+    return flowaa.train(config, folder / "run")
+
+
+def test_three_lengths_compile_one_program(rows_run, caplog):
+    x = RANDOM.normal(size=(700, 3))
+    with jax.log_compiles(), caplog.at_level(logging.WARNING):
+        found = [rows_run.log_prob(x), rows_run.log_prob(x[:5]), rows_run.log_prob(x[:300])]
+    compiled = re.findall(r"Finished XLA compilation of (\S+)", caplog.text)
+    assert compiled == ["jit(log_prob)"]
+    for part in found[1:]:
+        np.testing.assert_allclose(part, found[0][:len(part)], rtol=1e-6)
+
+
+def test_results_do_not_depend_on_the_batch(rows_run, levels_run):
+    x = RANDOM.normal(size=(600, 3))
+    z, log_det = rows_run.encode(x)
+    for rows in (slice(0, 1), slice(250, 270), slice(597, 600)):
+        alone = rows_run.encode(x[rows])
+        np.testing.assert_allclose(alone[0], z[rows], rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(alone[1], log_det[rows], rtol=1e-5)
+    key = jax.random.key(3)
+    levels = RANDOM.integers(0, 256, (300, 4, 4, 1), np.uint8)
+    noisy = levels_run.log_prob(levels, key=key)
+    np.testing.assert_allclose(levels_run.log_prob(levels[:7], key=key), noisy[:7], rtol=1e-5)
+    np.testing.assert_array_equal(levels_run.sample(key, 270)[:5], levels_run.sample(key, 5))
+
+
+def test_no_rows_at_all(rows_run):
+    z, log_det = rows_run.encode(np.zeros((0, 3)))
+    assert (z.shape, log_det.shape) == ((0, 3), (0,))
+
+
+def test_a_run_within_a_compiled_function(rows_run):
+    """As its own bits, and differentiable."""
+    x = RANDOM.normal(size=(4, 3)).astype(np.float32)
+    np.testing.assert_allclose(jax.jit(rows_run.log_prob)(x), rows_run.log_prob(x), rtol=1e-5)
+    gradient = jax.grad(lambda x: rows_run.log_prob(x).sum())(x)
+    assert np.isfinite(gradient).all()
+    assert (np.asarray(gradient) != 0).any()
+
+
+def test_levels_of_any_type_are_one(levels_run):
+    x = RANDOM.integers(0, 256, (3, 4, 4, 1), np.uint8)
+    expected = np.asarray(levels_run.log_prob(x))
+    for dtype in (np.int64, np.float32, np.float64):
+        np.testing.assert_array_equal(levels_run.log_prob(x.astype(dtype)), expected)
+
+
+IMAGE = np.full((1, 4, 4, 1), 200)
+
+
+@pytest.mark.parametrize(("call", "message"), [
+    (lambda run: run.log_prob(IMAGE + 56), "256, which is no level: this run's are 0 … 255"),
+    (lambda run: run.log_prob(IMAGE - 201), "-1, which is no level"),
+    (lambda run: run.log_prob(IMAGE / 255), r"no levels, e.g. 0.78.*\(x \* 255\).round\(\)"),
+    (lambda run: run.encode((IMAGE > 0).astype(np.float32)), "floats that are no levels"),
+    (lambda run: run.encode(IMAGE * np.nan), "NaN or infinite values in row 0"),
+    (lambda run: run.encode(IMAGE.astype(str)), "x has type"),
+    (lambda run: run.log_prob(IMAGE, label=0), "nothing in this run depends on labels"),
+    (lambda run: run.sample(jax.random.key(0), 2, label=0), "nothing in this run depends"),
+    (lambda run: run.decode(np.full((1, 16), np.nan)), "z holds NaN"),
+    (lambda run: run.sample(jax.random.key(0), 2.5), r"n is 2\.5; give a whole number"),
+    (lambda run: run.sample(jax.random.key(0), True), "n is True"),
+    (lambda run: run.sample(jax.random.key(0), 0), "at least one"),
+    (lambda run: run.sample_outliers(jax.random.key(0), 2.5, extremeness=9.0), r"n is 2\.5"),
+    (lambda run: run.sample(0, 2), r"key is 0; give a random key, e.g. jax.random.key\(0\)"),
+    (lambda run: run.sample(jax.random.key(0), 2, temperature=float("nan")), "temperature is nan"),
+    (lambda run: run.sample(jax.random.key(0), 2, temperature=float("inf")), "temperature is inf"),
+    (lambda run: run.sample(jax.random.key(0), 2, temperature="hot"), "temperature is 'hot'"),
+])
+def test_what_is_no_example_is_refused(levels_run, call, message):
+    with pytest.raises(UserError, match=message) as caught:
+        call(levels_run)
+    assert "\n" not in str(caught.value)
+
+
+def test_whole_numbers_of_numpy_are_numbers(levels_run):
+    assert levels_run.sample(jax.random.key(0), np.int64(2)).shape == (2, 4, 4, 1)
+
+
+def test_infinite_rows_are_refused(rows_run):
+    with pytest.raises(UserError, match=r"row 1 \(from 0\) and 1 others"):
+        rows_run.log_prob([[0, 0, 0], [np.inf, 0, 0], [1e60, 0, 0]])
+
+
+def test_repr_is_five_lines(rows_run, levels_run):
+    lines = repr(levels_run).splitlines()
+    assert len(lines) == len(repr(rows_run).splitlines()) == 5
+    assert f"step {levels_run.step} of 8" in lines[0]
+    assert "(4, 4, 1), levels 0 … 255, 3 classes" in lines[1]
+    assert f"{levels_run.summary['test/bits_per_dim']:.3f} bits/dim" in lines[4]
+    assert "given" in repr(rows_run)
+
+
+def test_data_in_memory_is_split_as_a_file_is(tmp_path, rows_run):
+    """The same run, bit for bit, as from an `.npz` of the same arrays."""
+    np.savez(tmp_path / "rows.npz", x=ROWS)
+    config = config_of(**{"data.name": "arrays", "data.path": str(tmp_path / "rows.npz")})
+    from_file = flowaa.train(config, tmp_path / "run")
+    assert from_file.summary["test/nll"] == rows_run.summary["test/nll"]
+
+
+def labels() -> np.ndarray:
+    return np.arange(300) % 3
+
+
+@pytest.mark.parametrize("data", [
+    (ROWS, labels()),
+    {"x": ROWS, "y": labels()},
+    {"x": ROWS[:200], "y": labels()[:200], "x_test": ROWS[200:], "y_test": labels()[200:]},
+])
+def test_labels_in_memory(tmp_path, data):
+    run = flowaa.train(config_of(**{"flow.base": "class_mixture"}), tmp_path, data=data)
+    assert run.spec.n_classes == 3
+    assert run.uses_labels
+
+
+def test_a_table_of_pandas(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame(ROWS, columns=["a", "b", "c"])
+    run = flowaa.train(config_of(), tmp_path, data=table)
+    np.testing.assert_allclose(run.spec.std, ROWS.std(0), rtol=0.2)
+
+
+@pytest.mark.parametrize(("data", "message"), [
+    (ROWS * np.nan, "data: x"),
+    ((ROWS, labels()[1:]), "data: y has shape"),
+    ((ROWS, labels(), ROWS), "a tuple of 3"),
+    ({"rows": ROWS}, "data has the keys rows"),
+    (ROWS[:3], "cannot be drawn from 1 training rows"),
+])
+def test_data_in_memory_that_is_wrong_writes_nothing(tmp_path, data, message):
+    with pytest.raises(UserError, match=message):
+        flowaa.train(config_of(), tmp_path / "run", data=data)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_does_not_go_on_with_other_data(tmp_path):
+    flowaa.train(config_of(), tmp_path, data=ROWS)
+    flowaa.train(config_of(), tmp_path, data=ROWS)  # is finished
+    with pytest.raises(UserError, match=r"these keys differ: data\.path"):
+        flowaa.train(config_of(), tmp_path, data=ROWS + 1)
