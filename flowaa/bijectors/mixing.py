@@ -1,4 +1,4 @@
-"""Mixing between coupling layers, so that every channel comes to change: along the last axis."""
+"""Mixing of channels between coupling layers, along the last axis."""
 
 import flax.linen as nn
 import jax
@@ -14,12 +14,13 @@ _MATRIX_MAX_CHANNELS = 256
 
 
 class Permutation(Bijector):
-    """A fixed random permutation of the channels; log_det = 0.
+    """A fixed random permutation of the channels, never the identity; log_det = 0.
 
-    It is a constant given by its seed, never a parameter.
+    It is a constant given by its seed, not a parameter.
     """
 
     seed: int
+    n_exchanged: int = 0  # the first so many channels are moved to places after them
 
     def encode(self, x: Array, cond: Array | None = None) -> tuple[Array, Array]:
         """z_c = x_perm(c)."""
@@ -30,7 +31,16 @@ class Permutation(Bijector):
         return _permute(z, np.argsort(self._order(z.shape[-1]))), zero_log_det(z)
 
     def _order(self, n_channels: int) -> np.ndarray:
-        return np.random.default_rng(self.seed).permutation(n_channels)
+        random = np.random.default_rng(self.seed)
+        order = random.permutation(n_channels)
+        identity, n = np.arange(n_channels), self.n_exchanged
+        # Half of all permutations of two channels are the identity, one of a million of ten.
+        while not n and n_channels > 1 and (order == identity).all():
+            order = random.permutation(n_channels)
+        if n:  # the first places are filled from the channels after the first n
+            first = random.choice(identity[n:], n, replace=False)
+            order = np.concatenate([first, random.permutation(np.setdiff1d(identity, first))])
+        return order
 
 
 class Orthogonal(Bijector):

@@ -1,4 +1,4 @@
-"""Partitions of an array in two, for coupling layers (thesis Def. 2.2.1, I_1 and I_2)."""
+"""Partitions of an array in two parts, for coupling layers (thesis Def. 2.2.1, I_1 and I_2)."""
 
 import dataclasses
 from typing import Protocol
@@ -63,52 +63,38 @@ class Halves:
 
 @dataclasses.dataclass(frozen=True)
 class Checkerboard:
-    """Every other pixel of an image, or every other feature of a vector (Dinh et al. 2017, Fig. 3).
+    """Every other pixel of an image (Dinh et al. 2017, Fig. 3).
 
     A part is packed, [B, H, W / 2, C], so that no work is done on pixels that do not change; the
-    subnet sees an image's part spread out on its own grid with zeros between, a vector's as it is.
+    subnet sees it spread out on the image's own grid with zeros between.
     """
 
     def split(self, x: Array) -> tuple[Array, Array]:
-        """[B, H, W, C] to two [B, H, W / 2, C]; [B, D] to two [B, D / 2]."""
-        width_axis = _width_axis(x)
-        if x.shape[width_axis] % 2:
-            raise ValueError(f"the checkerboard split needs an even width, not {x.shape[1:]}")
-        pairs = x.reshape(*x.shape[:width_axis], x.shape[width_axis] // 2, 2,
-                          *x.shape[width_axis + 1:])
-        left = jnp.take(pairs, 0, axis=width_axis + 1)
-        right = jnp.take(pairs, 1, axis=width_axis + 1)
+        """[B, H, W, C] to two [B, H, W / 2, C]."""
+        if x.ndim != 4 or x.shape[2] % 2:
+            raise ValueError(f"the checkerboard split needs images of even width, not {x.shape[1:]}")
+        pairs = x.reshape(*x.shape[:2], -1, 2, x.shape[3])
+        left, right = pairs[:, :, :, 0], pairs[:, :, :, 1]
         odd = _odd_rows(left)
         return jnp.where(odd, right, left), jnp.where(odd, left, right)
 
     def merge(self, first: Array, second: Array) -> Array:
         """The inverse of `split`."""
-        width_axis = _width_axis(first)
         odd = _odd_rows(first)
         left, right = jnp.where(odd, second, first), jnp.where(odd, first, second)
-        x = jnp.stack([left, right], axis=width_axis + 1)
-        return x.reshape(*left.shape[:width_axis], -1, *left.shape[width_axis + 1:])
+        x = jnp.stack([left, right], axis=3)
+        return x.reshape(*left.shape[:2], -1, left.shape[3])
 
     def context(self, part: Array, side: int) -> Array:
         """The part at its own pixels, zeros at the others."""
-        if part.ndim == 2:
-            return part
         blank = jnp.zeros_like(part)
         return self.merge(part, blank) if side == 0 else self.merge(blank, part)
 
     def select(self, theta: Array, side: int) -> Array:
         """The parameters at the pixels of the part on `side`."""
-        if theta.ndim == 2:
-            return theta
         return self.split(theta)[side]
 
 
-def _width_axis(x: Array) -> int:
-    return 2 if x.ndim == 4 else 1
-
-
 def _odd_rows(part: Array) -> Array:
-    """Which rows of an image are odd, shaped to broadcast against a part; a vector has none."""
-    if part.ndim == 2:
-        return jnp.zeros((1, 1), bool)
+    """Which rows are odd, shaped to broadcast against a part."""
     return (jnp.arange(part.shape[1]) % 2 == 1)[None, :, None, None]

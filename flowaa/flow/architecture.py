@@ -3,10 +3,13 @@
 A stage is a reshaping, then blocks of (actnorm, coupling, mixing), then perhaps a split-off:
 
     image ─► squeeze ─► n_blocks × (actnorm, coupling, mixing) ─► split off ─► next stage ─► latent
+
+A block of rows of one feature is (actnorm, monotone spline).
 """
 
 import dataclasses
 import functools
+import math
 from typing import Literal
 
 import numpy as np
@@ -14,6 +17,7 @@ import numpy as np
 from flowaa.bijectors.base import Bijector, SubnetFactory
 from flowaa.bijectors.chain import Chain, Memory
 from flowaa.bijectors.coupling import Coupling
+from flowaa.bijectors.elementwise import Elementwise
 from flowaa.bijectors.laws import Additive, Affine, Law, Spline, VolumePreserving
 from flowaa.bijectors.mixing import ActNorm, InvertibleLinear, Orthogonal, Permutation
 from flowaa.bijectors.reshape import Flatten, Haar, Squeeze
@@ -56,7 +60,8 @@ class Architecture:
     # In which subnets compute; parameters, couplings and log-dets stay in float32.
     subnet_dtype: Literal["float32", "bfloat16"] = "float32"
     memory: Memory = "stored"
-    scan: bool = False  # equal blocks in one loop: they then share their permutation or rotation
+    # Blocks in a loop over periods of equal kernels; the periods share their permutations.
+    scan: bool = False
     seed: int = 0  # of the fixed permutations and rotations
 
     def build(self, shape: Shape) -> tuple[Chain, Shape]:
@@ -71,6 +76,9 @@ class Architecture:
         Raises:
             UserError: the stages do not fit the shape.
         """
+        if not self.two_sided and shape != (1,) and self.stages[-1].n_blocks < 2:
+            raise UserError("flow.two_sided=False: one block in the last stage leaves half of the "
+                            "features as they are; set flow.n_blocks to 2 or more there")
         return self._chain(0, shape, self.memory)
 
     def _chain(self, first: int, shape: Shape, memory: Memory) -> tuple[Chain, Shape]:
@@ -81,9 +89,7 @@ class Architecture:
             reshape, shape = _reshape(stage.reshape, shape, index)
             blocks += reshape
             subnets = self._subnets(stage, shape)
-            for block in range(stage.n_blocks):
-                parts = self._block(index, block, shape, subnets[block % len(subnets)])
-                blocks += [Chain(tuple(parts))] if self.scan else parts
+            blocks += self._blocks(index, shape, subnets)
             if stage.split_off:
                 n_off = _n_off(stage.split_off, shape, index)
                 stay = (*shape[:-1], shape[-1] - n_off)
@@ -93,31 +99,50 @@ class Architecture:
                 return Chain(tuple(blocks), memory, self.scan), (int(np.prod(shape)),)
         return Chain(tuple(blocks), memory, self.scan), shape
 
+    def _blocks(self, index: int, shape: Shape, subnets: list[SubnetFactory]) -> list[Bijector]:
+        """The blocks of the stage at `index`; with `scan`, a chain for each equal period."""
+        n_blocks = self.stages[index].n_blocks
+        if not self.scan:
+            return [part for block in range(n_blocks)
+                    for part in self._block(index, block, shape, subnets[block % len(subnets)])]
+        period = math.lcm(len(subnets), 1 if self.two_sided else 2)
+        places = [self._block(index, place, shape, subnets[place % len(subnets)])
+                  for place in range(min(period, n_blocks))]
+        chains = [Chain(tuple(part for parts in places[:n_blocks - start] for part in parts))
+                  for start in range(0, n_blocks, period)]
+        return list(chains)
+
     def _block(
         self, stage: int, block: int, shape: Shape, subnet: SubnetFactory
     ) -> list[Bijector]:
         """Actnorm, coupling and mixing, whichever the architecture has."""
-        # With mixing in between, the same part may change every time.
-        sides = (0, 1) if self.two_sided else (block % 2 if self.mixing == "none" else 1,)
+        if shape == (1,):  # there are no halves: its distribution is a matter of splines
+            return [ActNorm(),
+                    Elementwise(subnet, Spline(self.spline_bins, self.spline_bound))]
+        is_checkerboard = self.split == "checkerboard" and len(shape) == 3
+        # One-sided blocks change their parts in turn where no mixing exchanges these.
+        in_turn = self.mixing == "none" or is_checkerboard
+        sides = (0, 1) if self.two_sided else (block % 2 if in_turn else 1,)
         split: Split = Halves()
-        if self.split == "checkerboard" and len(shape) == 3:
+        if is_checkerboard:
             split = Checkerboard()
         elif shape[-1] < 2:
             raise UserError(
                 f"flow.split: stage {stage} has a single channel, which cannot be halved; "
                 "set flow.reshape to squeeze it first, or flow.split=checkerboard"
             )
-        if isinstance(split, Checkerboard) and shape[1] % 2:
+        if is_checkerboard and shape[1] % 2:
             raise UserError(
                 f"flow.split: a checkerboard needs images of even width, not {shape[1]} "
                 f"(stage {stage}); resize the images"
             )
         coupling = Coupling(subnet, self._law(), split, sides)
-        place = (stage,) if self.scan else (stage, block)
-        seed = int(np.random.SeedSequence((self.seed, *place)).generate_state(1)[0])
+        seed = int(np.random.SeedSequence((self.seed, stage, block)).generate_state(1)[0])
+        # What the first block leaves unchanged is brought to where the second changes it.
+        n_exchanged = shape[-1] // 2 if block == 0 and sides == (1,) and not in_turn else 0
         mixing: dict[str, list[Bijector]] = {
             "none": [],
-            "permutation": [Permutation(seed)],
+            "permutation": [Permutation(seed, n_exchanged)],
             "orthogonal": [Orthogonal(seed)],
             "invertible_linear": [InvertibleLinear(seed)],
         }

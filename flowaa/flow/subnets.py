@@ -1,14 +1,12 @@
 """Subnets, the coupling functions m (thesis Def. 2.2.1): networks that need not be invertible.
 
-A condition enters at the first hidden layer: a vector [B, E] by a dense layer of its own, added
-at every pixel; a map [B, H', W', E] as further channels, shuffled down to the input's resolution.
-The output layer starts at zero, so that a fresh coupling is the identity. Dropout is on exactly
-when the caller gives a key named "dropout".
+A condition [B, E] enters at the first hidden layer by a dense layer of its own, added at every
+pixel. The output layer starts at zero, so that a fresh coupling is the identity. Dropout is on if
+and only if the caller gives a key named "dropout".
 """
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
 Array = jax.Array
 
@@ -20,7 +18,7 @@ class ConvSubnet(nn.Module):
     depth: int = 2  # hidden layers
     kernel_size: int | tuple[int, ...] = 3  # of every layer, or one a layer, the output's last
     dropout_rate: float = 0.0
-    dtype: str | None = None  # in which it computes, e.g. "bfloat16"; None = that of its input
+    dtype: str | None = None  # in which it computes, e.g. "bfloat16"; None: that of its input
 
     @nn.compact
     def __call__(self, x: Array, cond: Array | None = None, *, n_outputs: int) -> Array:
@@ -30,14 +28,11 @@ class ConvSubnet(nn.Module):
             sizes = (sizes,) * (self.depth + 1)
         kernels = [(size, size) for size in sizes]
         hidden = x
-        if cond is not None and cond.ndim == 4:
-            hidden = jnp.concatenate([x, _match_resolution(cond, x)], axis=-1)
         for layer in range(self.depth):
             hidden = nn.Conv(self.width, kernels[layer], dtype=self.dtype)(hidden)
-            if layer == 0 and cond is not None and cond.ndim == 2:
-                hidden += nn.Dense(self.width, use_bias=False, dtype=self.dtype)(cond)[
-                    :, None, None, :
-                ]
+            if layer == 0 and cond is not None:
+                shift = nn.Dense(self.width, use_bias=False, dtype=self.dtype)(cond)
+                hidden += shift[:, None, None, :]
             hidden = _dropout(self, nn.relu(hidden), self.dropout_rate)
         zeros = nn.initializers.zeros
         theta = nn.Conv(n_outputs, kernels[-1], kernel_init=zeros, dtype=self.dtype)(hidden)
@@ -50,7 +45,7 @@ class DenseSubnet(nn.Module):
     width: int  # features of each hidden layer
     depth: int = 2  # hidden layers
     dropout_rate: float = 0.0
-    dtype: str | None = None  # in which it computes, e.g. "bfloat16"; None = that of its input
+    dtype: str | None = None  # in which it computes, e.g. "bfloat16"; None: that of its input
 
     @nn.compact
     def __call__(self, x: Array, cond: Array | None = None, *, n_outputs: int) -> Array:
@@ -59,8 +54,7 @@ class DenseSubnet(nn.Module):
         for layer in range(self.depth):
             hidden = nn.Dense(self.width, dtype=self.dtype)(hidden)
             if layer == 0 and cond is not None:
-                flat = cond.reshape(cond.shape[0], -1)
-                hidden += nn.Dense(self.width, use_bias=False, dtype=self.dtype)(flat)
+                hidden += nn.Dense(self.width, use_bias=False, dtype=self.dtype)(cond)
             hidden = _dropout(self, nn.relu(hidden), self.dropout_rate)
         zeros = nn.initializers.zeros
         return nn.Dense(n_outputs, kernel_init=zeros, dtype=self.dtype)(hidden).astype(x.dtype)
@@ -70,13 +64,3 @@ def _dropout(subnet: nn.Module, hidden: Array, rate: float) -> Array:
     if rate == 0.0 or not subnet.has_rng("dropout"):
         return hidden
     return nn.Dropout(rate, deterministic=False, parent=subnet)(hidden)
-
-
-def _match_resolution(cond: Array, x: Array) -> Array:
-    """Moves a map's surplus pixels to channels, losing nothing, as the flow did with its image."""
-    (n, height, width, c), (h, w) = cond.shape, x.shape[1:3]
-    if height % h or width % w:
-        raise ValueError(f"a condition of {height}x{width} pixels does not divide into {h}x{w}")
-    f, g = height // h, width // w
-    patches = cond.reshape(n, h, f, w, g, c).transpose(0, 1, 3, 2, 4, 5)
-    return patches.reshape(n, h, w, f * g * c)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from flowaa.bijectors.base import Bijector, SubnetFactory
 from flowaa.bijectors.chain import Chain
 from flowaa.bijectors.coupling import Coupling
+from flowaa.bijectors.elementwise import Elementwise
 from flowaa.bijectors.laws import Additive, Affine, Law, Spline, VolumePreserving
 from flowaa.bijectors.mixing import ActNorm, InvertibleLinear, Orthogonal, Permutation
 from flowaa.bijectors.reshape import Flatten, Haar, Squeeze
@@ -19,13 +20,11 @@ from flowaa.flow.subnets import ConvSubnet, DenseSubnet
 
 IMAGE = (2, 4, 3)  # not square, and channels that do not halve
 VECTOR = (5,)
-EVEN_VECTOR = (6,)  # a checkerboard needs pairs
 N_CLASSES = 3
 
 CONDITIONS: dict[str, tuple[int, ...] | None] = {
     "none": None,
     "label": (N_CLASSES,),  # one-hot
-    "map": (4, 8, 2),  # at twice the resolution of IMAGE
 }
 
 
@@ -61,10 +60,11 @@ def coupling_cases() -> Iterator[tuple[str, Case]]:
     """Every law × split × image or vector × condition; with a label, one-sided as well."""
     for law_name, law in LAWS.items():
         for split_name, split in SPLITS.items():
-            vector = EVEN_VECTOR if split_name == "checkerboard" else VECTOR
             # Of the one-sided, an image's first part changes and a vector's second.
             for kind, subnet, shape, one_side in (("image", conv(), IMAGE, (0,)),
-                                                  ("vector", dense(), vector, (1,))):
+                                                  ("vector", dense(), VECTOR, (1,))):
+                if split_name == "checkerboard" and kind == "vector":
+                    continue
                 make = functools.partial(Coupling, subnet, law, split)
                 for condition in CONDITIONS:
                     name = f"{law_name}-{split_name}-{kind}-{condition}"
@@ -72,6 +72,9 @@ def coupling_cases() -> Iterator[tuple[str, Case]]:
                 one_sided = functools.partial(make, one_side)
                 yield f"{law_name}-{split_name}-{kind}-label-one_sided", Case(
                     one_sided, shape, "label")
+        for condition in CONDITIONS:
+            yield f"{law_name}-elementwise-{condition}", Case(
+                functools.partial(Elementwise, dense(), law), (2,), condition)
     for kind, subnet, shape in (("image", conv(), IMAGE), ("vector", dense(), VECTOR)):
         make = functools.partial(Coupling, subnet, Affine())
         yield f"affine-dropout-{kind}", Case(make, shape, "label", dropout=True)
@@ -88,6 +91,7 @@ def mixing_cases() -> Iterator[tuple[str, Case]]:
     for name, make in blocks.items():
         yield f"{name}-image", Case(make, IMAGE)
         yield f"{name}-vector", Case(make, VECTOR, "label")
+    yield "permutation-exchanged", Case(lambda: Permutation(1, 2), VECTOR)
     yield "permutation-gather", Case(blocks["permutation"], (300,))  # too wide for a matrix
     yield "squeeze", Case(Squeeze, IMAGE)
     yield "haar", Case(Haar, IMAGE)

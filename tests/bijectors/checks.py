@@ -111,8 +111,6 @@ def make_subject(case: Case, dtype: str) -> Subject:
     cond = None
     if case.condition == "label":
         cond = jnp.asarray(np.eye(CONDITIONS["label"][0])[np.arange(BATCH)], dtype)
-    elif case.condition == "map":
-        cond = jnp.asarray(normal((BATCH, *CONDITIONS["map"]), seed=1), dtype)
     (z, _), variables = jax.eval_shape(bijector.init_with_output, jax.random.key(0), x, cond)
     params = random_params(variables.get("params", {}), dtype)
     z = jnp.asarray(normal(z.shape, seed=2), dtype)

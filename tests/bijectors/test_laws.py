@@ -17,7 +17,7 @@ def is_slow(name: str, dtype: str) -> bool:
     """Programs that take long to compile: in float32 they run the code of float64 again."""
     is_chain = name.startswith(("nested_chain", "multi_scale"))
     # Conditions are the subnets' affair, whatever the law: of one law they are tried in both.
-    is_conditional = not name.startswith("affine") and ("-label" in name or "-map" in name)
+    is_conditional = not name.startswith("affine") and "-label" in name
     return dtype == "float32" and (is_chain or is_conditional)
 
 

@@ -46,6 +46,18 @@ def test_permutation_by_matrix_is_the_one_by_gather(monkeypatch):
     np.testing.assert_array_equal(bound(Permutation(3), {}).encode(x)[0], by_matrix)
 
 
+@pytest.mark.parametrize("n_channels", [2, 3, 5])
+def test_permutation_is_never_the_identity_and_exchanges_what_it_must(n_channels):
+    x = jnp.arange(float(n_channels))[None]
+    for seed in range(40):
+        z = np.asarray(bound(Permutation(seed), {}).encode(x)[0])[0]
+        assert set(z) == set(range(n_channels))
+        assert (z != x).any()
+        z = np.asarray(bound(Permutation(seed, n_channels // 2), {}).encode(x)[0])[0]
+        assert set(z) == set(range(n_channels))
+        assert (z[:n_channels // 2] >= n_channels // 2).all()
+
+
 def test_orthogonal_keeps_lengths_and_has_no_parameters():
     x = jnp.asarray(RANDOM.normal(size=(4, 9)), jnp.float32)
     assert init(Orthogonal(1), x) == {}

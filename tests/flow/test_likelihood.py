@@ -76,6 +76,18 @@ def test_continuous_data_is_standardised_with_its_volume():
     np.testing.assert_allclose(preprocessing.to_data(y), x, atol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", ["int32", "uint8", "float16"])
+def test_rows_of_any_type_have_the_density_of_their_numbers(dtype):
+    """As integers, mean and deviation of (0.5, 1.5) would be cut to (0, 1)."""
+    x = np.array([[1, 2], [3, 0]])
+    for preprocessing in (Standardise((0.5, 1.5), (1.5, 2.5)), STANDARDISED, LOGIT):
+        wanted = preprocessing.to_model(jnp.asarray(x, jnp.float32), 0.25)
+        found = preprocessing.to_model(jnp.asarray(x, dtype), 0.25)
+        for a, b in zip(found, wanted, strict=True):
+            assert a.dtype == jnp.float32
+            np.testing.assert_array_equal(a, b)
+
+
 def identity_density(preprocessing) -> Density:
     """A flow that changes nothing: the density of the preprocessing alone."""
     return Density(Flow(Chain((ActNorm(),)), StandardNormal(2), (2,), (2,)), preprocessing)
