@@ -72,7 +72,7 @@ class Checkerboard:
     def split(self, x: Array) -> tuple[Array, Array]:
         """[B, H, W, C] to two [B, H, W / 2, C]."""
         if x.ndim != 4 or x.shape[2] % 2:
-            raise ValueError(f"the checkerboard split needs images of even width, not {x.shape[1:]}")
+            raise ValueError(f"a checkerboard needs images of even width, not {x.shape[1:]}")
         pairs = x.reshape(*x.shape[:2], -1, 2, x.shape[3])
         left, right = pairs[:, :, :, 0], pairs[:, :, :, 1]
         odd = _odd_rows(left)
