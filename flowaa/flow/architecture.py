@@ -102,15 +102,14 @@ class Architecture:
     def _blocks(self, index: int, shape: Shape, subnets: list[SubnetFactory]) -> list[Bijector]:
         """The blocks of the stage at `index`; with `scan`, a chain for each equal period."""
         n_blocks = self.stages[index].n_blocks
-        if not self.scan:
-            return [part for block in range(n_blocks)
-                    for part in self._block(index, block, shape, subnets[block % len(subnets)])]
-        period = math.lcm(len(subnets), 1 if self.two_sided else 2)
-        places = [self._block(index, place, shape, subnets[place % len(subnets)])
-                  for place in range(min(period, n_blocks))]
-        chains = [Chain(tuple(part for parts in places[:n_blocks - start] for part in parts))
-                  for start in range(0, n_blocks, period)]
-        return list(chains)
+        period = math.lcm(len(subnets), 1 if self.two_sided else 2) if self.scan else n_blocks
+        chains = [  # of modules of their own: linen shares the parameters of one that stands twice
+            [part for place in range(min(period, n_blocks - start))
+             for part in self._block(index, place, shape, subnets[place % len(subnets)])]
+            for start in range(0, n_blocks, max(period, 1))]
+        if self.scan:
+            return [Chain(tuple(parts)) for parts in chains]
+        return [part for parts in chains for part in parts]
 
     def _block(
         self, stage: int, block: int, shape: Shape, subnet: SubnetFactory
