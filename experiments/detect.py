@@ -40,11 +40,11 @@ def main() -> None:
     # Imported here: `--help` should not wait for JAX.
     from flowaa.config.data import build_data
     from flowaa.run import load_run
-    from flowaa.training import compilation
-    from flowaa.training.loop import TrainingInterrupted
+    from flowaa.training.files.compilation_cache import enable_cache
+    from flowaa.training.signals import TrainingInterrupted
 
     run = load_run(_WORKDIR.value, _STEP.value)
-    compilation.enable_cache(run.config.training.compilation_cache)
+    enable_cache(run.config.training.compilation_cache)
     detector = default.get_config().detector  # of keys that an older run does not know
     detector.update(run.config.detector)
     detector.update(config_flags.get_override_values(flags.FLAGS["detector"]))
@@ -68,6 +68,7 @@ def detect(
     from flowaa.data.batch_order import batch_order
     from flowaa.run import spec_to_json
     from flowaa.training import loop
+    from flowaa.training.files.resuming import FREE_DETECTOR_KEYS
     from flowaa.training.files.run_folder import RunFolder
     from flowaa.training.state import n_params
 
@@ -81,18 +82,18 @@ def detect(
                 n_devices=len(options.devices))
     folder = RunFolder(workdir)
     config = {"detector": detector.to_dict(), "step_of_flow": run.step, "seed": run.config.seed}
-    folder.claim(config)
-    state, summary = loop.train(
-        problem, dataset, options, folder, run={"config": config,
-                                                "data": spec_to_json(dataset.spec)},
-        on_evaluation=lambda rows: _save_curves(folder.figures, rows))
-    network = state.params["network"]
-    # The frozen flow is the run's: what is learned here is the network.
-    summary["n_params"] = n_params(network)
-    summary |= _judge(of_detector.detector, mixture, network, run, dataset, folder.figures)
-    folder.write_summary(summary)
-    if run.spec.shape == (2,):
-        _save_plane(of_detector.detector, mixture, network, run, dataset, folder.figures)
+    with folder.claimed(config, FREE_DETECTOR_KEYS):
+        state, summary = loop.train(
+            problem, dataset, options, folder, run={"config": config,
+                                                    "data": spec_to_json(dataset.spec)},
+            on_evaluation=lambda rows: _save_curves(folder.figures, rows))
+        network = state.params["network"]
+        # The frozen flow is the run's: what is learned here is the network.
+        summary["n_params"] = n_params(network)
+        summary |= _judge(of_detector.detector, mixture, network, run, dataset, folder.figures)
+        folder.write_summary(summary)
+        if run.spec.shape == (2,):
+            _save_plane(of_detector.detector, mixture, network, run, dataset, folder.figures)
     return of_detector.detector, network, summary
 
 

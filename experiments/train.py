@@ -22,7 +22,7 @@ def main() -> None:
                         "--workdir=runs/digits")
     # Imported here: `--help` should not wait for JAX.
     from flowaa.run.train import train
-    from flowaa.training.loop import TrainingInterrupted
+    from flowaa.training.signals import TrainingInterrupted
 
     workdir = Path(_WORKDIR.value).expanduser()
     try:

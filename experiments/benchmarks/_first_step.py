@@ -7,12 +7,12 @@ import sys
 
 from experiments.benchmarks import _ours
 from flowaa.configs import thesis
-from flowaa.training import compilation
+from flowaa.training.files.compilation_cache import enable_cache
 
 
 def main(cache: str) -> None:
     """Compiles or reads from the cache, and steps once."""
-    compilation.enable_cache(cache)
+    enable_cache(cache)
     _ours.training_call(thesis.get_config(), _ours.random_images(640, side=32))()
 
 

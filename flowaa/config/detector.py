@@ -8,6 +8,7 @@ from ml_collections import ConfigDict
 
 from flowaa.config.data import read_data
 from flowaa.config.fields import COUNT, FROM_0, FROM_1, POSITIVE, SHARE, read
+from flowaa.config.optimizer import kernels
 from flowaa.config.training import read_training
 from flowaa.data.dataset import Dataset, DataSpec
 from flowaa.detection.detector import Detector
@@ -17,8 +18,8 @@ from flowaa.flow.density import Density
 from flowaa.outliers.mixture import OutlierMixture, adversary, outlier_mixture
 from flowaa.outliers.plane import ArchetypePlane
 from flowaa.training.detector_objective import DetectorProblem
-from flowaa.training.loop import Problem, TrainingOptions
 from flowaa.training.parallel import local_devices
+from flowaa.training.problem import Problem, TrainingOptions
 from flowaa.training.state import Params
 
 _Count = Annotated[int, COUNT]
@@ -85,7 +86,7 @@ def build_detector(
         mixture, fields.confidence_weight, fields.adversary,
         adversary(density, generator, fields.adversary), generator)
     schedule = optax.cosine_decay_schedule(fields.learning_rate, fields.steps)
-    learned = optax.adamw(schedule, weight_decay=fields.weight_decay)
+    learned = optax.adamw(schedule, weight_decay=fields.weight_decay, mask=kernels)
     parts = {"network": "learned", "flow": "frozen"}
     if fields.adversary != "none":
         parts[fields.adversary] = "learned"
@@ -96,7 +97,7 @@ def build_detector(
         optimizer=optax.multi_transform(
             {"learned": learned, "frozen": optax.set_to_zero()}, parts),
         n_dims=density.flow.n_dims,
-        selection="loss",
+        validation_loss="loss",
     )
 
 

@@ -1,7 +1,7 @@
 """`config.optimizer`: its fields, and the optax chain they describe."""
 
 import dataclasses
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import jax
 import optax
@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 from flowaa.config.archetypes import read_archetypes
 from flowaa.config.fields import COUNT_0, FROM_0, POSITIVE, SHARE, UNIT, read
 from flowaa.config.training import read_training
+from flowaa.training.state import Params
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,10 +40,9 @@ def build_optimizer(config: ConfigDict) -> optax.GradientTransformation:
     if optimizer.name == "adam":
         chain.append(optax.adam(schedule))
     else:
-        # Biases, scales and other vectors are not decayed: zero is not where they should go.
         chain.append(optax.adamw(
             schedule, weight_decay=optimizer.weight_decay,
-            mask=lambda params: jax.tree.map(lambda leaf: leaf.ndim > 1, params)))
+            mask=kernels))
     trained = optax.chain(*chain)
     if not (archetypes.n_archetypes and archetypes.freeze_flow):
         return trained
@@ -58,3 +58,11 @@ def build_schedule(optimizer: OptimizerFields, *, steps: int) -> optax.Schedule:
         return optax.linear_schedule(first, peak, max(warmup, 1))
     return optax.warmup_cosine_decay_schedule(
         first, peak, warmup, steps, peak * optimizer.final_learning_rate_fraction)
+
+
+def kernels(params: Params) -> Any:
+    """The parameters that weight decay draws to zero, a tree of bools: kernels, by their name.
+
+    Biases, scales, means, lengths and vertices have no reason to be near zero.
+    """
+    return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key == "kernel", params)

@@ -19,8 +19,8 @@ from flowaa.flow.reversibility import with_memory
 from flowaa.training.archetypes.objective import archetype_objective, archetype_values
 from flowaa.training.archetypes.options import ArchetypeOptions
 from flowaa.training.guard import ReversibilityGuard
-from flowaa.training.loop import Problem
 from flowaa.training.objective import evaluation_values, nll_loss
+from flowaa.training.problem import Problem
 from flowaa.training.state import Params
 
 
@@ -87,5 +87,5 @@ def _archetype_problem(
         optimizer=build_optimizer(config),
         n_dims=density.flow.n_dims,
         phases=options.phases(objective, model, dataset.train, seed=config.seed),
-        selection="objective",
+        validation_loss="objective",
     )

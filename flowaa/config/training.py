@@ -7,8 +7,8 @@ from ml_collections import ConfigDict
 
 from flowaa.config.data import read_data
 from flowaa.config.fields import COUNT, COUNT_0, FROM_0, SHARE, UNIT, checked, read
-from flowaa.training.loop import TrainingOptions
 from flowaa.training.parallel import local_devices
+from flowaa.training.problem import TrainingOptions
 
 _Count = Annotated[int, COUNT]
 

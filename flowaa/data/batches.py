@@ -33,13 +33,14 @@ class Labelled(NamedTuple):
 
 
 class MaskedBatch(NamedTuple):
-    """A batch of evaluation; every batch has the same shape."""
+    """A batch of evaluation, on the host or on a device; every batch has the same shape."""
 
-    x: np.ndarray  # [B, ...]
-    y: np.ndarray | None  # [B]
-    mask: np.ndarray  # [B] bool; False marks a filling row, which is not to be counted
-    side: np.ndarray | None = None  # [B, K]
-    context: np.ndarray | None = None  # [B, E]
+    x: Any  # [B, ...]
+    y: Any | None  # [B]
+    mask: Any  # [B] bool; False marks a filling row, which is not to be counted
+    example_ids: Any  # [B] int32 places in the split, beyond its end for filling rows
+    side: Any | None = None  # [B, K]
+    context: Any | None = None  # [B, E]
 
 
 class ResidentBatches:
@@ -144,10 +145,9 @@ def sequential_batches(split: Split, batch_size: int) -> Iterator[MaskedBatch]:
     n_rows = len(split)
     for start in range(0, n_rows, batch_size):
         # Filling rows repeat a real one: their values are finite, whatever the model.
-        indices = np.minimum(np.arange(start, start + batch_size), n_rows - 1)
-        rows = read_rows(split, indices)
-        yield MaskedBatch(rows.x, rows.y, np.arange(start, start + batch_size) < n_rows, rows.side,
-                          rows.context)
+        ids = np.arange(start, start + batch_size, dtype=np.int32)
+        rows = read_rows(split, np.minimum(ids, n_rows - 1))
+        yield MaskedBatch(rows.x, rows.y, ids < n_rows, ids, rows.side, rows.context)
 
 
 def read_rows(split: Split, indices: np.ndarray) -> Labelled:

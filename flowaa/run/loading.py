@@ -11,7 +11,6 @@ from ml_collections import ConfigDict
 
 from flowaa.config.archetypes import build_archetypes
 from flowaa.config.flow import build_density
-from flowaa.config.optimizer import build_optimizer, read_optimizer
 from flowaa.data.dataset import DataSpec
 from flowaa.errors import UserError
 from flowaa.flow.density import Density
@@ -19,7 +18,7 @@ from flowaa.run.run import Run
 from flowaa.training.archetypes.objective import ArchetypeModel
 from flowaa.training.files.checkpoints import Checkpoints
 from flowaa.training.files.run_folder import RunFolder
-from flowaa.training.state import Params, create_state
+from flowaa.training.state import Params
 
 
 def load_run(workdir: str | os.PathLike[str], step: int | None = None) -> Run:
@@ -45,10 +44,10 @@ def load_run(workdir: str | os.PathLike[str], step: int | None = None) -> Run:
             spec = spec_from_json(saved["data"])
             density = build_density(config, spec)
             model = build_archetypes(config, spec, density)
-            like = _state_like(config, spec.shape, model or density)
-            state = checkpoints.try_restore(candidate, like)
-            if state is not None:
-                return run_of(config, spec, state.evaluation_params, candidate,
+            like = _params_like(spec.shape, model or density)
+            params = checkpoints.try_params(candidate, like)
+            if params is not None:
+                return run_of(config, spec, jax.tree.map(jnp.asarray, params), candidate,
                               folder.read_summary())
     finally:
         checkpoints.close()
@@ -82,18 +81,10 @@ def spec_from_json(fields: dict[str, Any]) -> DataSpec:
     return DataSpec(**_tuples(fields))
 
 
-def _state_like(
-    config: ConfigDict, shape: tuple[int, ...], model: Density | ArchetypeModel
-) -> Any:
-    """Shapes of the state a run of this config has."""
-    optimizer = build_optimizer(config)
-    x = jnp.zeros((2, *shape))
-
-    def state(key: jax.Array) -> Any:
-        params = model.init(key, x, jnp.zeros(2, jnp.int32))
-        return create_state(params, optimizer, with_ema=read_optimizer(config).ema_decay > 0)
-
-    return jax.eval_shape(state, jax.random.key(0))
+def _params_like(shape: tuple[int, ...], model: Density | ArchetypeModel) -> Params:
+    """Shapes of a model's parameters."""
+    x, label = jnp.zeros((2, *shape)), jnp.zeros(2, jnp.int32)
+    return jax.eval_shape(model.init, jax.random.key(0), x, label)
 
 
 def _tuples(value: Any) -> Any:

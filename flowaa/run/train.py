@@ -25,7 +25,8 @@ from flowaa.figures.scatter import save_scatter
 from flowaa.run.archetype_figures import archetype_figures
 from flowaa.run.loading import load_run, run_of, spec_to_json
 from flowaa.run.run import Run
-from flowaa.training import compilation, loop
+from flowaa.training import loop
+from flowaa.training.files.compilation_cache import enable_cache
 from flowaa.training.files.run_folder import RunFolder
 
 
@@ -50,7 +51,7 @@ def train(
         TrainingInterrupted: Ctrl-C or SIGTERM asked to stop; the state was saved.
     """
     check_config(config)
-    compilation.enable_cache(read_training(config).compilation_cache)
+    enable_cache(read_training(config).compilation_cache)
     if data is None:
         dataset = build_data(config)
     else:
@@ -66,19 +67,20 @@ def train(
     batch_order(len(dataset.train), batch_size=options.batch_size, seed=options.seed,
                 n_devices=len(options.devices))
     folder = RunFolder(workdir)
-    folder.claim(config.to_dict())
-    save_record(dataset, folder.path / "splits.npz")
-    state, summary = loop.train(
-        problem, dataset, options, folder,
-        run={"config": config.to_dict(), "data": spec_to_json(dataset.spec), "seed": config.seed},
-        on_evaluation=lambda rows: _save_curves(folder.figures, rows),
-    )
-    run = run_of(config, dataset.spec, state.evaluation_params, int(state.step))
-    if archetypes.n_archetypes:
-        summary |= archetype_figures(run, dataset)
-    folder.write_summary(summary)
-    if run.params is not None:
-        _save_samples(folder.figures, run, dataset)
+    with folder.claimed(config.to_dict()):
+        save_record(dataset, folder.path / "splits.npz")
+        state, summary = loop.train(
+            problem, dataset, options, folder,
+            run={"config": config.to_dict(), "data": spec_to_json(dataset.spec),
+                 "seed": config.seed},
+            on_evaluation=lambda rows: _save_curves(folder.figures, rows),
+        )
+        run = run_of(config, dataset.spec, state.evaluation_params, int(state.step))
+        if archetypes.n_archetypes:
+            summary |= archetype_figures(run, dataset)
+        folder.write_summary(summary)
+        if run.params is not None:
+            _save_samples(folder.figures, run, dataset)
     return dataclasses.replace(run, summary=summary)
 
 

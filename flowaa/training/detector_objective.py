@@ -8,7 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from flowaa.data.batches import Labelled
+from flowaa.data.batches import Labelled, MaskedBatch
 from flowaa.detection.detector import Detector
 from flowaa.detection.losses import (
     class_loss,
@@ -89,9 +89,10 @@ class DetectorProblem:
 
         return loss
 
-    def values(self, params: Params, x: Array, y: Array | None, key: Array) -> Metrics:
+    def values(self, params: Params, batch: MaskedBatch, key: Array) -> Metrics:
         """Values per example, for evaluation; outliers are made as in training."""
-        key = jax.random.fold_in(key, jax.lax.axis_index(AXIS))
+        x, y = batch.x, batch.y
+        key = jax.random.fold_in(key, batch.example_ids[0])
         outliers, weight = self.make_outliers(params["flow"], key, x)
         inlier, outlier = self._losses(params["network"], x, y, outliers)
         mean_outlier = weighted_mean(outlier, weight, AXIS)

@@ -1,17 +1,18 @@
-"""Watches reversible training: where its gradients can no longer be trusted, it is given up."""
+"""Watches reversible training, which is given up where its gradients can no longer be trusted."""
 
-import logging
 from collections.abc import Callable
 from typing import Any
 
 import jax
 
+from flowaa.errors import warn
 from flowaa.flow.density import Density
 from flowaa.flow.reversibility import Reversibility, measure_reversibility, worst_block
 from flowaa.training.state import Params
 from flowaa.training.step import Loss
 
-_LOG = logging.getLogger(__name__)
+# In the row of the step at which reversible training was given up.
+GIVEN_UP = "reversible/given_up"
 _MAX_EXAMPLES = 8  # the stored gradient it compares with must not need the memory that was saved
 
 
@@ -33,7 +34,7 @@ class ReversibilityGuard:
         self._density = density
         self._every_steps = every_steps
         self._min_cosine = min_cosine
-        self._measure: Callable[..., Reversibility] = jax.jit(self._found)
+        self._compare: Callable[..., Reversibility] = jax.jit(self._measure)
 
     def is_due(self, step: int) -> bool:
         """Whether to measure before taking step `step` + 1."""
@@ -42,24 +43,27 @@ class ReversibilityGuard:
     def check(
         self, params: Params, x: Any, y: Any, key: jax.Array
     ) -> tuple[bool, dict[str, float]]:
-        """Whether reversible gradients can be trusted, and the figures, as scalars for the log."""
-        y = None if y is None else y[:_MAX_EXAMPLES]
-        found = self._measure(params, x[:_MAX_EXAMPLES], y, key)
-        scalars = {
-            "reversible/reconstruction_error": float(found.reconstruction_error),
-            "reversible/gradient_cosine": float(found.gradient_cosine),
-            "reversible/gradient_error": float(found.gradient_error),
-        }
-        trusted = scalars["reversible/gradient_cosine"] >= self._min_cosine  # NaN is not
-        if not trusted:
-            _LOG.warning(
-                "reversible gradients have a cosine of %.4f to the stored ones; most is lost in "
-                "%s; training goes on with flow.memory=stored",
-                scalars["reversible/gradient_cosine"], worst_block(self._density.flow, found),
-            )
-        return trusted, scalars
+        """Whether reversible gradients can be trusted, and the figures, as scalars for the log.
 
-    def _found(self, params: Params, x: Any, y: Any, key: jax.Array) -> Reversibility:
+        Where they cannot, the user is warned, and the figures have `GIVEN_UP`.
+        """
+        y = None if y is None else y[:_MAX_EXAMPLES]
+        measured = self._compare(params, x[:_MAX_EXAMPLES], y, key)
+        cosine = float(measured.gradient_cosine)
+        scalars = {
+            "reversible/reconstruction_error": float(measured.reconstruction_error),
+            "reversible/gradient_cosine": cosine,
+            "reversible/gradient_error": float(measured.gradient_error),
+        }
+        is_trusted = cosine >= self._min_cosine  # NaN is not
+        if not is_trusted:
+            scalars[GIVEN_UP] = 1.0
+            warn(f"reversible gradients have a cosine of {cosine:.4f} to the stored ones; the "
+                 f"error is largest in {worst_block(self._density.flow, measured)}; training goes "
+                 "on with flow.memory=stored")
+        return is_trusted, scalars
+
+    def _measure(self, params: Params, x: Any, y: Any, key: jax.Array) -> Reversibility:
         ids = jax.numpy.arange(len(x))
         units, _ = self._density.preprocessing.to_model(x, self._density.noise(key, ids))
         return measure_reversibility(self._density.flow, params, units, y)

@@ -5,11 +5,12 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from flowaa.data.batches import Labelled
+from flowaa.data.batches import Labelled, MaskedBatch
 from flowaa.flow.density import Density
 from flowaa.flow.likelihood import bits_per_dim, importance_bound
+from flowaa.training.example_key import example_key
 from flowaa.training.state import Params
-from flowaa.training.step import AXIS, Loss, Metrics, global_ids
+from flowaa.training.step import Loss, Metrics
 
 
 def nll_loss(density: Density, *, with_dropout: bool) -> Loss:
@@ -20,8 +21,7 @@ def nll_loss(density: Density, *, with_dropout: bool) -> Loss:
     ) -> tuple[jax.Array, Metrics]:
         noise_key, dropout_key = jax.random.split(key)
         noise = density.noise(noise_key, example_ids)
-        # Masks are drawn for a device's share at once, so each device needs a key of its own.
-        masks = jax.random.fold_in(dropout_key, jax.lax.axis_index(AXIS)) if with_dropout else None
+        masks = example_key(dropout_key, example_ids[0]) if with_dropout else None
         log_prob = density.log_prob(params, batch.x, batch.y, noise, masks)
         nll = -log_prob.mean()
         return nll, {"nll": nll, "bits_per_dim": bits_per_dim(-nll, density.flow.n_dims)}
@@ -36,9 +36,10 @@ def evaluation_values(density: Density, *, n_samples: int) -> Callable[..., Metr
     n_samples = K > 1, is the K-sample importance bound. Continuous data has no noise to average.
     """
 
-    def values(params: Params, x: jax.Array, y: jax.Array | None, key: jax.Array) -> Metrics:
+    def values(params: Params, batch: MaskedBatch, key: jax.Array) -> Metrics:
         def log_prob(key: jax.Array) -> jax.Array:
-            return density.log_prob(params, x, y, density.noise(key, global_ids(len(x))))
+            noise = density.noise(key, batch.example_ids)
+            return density.log_prob(params, batch.x, batch.y, noise)
 
         keys = jax.random.split(key, n_samples)
         if n_samples == 1 or not density.preprocessing.is_discrete:

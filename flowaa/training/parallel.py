@@ -5,7 +5,7 @@ The functions mapped here know their devices by the axis alone, so that moving f
 """
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import jax
@@ -13,13 +13,31 @@ import jax.numpy as jnp
 import numpy as np
 
 from flowaa.data import batches as pipeline
-from flowaa.data.batches import Batches, Labelled
+from flowaa.data.batches import Batches, Labelled, MaskedBatch
 from flowaa.errors import UserError
 from flowaa.training.state import TrainState
 from flowaa.training.step import AXIS, Metrics
 
-TrainCall = Callable[[TrainState, Any, Any, jax.Array], tuple[TrainState, Metrics]]
+# Named values per example [B] of (params, a device's share of a batch, key).
+Values = Callable[[Any, MaskedBatch, jax.Array], Metrics]
 Step = Callable[[TrainState, Labelled, jax.Array], tuple[TrainState, Metrics]]
+
+
+class TrainCall:
+    """A program that a thread compiles; the first call waits for it."""
+
+    def __init__(self, compiled: Future[Callable[..., tuple[TrainState, Metrics]]]) -> None:
+        self._compiled = compiled
+
+    def wait(self) -> None:
+        """Returns once it is compiled."""
+        self._compiled.result()
+
+    def __call__(
+        self, state: TrainState, constant: Any, batch: Any, key: jax.Array
+    ) -> tuple[TrainState, Metrics]:
+        """The state after the call, and the metrics' means over its steps, [n_devices]."""
+        return self._compiled.result()(state, constant, batch, key)
 
 
 def compile_training(
@@ -41,7 +59,7 @@ def compile_training(
         which gives the state after the call and the metrics' means over its steps, [n_devices].
     """
 
-    def call(
+    def take_steps(
         state: TrainState, constant: Any, batch: Any, key: jax.Array
     ) -> tuple[TrainState, Metrics]:
         def one_step(state: TrainState, rows: Any) -> tuple[TrainState, Metrics]:
@@ -53,7 +71,7 @@ def compile_training(
         return state, jax.tree.map(jnp.mean, metrics)
 
     mapped = jax.pmap(
-        call, axis_name=AXIS, devices=devices, in_axes=(0, 0, 0, None), donate_argnums=(0,)
+        take_steps, axis_name=AXIS, devices=devices, in_axes=(0, 0, 0, None), donate_argnums=(0,)
     )
     replicated = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct((len(devices), *leaf.shape), leaf.dtype), state)
@@ -62,29 +80,29 @@ def compile_training(
     compiled = thread.submit(
         lambda: mapped.lower(replicated, batches.constant, batch, key).compile())
     thread.shutdown(wait=False)
-    return lambda *arguments: compiled.result()(*arguments)
+    return TrainCall(compiled)
 
 
 def compile_evaluation(
-    values: Callable[..., dict[str, jax.Array]], devices: Sequence[jax.Device]
+    values: Values, devices: Sequence[jax.Device]
 ) -> Callable[..., Metrics]:
     """Compiles sums over masked batches.
 
     Args:
-        values: a function of (params, x, y, batch_key) to named values per example [B].
+        values: of a device's share of a batch.
         devices: those of the calls.
 
     Returns:
-        A function of replicated params, x, y, mask (leading axis n_devices) and a key, which gives
-        the sums of the values over unmasked examples of the global batch, [n_devices].
+        A function of replicated params, a batch (leading axis n_devices) and a key, which gives the
+        sums of the values over unmasked examples of the global batch, [n_devices].
     """
 
-    def sums(params: Any, x: Any, y: Any, mask: jax.Array, key: jax.Array) -> Metrics:
-        named = values(params, x, y, key)
-        totals = {name: jnp.where(mask, value, 0.0).sum() for name, value in named.items()}
+    def sums(params: Any, batch: MaskedBatch, key: jax.Array) -> Metrics:
+        named = values(params, batch, key)
+        totals = {name: jnp.where(batch.mask, value, 0.0).sum() for name, value in named.items()}
         return jax.lax.psum(totals, AXIS)
 
-    return jax.pmap(sums, axis_name=AXIS, devices=devices, in_axes=(0, 0, 0, 0, None))
+    return jax.pmap(sums, axis_name=AXIS, devices=devices, in_axes=(0, 0, None))
 
 
 def compile_once(function: Callable[..., Any]) -> Any:
@@ -109,11 +127,9 @@ def unreplicate(tree: Any) -> Any:
     return jax.tree.map(lambda leaf: np.array(leaf.addressable_shards[0].data[0]), tree)
 
 
-def shard(array: np.ndarray | None, n_devices: int) -> np.ndarray | None:
-    """[B, ...] as [n_devices, B / n_devices, ...]."""
-    if array is None:
-        return None
-    return array.reshape(n_devices, -1, *array.shape[1:])
+def shard(batch: MaskedBatch, n_devices: int) -> MaskedBatch:
+    """Arrays [B, ...] as [n_devices, B / n_devices, ...]."""
+    return jax.tree.map(lambda array: array.reshape(n_devices, -1, *array.shape[1:]), batch)
 
 
 def local_devices(n_devices: int) -> list[jax.Device]:

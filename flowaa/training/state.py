@@ -1,5 +1,6 @@
 """The state of training: all that changes from step to step."""
 
+import dataclasses
 from typing import Any
 
 import flax.struct
@@ -26,6 +27,18 @@ class TrainState:
     def evaluation_params(self) -> Params:
         """The averaged parameters where there are any, else the parameters."""
         return self.params if self.ema_params is None else self.ema_params
+
+    def without_evaluation_params(self) -> "TrainState":
+        """The rest of the state, beside `evaluation_params`."""
+        if self.ema_params is None:
+            return dataclasses.replace(self, params=None)
+        return dataclasses.replace(self, ema_params=None)
+
+    def with_evaluation_params(self, params: Params) -> "TrainState":
+        """The inverse of `without_evaluation_params`."""
+        if self.params is None:
+            return dataclasses.replace(self, params=params)
+        return dataclasses.replace(self, ema_params=params)
 
 
 def create_state(

@@ -1,8 +1,8 @@
 """One step of training and one of evaluation: pure functions over the named axis `batch`.
 
 Each device holds its share of the global batch; gradients and metrics are averaged over the axis.
-An example's dequantisation noise depends on its place in the global batch alone, so that the number
-of devices changes nothing but the order of sums.
+An example's dequantisation noise and dropout masks depend on its place in the global batch alone,
+so that the number of devices changes nothing but the order of sums.
 """
 
 from typing import Protocol
@@ -42,10 +42,11 @@ def train_step(
     Args:
         state: before the step, the same on all devices.
         batch: this device's share.
-        key: the run's key; the step's own is folded from it.
-        loss: what is minimised.
-        optimizer: how.
-        ema_decay: of the averaged parameters.
+        key: the run's key; that of the step is folded from it.
+        loss: is minimised.
+        optimizer: makes updates of the gradient, which is averaged over the global batch.
+        ema_decay: share of the averaged parameters that a step keeps; what remains is that of the
+            new parameters.
 
     Returns:
         The state after the step and the step's metrics, averaged over the global batch.

@@ -17,7 +17,7 @@ from flowaa.bijectors.base import bound
 from flowaa.config.data import build_data
 from flowaa.errors import UserError
 from flowaa.outliers.plane import coordinates
-from flowaa.training.loop import TrainingInterrupted
+from flowaa.training.signals import TrainingInterrupted
 from tests.training.test_resume import at_step
 from tests.training.tiny import config_of, image_config, rows, state_at, summary, train
 
@@ -32,7 +32,7 @@ def keller(tmp_path_factory):
     folder = tmp_path_factory.mktemp("keller")
     config = config_of(**KELLER, **{"archetypes.side": "scores"})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("experiments.train._save_curves", lambda folder, rows: None)
+        patch.setattr("flowaa.run.train._save_curves", lambda folder, rows: None)
         train(config, str(folder))
     return folder
 
@@ -157,7 +157,7 @@ def test_scores_of_data_that_has_none(tmp_path):
 def warmed_up(tmp_path_factory):
     folder = tmp_path_factory.mktemp("warmed_up")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("experiments.train._save_curves", lambda folder, rows: None)
+        patch.setattr("flowaa.run.train._save_curves", lambda folder, rows: None)
         train(WARM_UP, str(folder))
     return folder
 

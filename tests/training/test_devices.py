@@ -14,7 +14,7 @@ from flowaa.config.problem import build_problem
 from flowaa.config.training import build_options
 from flowaa.data.batches import Labelled, open_batches
 from flowaa.training import parallel
-from flowaa.training.loop import Evaluation
+from flowaa.training.evaluation import Evaluation
 from flowaa.training.objective import nll_loss
 from flowaa.training.state import create_state
 from flowaa.training.step import train_step
@@ -60,10 +60,11 @@ def path(tmp_path_factory):
     return tmp_path_factory.mktemp("data") / "images.npz"
 
 
-@pytest.mark.parametrize("kind", ["continuous", "discrete"])
+@pytest.mark.parametrize("kind", ["continuous", "discrete", "dropout"])
 def test_loss_and_gradient_are_those_of_one_device(kind, path):
-    no_dropout = {"flow.dropout": 0.0}  # masks are drawn a device
-    config = image_config(path, **no_dropout) if kind == "discrete" else config_of()
+    config = config_of()
+    if kind != "continuous":
+        config = image_config(path, **{"flow.dropout": 0.3 if kind == "dropout" else 0.0})
     metrics, gradient, _ = step_on(1, config)
     metrics_8, gradient_8, after = step_on(8, config)
     for name, value in metrics.items():
@@ -99,8 +100,9 @@ def test_evaluation_counts_every_row_once(path):
     assert len(dataset.test) % options.batch_size
     params = first_params(density, dataset)
 
-    def first_column(params, x, y, key):
-        return {"nll": x.astype(np.float32).reshape(len(x), -1)[:, 0] * y}
+    def first_column(params, batch, key):
+        first = batch.x.astype(np.float32).reshape(len(batch.x), -1)[:, 0]
+        return {"nll": first * batch.y}
 
     evaluate = Evaluation(dataclasses.replace(problem, values=first_column), options)
     figures = evaluate(parallel.replicate(params, options.devices), dataset.test,
@@ -110,19 +112,27 @@ def test_evaluation_counts_every_row_once(path):
     assert figures["bits_per_dim"] == pytest.approx(expected / (16 * np.log(2)))
 
 
-def test_dropout_masks_differ_between_devices_and_steps(path):
+def test_dropout_masks_differ_between_examples_and_steps(path):
     """All rows alike, without noise: whatever differs is the masks."""
     config = image_config(path, **{"flow.dropout": 0.5})
     dataset, density, _ = problem_of(config)
     params = first_params(density, dataset)
-    loss = nll_loss(density, with_dropout=True)
-    row = jnp.asarray(dataset.train.x[:1]), jnp.asarray(dataset.train.y[:1])
-
-    def of_device(same_id, key):
-        return loss(params, Labelled(*row), same_id, key)[0]
-
-    nll = jax.pmap(of_device, axis_name="batch", in_axes=(0, None))
-    first, second = (np.asarray(nll(np.zeros((8, 1), int), jax.random.key(seed)))
-                     for seed in (0, 1))
+    loss = jax.jit(nll_loss(density, with_dropout=True))
+    row = Labelled(jnp.asarray(dataset.train.x[:1]), jnp.asarray(dataset.train.y[:1]))
+    first, second = (np.array([loss(params, row, jnp.array([example_id]), jax.random.key(seed))[0]
+                               for example_id in range(8)]) for seed in (0, 1))
     assert len(np.unique(first)) == 8
     assert (first != second).all()
+
+
+def test_evaluation_noise_is_that_of_any_batch_size(path):
+    config = image_config(path)
+    dataset, density, problem = problem_of(config)
+    params = first_params(density, dataset)
+    figures = []
+    for batch_size in (16, 5):
+        options = build_options(image_config(path, **{"training.batch_size": batch_size}))
+        evaluate = Evaluation(problem, options)
+        figures.append(evaluate(parallel.replicate(params, options.devices), dataset.test,
+                                jax.random.key(0)))
+    assert figures[0] == pytest.approx(figures[1], rel=1e-6)

@@ -1,6 +1,5 @@
 """A run that was cut off, however, ends as if it had not been: bit for bit."""
 
-import logging
 import os
 import shutil
 import signal
@@ -14,10 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flowaa.errors import UserError
+from flowaa.errors import FlowaaWarning, UserError
 from flowaa.run import load_run
 from flowaa.training.files.metrics_log import MetricsLog
-from flowaa.training.loop import TrainingInterrupted
+from flowaa.training.signals import TrainingInterrupted
 from tests.training.tiny import (
     config_of,
     image_config,
@@ -52,8 +51,8 @@ def uninterrupted(configs, tmp_path_factory) -> Callable[[str], Path]:
         if name not in folders:
             folders[name] = tmp_path_factory.mktemp(name)
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr("experiments.train._save_curves", lambda folder, rows: None)
-                patch.setattr("experiments.train._save_samples", lambda folder, run, data: None)
+                patch.setattr("flowaa.run.train._save_curves", lambda folder, rows: None)
+                patch.setattr("flowaa.run.train._save_samples", lambda folder, run, data: None)
                 train(configs[name], str(folders[name]))
         return folders[name]
 
@@ -131,10 +130,14 @@ def flip(files: Iterable[Path]) -> None:
 DAMAGE: dict[str, Callable[[Path], None]] = {
     "arrays_truncated": lambda step: halve(step.joinpath("state").rglob("*")),
     "arrays_flipped": lambda step: flip(step.joinpath("state").rglob("*")),
+    "params_truncated": lambda step: halve(step.joinpath("params").rglob("*")),
+    "params_flipped": lambda step: flip(step.joinpath("params").rglob("*")),
     "description_truncated": lambda step: halve(step.joinpath("run").rglob("*")),
     "all_truncated": lambda step: halve(step.rglob("*")),
     "arrays_missing": lambda step: shutil.rmtree(step / "state"),
+    "params_missing": lambda step: shutil.rmtree(step / "params"),
 }
+OF_THE_STATE = {"arrays_truncated", "arrays_flipped", "arrays_missing"}  # load_run reads none of it
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +145,7 @@ def two_steps(configs, tmp_path_factory) -> Path:
     """A run stopped at step 7, with checkpoints 4 and 7."""
     workdir = tmp_path_factory.mktemp("two_steps")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("experiments.train._save_curves", lambda folder, rows: None)
+        patch.setattr("flowaa.run.train._save_curves", lambda folder, rows: None)
         at_step(patch, 7, lambda: signal.raise_signal(signal.SIGTERM))
         with pytest.raises(TrainingInterrupted):
             train(configs["plain"], str(workdir))
@@ -151,25 +154,32 @@ def two_steps(configs, tmp_path_factory) -> Path:
 
 @pytest.mark.parametrize("kind", DAMAGE)
 def test_training_passes_over_a_damaged_checkpoint(
-    kind, configs, two_steps, uninterrupted, tmp_path, caplog
+    kind, configs, two_steps, uninterrupted, tmp_path
 ):
     workdir = shutil.copytree(two_steps, tmp_path / "run")
     DAMAGE[kind](workdir / "checkpoints" / "7")
-    with caplog.at_level(logging.WARNING):
+    with pytest.warns(FlowaaWarning, match=r"checkpoint 7 of .* is damaged and passed") as told:
         train(configs["plain"], str(workdir))
-    assert damage_warnings(caplog, 7)
+    assert [warning.category for warning in told].count(FlowaaWarning) == 1
     assert_same_run(workdir, uninterrupted("plain"))
 
 
-@pytest.mark.parametrize("kind", DAMAGE)
-def test_load_run_passes_over_a_damaged_checkpoint(kind, two_steps, tmp_path, caplog):
+@pytest.mark.parametrize("kind", OF_THE_STATE)
+def test_load_run_needs_no_optimiser(kind, two_steps, tmp_path):
+    workdir = shutil.copytree(two_steps, tmp_path / "run")
+    DAMAGE[kind](workdir / "checkpoints" / "4")
+    assert load_run(workdir).step == 4
+
+
+@pytest.mark.parametrize("kind", DAMAGE.keys() - OF_THE_STATE)
+def test_load_run_passes_over_a_damaged_checkpoint(kind, two_steps, tmp_path):
     """The best on validation is the first choice, here step 4; step 7 is left."""
     workdir = shutil.copytree(two_steps, tmp_path / "run")
     assert load_run(workdir).step == 4
     DAMAGE[kind](workdir / "checkpoints" / "4")
-    with caplog.at_level(logging.WARNING):
+    with pytest.warns(FlowaaWarning, match=r"checkpoint 4 of .* is damaged and passed") as told:
         assert load_run(workdir).step == 7
-    assert damage_warnings(caplog, 4)
+    assert [warning.category for warning in told].count(FlowaaWarning) == 1
     with pytest.raises(UserError, match=r"checkpoint 4 of .* is damaged; leave step out"):
         load_run(workdir, step=4)
     DAMAGE[kind](workdir / "checkpoints" / "7")
@@ -192,13 +202,6 @@ def test_a_run_without_any_whole_checkpoint_is_left_alone(configs, two_steps, tm
     with pytest.raises(UserError, match=r"no checkpoint in .* can be read"):
         train(configs["plain"], str(workdir))
     assert rows(workdir) == before
-
-
-def damage_warnings(caplog: pytest.LogCaptureFixture, step: int) -> list[str]:
-    """The one line that says which checkpoint was passed over."""
-    return [record.getMessage() for record in caplog.records
-            if f"checkpoint {step} of" in record.getMessage()
-            and "is damaged and passed over" in record.getMessage()]
 
 
 def test_killed_process_goes_on_where_it_stopped(configs, uninterrupted, tmp_path):

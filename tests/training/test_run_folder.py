@@ -76,12 +76,17 @@ def test_what_is_written_is_written_whole(tmp_path, monkeypatch):
 def test_free_keys_may_differ_and_others_not(folder, tmp_path):
     config = {"seed": 0, "training": {"steps": 4, "n_devices": 0, "compilation_cache": "a"},
               "flow": {"width": (8,)}}
-    folder.claim(config)
+    with folder.claimed(config):
+        pass
+    (tmp_path / "checkpoints" / "4").mkdir(parents=True)
     other = json.loads(json.dumps(config))
     other["training"] |= {"n_devices": 2, "compilation_cache": ""}
-    folder.claim(other)  # lists for tuples, other devices
-    with pytest.raises(ValueError, match=r"these keys differ: flow\.width, seed;"):
-        folder.claim({**config, "seed": 1, "flow": {"width": (9,)}})
+    with folder.claimed(other):  # lists for tuples, other devices
+        pass
+    different = {**config, "seed": 1, "flow": {"width": (9,)}}
+    with (pytest.raises(ValueError, match=r"these keys differ: flow\.width, seed;"),
+          folder.claimed(different)):
+        pass
 
 
 def test_summary_is_extended(folder, tmp_path):

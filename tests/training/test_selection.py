@@ -1,12 +1,13 @@
 """The checkpoint that was best on validation is the one that is kept, reported and restored."""
 
-import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from flowaa.run import load_run
+from flowaa.training.evaluation import Evaluation
 from flowaa.training.files.checkpoints import Checkpoints
-from flowaa.training.loop import Evaluation
+from flowaa.training.state import create_state
 from tests.training.tiny import config_of, rows, summary, train
 
 pytestmark = pytest.mark.usefixtures("no_figures")
@@ -54,13 +55,13 @@ def test_figures_are_of_the_selected_parameters(tmp_path):
 
 def test_selection_outlives_the_process(tmp_path):
     """Figures are read from the disk again; a step without one is not chosen before others."""
-    state = {"w": jnp.zeros(3)}
+    state = create_state({"w": np.zeros(3)}, optax.sgd(0.1), with_ema=False)
     first = Checkpoints(tmp_path / "checkpoints", keep=1)
     for step, figure in ((1, 5.0), (2, 3.0), (3, 4.0)):
         first.save(step, state, {"data": {}}, figure)
     first.close()
     second = Checkpoints(tmp_path / "checkpoints", keep=1)
-    assert second.selections() == {2: 3.0, 3: 4.0}
+    assert second.validation_losses() == {2: 3.0, 3: 4.0}
     second.save(4, state, {"data": {}})
     assert second.steps() == [2, 4]
     assert second.candidates(None) == [2, 4]

@@ -57,8 +57,9 @@ def without_wall_s(figures: Any) -> Any:
 def state_at(workdir: Path, step: int) -> list[np.ndarray]:
     """Every array of a checkpoint: parameters, optimiser, averages."""
     with ocp.StandardCheckpointer() as reader:
-        state = reader.restore(workdir.resolve() / "checkpoints" / str(step) / "state")
-    return [np.asarray(leaf) for leaf in jax.tree.leaves(state)]
+        items = [reader.restore(workdir.resolve() / "checkpoints" / str(step) / item)
+                 for item in ("params", "state")]
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(items)]
 
 
 __all__ = ["config_of", "image_config", "rows", "state_at", "summary", "train", "without_wall_s"]

@@ -15,11 +15,12 @@ from flowaa.archetypes.deep import losses
 from flowaa.archetypes.deep.heads import ArchetypeHeads, noisy_weights
 from flowaa.archetypes.deep.tangents import TangentDistance
 from flowaa.bijectors.base import bound
-from flowaa.data.batches import Labelled
+from flowaa.data.batches import Labelled, MaskedBatch
 from flowaa.flow.likelihood import bits_per_dim
 from flowaa.training.archetypes.bottleneck import Bottleneck
+from flowaa.training.example_key import example_key
 from flowaa.training.state import Params
-from flowaa.training.step import AXIS, Loss, Metrics, global_ids
+from flowaa.training.step import AXIS, Loss, Metrics
 
 Array = jax.Array
 Side = Literal["none", "label", "scores"]
@@ -103,8 +104,7 @@ def archetype_objective(
     ) -> tuple[Array, Metrics]:
         noise_key, dropout_key, mixing_key, drawing_key = jax.random.split(key, 4)
         flow = jax.lax.stop_gradient(params["flow"]) if freeze_flow else params["flow"]
-        # Masks are drawn for a device's share at once, so each device needs a key of its own.
-        masks = jax.random.fold_in(dropout_key, jax.lax.axis_index(AXIS)) if with_dropout else None
+        masks = example_key(dropout_key, example_ids[0]) if with_dropout else None
         noise = bottleneck.noise(noise_key, example_ids)
         encoded = bottleneck.encode(flow, batch.x, batch.y, noise, masks)
 
@@ -152,8 +152,8 @@ def archetype_values(model: ArchetypeModel, weights: LossWeights) -> Callable[..
     """
     bottleneck = model.bottleneck
 
-    def values(params: Params, x: Array, label: Array | None, key: Array) -> Metrics:
-        ids = global_ids(len(x))
+    def values(params: Params, batch: MaskedBatch, key: Array) -> Metrics:
+        x, label, ids = batch.x, batch.y, batch.example_ids
         encoded = bottleneck.encode(params["flow"], x, label, bottleneck.noise(key, ids), None)
         heads = bound(model.heads, params["heads"])
         mixed = heads.weights(encoded.t, label)

@@ -17,7 +17,7 @@ from flowaa.training.archetypes.bottleneck import Bottleneck, FlowBottleneck
 from flowaa.training.archetypes.objective import ArchetypeModel, LossWeights, Side
 from flowaa.training.archetypes.start import start_heads
 from flowaa.training.archetypes.variational import EncoderDecoder, VariationalBottleneck
-from flowaa.training.loop import Phase
+from flowaa.training.phases import Phase
 from flowaa.training.step import Loss
 
 

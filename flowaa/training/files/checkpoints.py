@@ -1,6 +1,10 @@
-"""Checkpoints of a run, by orbax: the state, and beside it in JSON what it takes to rebuild it."""
+"""Checkpoints of a run, by orbax: parameters, the rest of the state, and JSON beside them.
 
-import logging
+A step has three items: `params`, the parameters that are evaluated (the averaged ones where there
+are any); `state`, the rest of what training goes on from; and `run`, the JSON. Older
+checkpoints have no `params`: their `state` is whole.
+"""
+
 import math
 import re
 import shutil
@@ -11,10 +15,12 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 
-from flowaa.errors import UserError
+from flowaa.errors import UserError, warn
+from flowaa.training.files.quiet_orbax import quiet_orbax
+from flowaa.training.state import Params, TrainState
 
-_LOG = logging.getLogger(__name__)
-_SELECTION = "validation_bits_per_dim"
+_VALIDATION_LOSS = "validation_loss"  # its key in the item `run`
+_OLD_VALIDATION_LOSS = "validation_bits_per_dim"  # its key in older checkpoints
 _MARGIN_BYTES = 2**20  # of a checkpoint's files beside the arrays
 
 
@@ -30,56 +36,61 @@ class Checkpoints:
             read_only: never writes, creates or deletes anything.
         """
         policy = ocp.checkpoint_managers
-        self._selections: dict[int, float] = {}
-        self._told_of: set[int] = set()  # damaged steps
-        self._manager = ocp.CheckpointManager(
-            folder.resolve(),
-            options=ocp.CheckpointManagerOptions(
-                create=not read_only,
-                read_only=read_only,
-                enable_async_checkpointing=False,
-                preservation_policy=policy.AnyPreservationPolicy(
-                    [policy.LatestN(keep), _Best(self._selections)]
+        self._validation_losses: dict[int, float] = {}
+        self._damaged: set[int] = set()  # steps that the user was warned of
+        with quiet_orbax():
+            self._manager = ocp.CheckpointManager(
+                folder.resolve(),
+                options=ocp.CheckpointManagerOptions(
+                    create=not read_only,
+                    read_only=read_only,
+                    enable_async_checkpointing=False,
+                    preservation_policy=policy.AnyPreservationPolicy(
+                        [policy.LatestN(keep), _Best(self._validation_losses)]
+                    ),
                 ),
-            ),
-            item_names=("state", "run"),
-        )
+                item_names=("params", "state", "run"),
+            )
         for step in self.steps():
-            figure = (self.try_run_of(step) or {}).get(_SELECTION)
-            if figure is not None:
-                self._selections[step] = figure
+            run = self.try_run_of(step) or {}
+            validation_loss = run.get(_VALIDATION_LOSS, run.get(_OLD_VALIDATION_LOSS))
+            if validation_loss is not None:
+                self._validation_losses[step] = validation_loss
 
     def save(
-        self, step: int, state: Any, run: dict[str, Any], selection: float | None = None
+        self, step: int, state: TrainState, run: dict[str, Any],
+        validation_loss: float | None = None,
     ) -> None:
         """Saves a step; one that is there already was passed over as damaged and is replaced.
 
         Args:
             step: steps taken.
-            state: a pytree of arrays.
-            run: what it takes to rebuild the state's meaning, as JSON.
-            selection: the figure on validation by which the best is chosen, smaller is better; one
-                that is not finite chooses nothing.
+            state: on the host.
+            run: what it takes to rebuild the state's meaning and to go on, as JSON.
+            validation_loss: the best checkpoint is the one where it is smallest; one without, or
+                where it is not finite, is not among those chosen from.
 
         Raises:
             UserError: the disk is full or cannot be written.
         """
-        if step in self.steps():
-            self._manager.delete(step)
-        self._selections.pop(step, None)
-        if selection is not None and math.isfinite(selection):
-            self._selections[step] = selection
+        self._validation_losses.pop(step, None)
+        if validation_loss is not None and math.isfinite(validation_loss):
+            self._validation_losses[step] = validation_loss
         items = ocp.args.Composite(
-            state=ocp.args.StandardSave(state),
-            run=ocp.args.JsonSave({**run, _SELECTION: self._selections.get(step)}),
+            params=ocp.args.StandardSave(state.evaluation_params),
+            state=ocp.args.StandardSave(state.without_evaluation_params()),
+            run=ocp.args.JsonSave({**run, _VALIDATION_LOSS: self._validation_losses.get(step)}),
         )
-        # Found out before, since of a write that fails orbax's threads leave tracebacks.
+        # Looked at before: of a write that fails, orbax's threads leave tracebacks.
         n_bytes = sum(leaf.nbytes for leaf in jax.tree.leaves(state)) + _MARGIN_BYTES
         if shutil.disk_usage(self._manager.directory).free < n_bytes:
             raise self._unwritable(step, f"it needs {n_bytes / 2**20:.0f} MiB of free space")
         try:
-            self._manager.save(step, args=items)
-            self._manager.wait_until_finished()
+            with quiet_orbax():
+                if step in self.steps():
+                    self._manager.delete(step)
+                self._manager.save(step, args=items)
+                self._manager.wait_until_finished()
         except (OSError, ValueError) as error:
             reason = _refusal(error)
             if reason is None:
@@ -90,48 +101,79 @@ class Checkpoints:
         """Steps there are, oldest first."""
         return sorted(self._manager.all_steps())
 
-    def restore_newest(self, like: Any) -> tuple[int, Any] | None:
-        """The newest whole state, or None where nothing was saved yet.
+    def restore_newest(self, like: TrainState) -> tuple[int, TrainState, dict[str, Any]] | None:
+        """The newest whole step, its state and `run`, or None where nothing was saved yet.
 
         Args:
-            like: a pytree of arrays or shapes that the state must match.
+            like: arrays or shapes that the state must match.
 
         Raises:
-            UserError: there are checkpoints, and none can be read.
+            UserError: there are checkpoints and none can be read, or they are another model's.
         """
         steps = self.steps()
         for step in reversed(steps):
-            state = self.try_restore(step, like)
-            if state is not None:
-                return step, state
+            state, run = self.try_restore(step, like), self.try_run_of(step)
+            if state is not None and run is not None:
+                return step, state, run
         if steps:
             raise UserError(f"no checkpoint in {self._manager.directory} can be read; remove the "
                             "run's folder or give another")
         return None
 
-    def try_restore(self, step: int, like: Any) -> Any | None:
-        """The state at `step`, or None, with a warning, where it cannot be read."""
-        try:
-            restored = self._manager.restore(
-                step, args=ocp.args.Composite(state=ocp.args.StandardRestore(like))
-            )
-            return restored["state"]
-        except Exception as error:  # orbax and tensorstore have no common kind for damage
-            self._warn_of_damage(step, error)
+    def try_restore(self, step: int, like: TrainState) -> TrainState | None:
+        """The state at `step`, or None, with a warning, where it cannot be read.
+
+        Raises:
+            UserError: its parameters are not like these.
+        """
+        params = self.try_params(step, like.evaluation_params)
+        if params is None:
             return None
+        if not self._has_params(step):
+            return self._try_to_read(step, "state", ocp.args.StandardRestore(like))
+        rest = self._try_to_read(
+            step, "state", ocp.args.StandardRestore(like.without_evaluation_params()))
+        return None if rest is None else rest.with_evaluation_params(params)
+
+    def try_params(self, step: int, like: Params) -> Params | None:
+        """The parameters that are evaluated, or None, with a warning, where they cannot be read.
+
+        Args:
+            step: steps taken.
+            like: arrays or shapes that they must match.
+
+        Raises:
+            UserError: they are those of another model.
+        """
+        item = "params" if self._has_params(step) else "state"
+        params = self._try_to_read(step, item, ocp.args.StandardRestore())
+        if item == "state" and params is not None:
+            params = params["params"] if params["ema_params"] is None else params["ema_params"]
+            if params is None:
+                self._warn_of_damage(step, "it has no parameters")
+        if params is None:
+            return None
+        shapes, expected = _shapes(params), _shapes(like)
+        for name in sorted(shapes.keys() | expected.keys()):
+            if shapes.get(name) != expected.get(name):
+                raise UserError(
+                    f"checkpoint {step} of {self._manager.directory} is of another model than its "
+                    f"config describes (params{name} is {shapes.get(name, 'absent')}, not "
+                    f"{expected.get(name, 'absent')}): another version of flowaa wrote it; train "
+                    "anew with python -m experiments.train --config=FILE --workdir=NEW_FOLDER")
+        leaves = {jax.tree_util.keystr(path): leaf
+                  for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
+        return jax.tree_util.tree_map_with_path(
+            lambda path, _: leaves[jax.tree_util.keystr(path)], like)
 
     def try_run_of(self, step: int) -> dict[str, Any] | None:
         """What `save` was given as `run`, or None, with a warning, where it cannot be read."""
-        try:
-            args = ocp.args.Composite(run=ocp.args.JsonRestore())
-            return self._manager.restore(step, args=args)["run"]
-        except Exception as error:  # likewise
-            self._warn_of_damage(step, error)
-            return None
+        return self._try_to_read(step, "run", ocp.args.JsonRestore())
 
-    def selections(self) -> dict[int, float]:
-        """The figure on validation of each step that has one."""
-        return {step: self._selections[step] for step in self.steps() if step in self._selections}
+    def validation_losses(self) -> dict[int, float]:
+        """The validation loss of each step that has one."""
+        return {step: self._validation_losses[step] for step in self.steps()
+                if step in self._validation_losses}
 
     def candidates(self, step: int | None) -> list[int]:
         """Steps to try in turn: the one asked for, or the best on validation, then the newest.
@@ -146,46 +188,62 @@ class Checkpoints:
             if step not in steps:
                 raise UserError(f"there is no checkpoint of step {step}; there are {steps}")
             return [step]
-        selections = self.selections()
-        by_selection = sorted(selections, key=lambda step: selections[step])
-        return [*by_selection, *(step for step in reversed(steps) if step not in selections)]
+        losses = self.validation_losses()
+        best_first = sorted(losses, key=lambda step: losses[step])
+        return [*best_first, *(step for step in reversed(steps) if step not in losses)]
 
     def close(self) -> None:
         """Ends orbax's threads."""
-        self._manager.close()
+        with quiet_orbax():
+            self._manager.close()
+
+    def _has_params(self, step: int) -> bool:
+        return (Path(self._manager.directory) / str(step) / "params").is_dir()
+
+    def _try_to_read(self, step: int, item: str, args: Any) -> Any | None:
+        try:
+            with quiet_orbax():
+                return self._manager.restore(step, args=ocp.args.Composite(**{item: args}))[item]
+        except Exception as error:  # orbax and tensorstore have no common kind for damage
+            self._warn_of_damage(step, (str(error).strip().splitlines() or [repr(error)])[0][:120])
+            return None
+
+    def _warn_of_damage(self, step: int, reason: str) -> None:
+        if step not in self._damaged:
+            self._damaged.add(step)
+            warn(f"checkpoint {step} of {self._manager.directory} is damaged and passed over: "
+                 f"{reason}")
 
     def _unwritable(self, step: int, reason: str) -> UserError:
         return UserError(f"checkpoint {step} cannot be written to {self._manager.directory}: "
                          f"{reason}; make room, then the same command goes on where it stopped")
 
-    def _warn_of_damage(self, step: int, error: Exception) -> None:
-        if step in self._told_of:
-            return
-        self._told_of.add(step)
-        reason = (str(error).strip().splitlines() or [repr(error)])[0][:120]
-        _LOG.warning("checkpoint %d of %s is damaged and passed over: %s",
-                     step, self._manager.directory, reason)
+
+def _shapes(params: Params) -> dict[str, tuple[int, ...]]:
+    """Shapes by path, such as ['bijector']['blocks_0']['scale']."""
+    return {jax.tree_util.keystr(path): leaf.shape
+            for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
 
 
 def _refusal(error: Exception) -> str | None:
-    """What the system said when it refused to write, if that is the error."""
+    """The operating system's reason for refusing to write, or None for another error."""
     if isinstance(error, OSError):
         return error.strerror
-    # So tensorstore gives it, at the end of a long message.
+    # Tensorstore puts the reason at the end of a long message.
     refused = re.search(r": ([^:]*) \[os_error_code", str(error))
     return None if refused is None else refused[1]
 
 
 class _Best:
-    """Orbax's preservation policy of the step with the smallest figure, and of no other."""
+    """Orbax's preservation policy of the step with the smallest validation loss, and no other."""
 
-    def __init__(self, selections: Mapping[int, float]) -> None:
-        self._selections = selections
+    def __init__(self, validation_losses: Mapping[int, float]) -> None:
+        self._validation_losses = validation_losses
 
     def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
         """Whether to keep each checkpoint."""
         del context
         steps = [info.step for info in checkpoints]
-        best = min((step for step in steps if step in self._selections),
-                   key=lambda step: self._selections[step], default=None)
+        best = min((step for step in steps if step in self._validation_losses),
+                   key=lambda step: self._validation_losses[step], default=None)
         return [step == best for step in steps]

@@ -2,24 +2,74 @@
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from flowaa.training import parallel
 from flowaa.training.files.run_folder import RunFolder, write_atomically
+from flowaa.training.step import Metrics
+
+
+class RunningMeans:
+    """Means of the metrics since the last row.
+
+    They are saved with a checkpoint, so that the next row of a run that goes on from it is that of
+    a run which was never interrupted.
+    """
+
+    def __init__(self, saved: Mapping[str, Any] | None = None) -> None:
+        """Begins with what `to_json` returned, or anew."""
+        self._n_calls: int = saved["n_calls"] if saved else 0
+        self._sums: dict[str, float] = dict(saved["sums"]) if saved else {}
+        self._pending: list[Metrics] = []  # on the devices, which are not waited for
+
+    def add(self, metrics: Metrics) -> None:
+        """Adds the metrics of a call, [n_devices] each, the same on all devices."""
+        self._pending.append(metrics)
+
+    def take(self) -> dict[str, float]:
+        """The means; begins anew."""
+        self._sum_up()
+        means = {name: total / self._n_calls for name, total in self._sums.items()}
+        self._n_calls, self._sums = 0, {}
+        return means
+
+    def to_json(self) -> dict[str, Any]:
+        """What `__init__` takes."""
+        self._sum_up()
+        return {"n_calls": self._n_calls, "sums": self._sums}
+
+    def _sum_up(self) -> None:
+        # One by one in float64: the same numbers, wherever a checkpoint was saved in between.
+        for metrics in self._pending:
+            for name, value in parallel.unreplicate(metrics).items():
+                self._sums[name] = self._sums.get(name, 0.0) + float(value)
+        self._n_calls += len(self._pending)
+        self._pending = []
 
 
 class MetricsLog:
     """`metrics.jsonl` and TensorBoard events, continued from a step."""
 
-    def __init__(self, folder: RunFolder, step: int) -> None:
-        """Rows after `step`, left by a run that was cut off, are dropped."""
+    def __init__(
+        self, folder: RunFolder, step: int, saved: Mapping[str, Any] | None = None
+    ) -> None:
+        """Opens the files; rows later than the checkpoint, left by a run cut off, are dropped.
+
+        Args:
+            folder: the run's.
+            step: of the checkpoint that training goes on from.
+            saved: what `to_json` returned then, if the checkpoint has it.
+        """
         # Imported here: where torch is installed tensorboardX brings it, which takes a second.
         from tensorboardX.event_file_writer import EventsWriter
         from tensorboardX.proto.event_pb2 import Event, SessionLog
 
         self._file = folder.path / "metrics.jsonl"
         self.rows = [row for row in _read_rows(self._file) if row["step"] <= step]
+        self.rows = self.rows[: saved["n_rows"] if saved else None]
+        self.means = RunningMeans(saved["means"] if saved else None)
         write_atomically(self._file, "".join(json.dumps(row) + "\n" for row in self.rows))
         # Without the thread of a SummaryWriter, which on a full disk dies and is then waited for.
         self._events = EventsWriter(str(folder.path / "events"))
@@ -29,7 +79,7 @@ class MetricsLog:
 
     @property
     def wall_s(self) -> float:
-        """Seconds of training that the rows speak of."""
+        """Seconds of training until the last row."""
         return self.rows[-1]["wall_s"] if self.rows else 0.0
 
     def write(self, step: int, wall_s: float, scalars: dict[str, float]) -> None:
@@ -46,6 +96,10 @@ class MetricsLog:
                 Event(wall_time=time.time(), step=step, summary=scalar(name, value))
             )
         self._events.flush()
+
+    def to_json(self) -> dict[str, Any]:
+        """What a checkpoint keeps, to continue from."""
+        return {"n_rows": len(self.rows), "means": self.means.to_json()}
 
     def close(self) -> None:
         """Closes the events' file."""

@@ -5,17 +5,23 @@
 - `metrics.jsonl`: a row per log step, with step, wall_s and named scalars
 - `summary.json`: the final figures
 - `figures/*.png`, and TensorBoard's event files
+- `diverged.json`: the step at which the loss was no longer finite; `diverged/N/`: such a run, moved
+  out of the way of one with another config
 """
 
+import contextlib
 import json
 import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from flowaa.errors import UserError
+from flowaa.errors import UserError, warn
+from flowaa.training.files.lock import locked
+from flowaa.training.files.resuming import FREE_KEYS, differing_keys
 
-# Keys that change neither what is computed nor what is kept of it.
-_FREE_KEYS = {"training.compilation_cache", "training.n_devices"}
+_FILES = ("config.json", "checkpoints", "metrics.jsonl", "summary.json", "splits.npz", "figures",
+          "events.*", "diverged.json")
 
 
 class RunFolder:
@@ -27,34 +33,69 @@ class RunFolder:
         self.checkpoints = self.path / "checkpoints"
         self.figures = self.path / "figures"
 
-    def claim(self, config: dict[str, Any]) -> None:
-        """Makes the folder this config's run, new or to be continued.
+    @contextlib.contextmanager
+    def claimed(
+        self, config: dict[str, Any], free_keys: Sequence[str] = FREE_KEYS
+    ) -> Iterator[None]:
+        """Within it the folder is this config's run, new or continued, and no one else's.
+
+        A run of another config makes room where there is nothing of it to go on with: it has no
+        checkpoint yet, or it diverged.
+
+        Args:
+            config: of the run.
+            free_keys: those that may differ in a run that goes on.
 
         Raises:
-            UserError: it holds a run of another config, or something that is not a run.
+            UserError: it holds a run of another config, or something that is not a run, or another
+                process trains in it.
         """
         if self.path.exists() and not self.path.is_dir():
             raise UserError(f"--workdir: {self.path} is a file; give a folder")
-        if self.has_run():
-            differing = _differing_keys(self.read_config(), config)
-            if differing:
-                raise UserError(
-                    f"--workdir: {self.path} holds a run of another config; these keys differ: "
-                    f"{', '.join(differing)}; use another folder or the same config"
-                )
-        elif self.checkpoints.exists():
+        if not self.has_run() and self.checkpoints.exists():
             raise UserError(f"--workdir: {self.path} has checkpoints but no config.json; "
                             "use another folder")
         is_new = not self.path.exists()
         self.path.mkdir(parents=True, exist_ok=True)
-        try:
-            # Written even where it is there: a full disk is found out now, not after an hour.
-            write_json(self.path / "config.json", config)
-        except OSError:
-            if is_new:
-                self.path.rmdir()
-            raise
-        self.figures.mkdir(exist_ok=True)
+        with locked(self.path):
+            if self.has_run():
+                self._make_room(differing_keys(self.read_config(), config, free_keys))
+            try:
+                # Written even where it is there: a full disk is found out now, not after an hour.
+                write_json(self.path / "config.json", config)
+            except OSError:
+                if is_new:
+                    (self.path / ".lock").unlink()
+                    self.path.rmdir()
+                raise
+            self.figures.mkdir(exist_ok=True)
+            yield
+
+    def _make_room(self, differing: list[str]) -> None:
+        """Moves a diverged run of another config aside; one of the same config stays.
+
+        Raises:
+            UserError: there is a run of another config, with checkpoints to go on from.
+        """
+        has_checkpoints = self.checkpoints.is_dir() and any(
+            entry.name.isdecimal() for entry in self.checkpoints.iterdir())
+        if not differing or not has_checkpoints:
+            return
+        if not (self.path / "diverged.json").is_file():
+            raise UserError(
+                f"--workdir: {self.path} holds a run of another config; these keys differ: "
+                f"{', '.join(differing)}; use another folder or the same config"
+            )
+        moved = self.path / "diverged"
+        moved = moved / str(len(list(moved.glob("*"))))
+        moved.mkdir(parents=True)
+        for file in [file for pattern in _FILES for file in self.path.glob(pattern)]:
+            file.rename(moved / file.name)
+        warn(f"the run in {self.path} had diverged; it was moved to {moved}")
+
+    def mark_diverged(self, step: int) -> None:
+        """Notes that the loss was no longer finite at `step`."""
+        write_json(self.path / "diverged.json", {"step": step})
 
     def has_run(self) -> bool:
         """Whether a run was started here."""
@@ -98,21 +139,3 @@ def write_atomically(file: Path, text: str) -> None:
     except OSError:
         partial.unlink(missing_ok=True)
         raise
-
-
-def _differing_keys(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """Dotted keys whose values differ, but for those that may."""
-    old_flat, new_flat = _flatten(old), _flatten(new)
-    keys = sorted(old_flat.keys() | new_flat.keys())
-    return [key for key in keys
-            if key not in _FREE_KEYS and old_flat.get(key) != new_flat.get(key)]
-
-
-def _flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat = {}
-    for key, value in config.items():
-        if isinstance(value, dict):
-            flat.update(_flatten(value, f"{prefix}{key}."))
-        else:
-            flat[prefix + key] = json.loads(json.dumps(value))  # tuples and lists are alike in JSON
-    return flat

@@ -1,11 +1,11 @@
 """XLA's persistent compilation cache, so that a second start does not compile again."""
 
-import logging
 from pathlib import Path
 
 import jax
 
-_LOG = logging.getLogger(__name__)
+from flowaa.errors import warn
+
 _MINIMUM_COMPILE_TIME_S = 0.1  # programs that compile faster are not worth a file
 
 
@@ -20,7 +20,7 @@ def enable_cache(folder: str) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        _LOG.warning("no compilation cache in %s: %s", path, error.strerror)
+        warn(f"no compilation cache in {path}: {error.strerror}")
         return
     jax.config.update("jax_compilation_cache_dir", str(path))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", _MINIMUM_COMPILE_TIME_S)

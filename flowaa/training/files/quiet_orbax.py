@@ -1,0 +1,40 @@
+"""Keeps orbax quiet: what goes wrong in it is an exception, which flowaa tells in a line."""
+
+import contextlib
+import logging
+import sys
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+_LOGGERS = ("absl", "asyncio")  # those that orbax and its event loops log to
+
+
+@contextlib.contextmanager
+def quiet_orbax() -> Iterator[None]:
+    """Within it orbax neither logs nor warns; its exceptions pass.
+
+    When a read fails, orbax closes its event loop while other reads are under way. Each of them
+    then reports "Event loop is closed" from a thread of tensorstore's, as an exception that nobody
+    can catch. Since this may be after the context, its hook stays in place after a failure.
+    """
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    disabled = [logger.disabled for logger in loggers]
+    report = sys.unraisablehook
+    if report is not _report_but_closed_loops:
+        sys.unraisablehook = _report_but_closed_loops
+    try:
+        for logger in loggers:
+            logger.disabled = True
+        with warnings.catch_warnings(action="ignore"):
+            yield
+        sys.unraisablehook = report
+    finally:
+        for logger, was_disabled in zip(loggers, disabled, strict=True):
+            logger.disabled = was_disabled
+
+
+def _report_but_closed_loops(unraisable: Any) -> None:
+    """Python's report of an exception that nobody can catch, but for that of a closed loop."""
+    if str(unraisable.exc_value) != "Event loop is closed":
+        sys.__unraisablehook__(unraisable)
