@@ -14,7 +14,7 @@ from pathlib import Path
 
 from absl import flags
 
-from experiments import benchmarks, command
+from experiments import benchmarks, command, overrides
 from flowaa.errors import UserError
 
 _OUT = flags.DEFINE_string("out", None, "File the figures are written to, as a flat JSON object.")
@@ -26,10 +26,16 @@ def names() -> list[str]:
                   if not module.name.startswith("_"))
 
 
+def cards() -> str:
+    """The benchmarks and what each measures."""
+    return "benchmarks, for NAME:\n" + overrides.cards(Path(benchmarks.__path__[0]))
+
+
 def main(name: str) -> None:
     """Runs one benchmark, prints its figures and writes them where `--out` says."""
     if name not in names():
-        raise UserError(f"there is no benchmark {name!r}; there are {', '.join(names())}")
+        problem = f"there is no benchmark {name!r}" if name else "give a benchmark's name"
+        raise UserError(f"{problem}; there are {', '.join(names())}")
     out = Path(_OUT.value) if _OUT.value else None
     if out is not None and not out.parent.is_dir():
         raise UserError(f"--out: the folder {out.parent} does not exist; make it first")
@@ -50,4 +56,4 @@ if __name__ == "__main__":
     given = next((word for word in sys.argv[1:] if not word.startswith("-")), None)
     if given is not None:
         sys.argv.remove(given)
-    command.run(lambda: main(given or ""))
+    command.run(lambda: main(given or ""), help_sections=cards)

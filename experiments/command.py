@@ -1,20 +1,34 @@
-"""What every command shares: flags to a config, and errors that end in one line."""
+"""What every command shares: flags to a config, messages of one line, exit statuses.
 
-import difflib
+Statuses: 0 done, 2 an error that the user can mend, 130 Ctrl-C, 143 SIGTERM.
+"""
+
+import contextlib
 import functools
-import importlib.util
-import itertools
+import importlib.metadata
+import os
+import signal
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from flowaa.errors import UserError
+from experiments import end_by_signal, overrides
+from flowaa.errors import FlowaaWarning, UserError
 
-USAGE_STATUS = 2  # the exit status of every error that the user can mend
+USAGE_STATUS = 2
+_HELP = {"help", "h", "helpshort", "helpfull", "?"}
+
+
+class _Signal(BaseException):
+    """A signal asks the command to end."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
 
 
 @functools.cache
@@ -39,8 +53,9 @@ def define_workdir() -> flags.FlagHolder:
 @functools.cache
 def define_label() -> flags.FlagHolder:
     """Declares `--label`, likewise."""
-    return flags.DEFINE_integer("label", None, "Class of what is drawn, where there are classes.",
-                                lower_bound=0)
+    return flags.DEFINE_integer(
+        "label", None, "Class of what is drawn, counted from 0, where there are classes.",
+        lower_bound=0)
 
 
 @functools.cache
@@ -49,11 +64,21 @@ def define_step() -> flags.FlagHolder:
     return flags.DEFINE_integer("step", None, "Checkpoint; the best on validation by default.")
 
 
-def run(main: Callable[[], None]) -> None:
-    """Parses the flags and calls `main`; a user's error ends in one line and exit status 2.
+def define_overrides(name: str, config: ConfigDict) -> flags.FlagHolder:
+    """Declares `--NAME.KEY=VALUE` for every key of a block."""
+    try:  # now: ml_collections looks the keys up when the flag is declared
+        overrides.check_keys(name, config, sys.argv)
+    except UserError as error:
+        _stop(str(error))
+    return config_flags.DEFINE_config_dict(name, config)
+
+
+def run(main: Callable[[], None], *, help_sections: Callable[[], str] = str) -> None:
+    """Parses the flags and calls `main`; what goes wrong ends in one line and a status.
 
     Args:
         main: the command's body; it reads its flags itself.
+        help_sections: what `--help` says besides the module's docstring and the flags.
     """
     for shared in {"config", "workdir", "step", "label"} & set(flags.FLAGS):
         # Else `--help` shows only the flags that the command's own module declares.
@@ -63,77 +88,98 @@ def run(main: Callable[[], None]) -> None:
         if len(argv) > 1:
             _stop(f"unexpected argument {argv[1]!r}; options are written --name=value")
         try:
-            main()
+            with _signals_as_exceptions():
+                main()
         except UserError as error:
-            _stop(str(error))
+            _stop(overrides.with_flag(str(error), sys.argv))
         except OSError as error:
             _stop(_describe_os_error(error))
+        except MemoryError as error:
+            _stop(f"out of memory: {error}; use fewer rows or a smaller network")
+        except KeyboardInterrupt:  # a second Ctrl-C while training saves its state
+            end_by_signal(signal.SIGINT)
+        except _Signal as stop:
+            end_by_signal(stop.number)
 
-    # Libraries log tracebacks of what is then told in a line.
-    logging.set_verbosity(logging.FATAL)
-    app.run(guarded, flags_parser=_parse_flags)
+    _silence_libraries()
+    with warnings.catch_warnings():
+        _show_own_warnings()
+        app.run(guarded, flags_parser=functools.partial(_parse_flags, help_sections=help_sections))
 
 
-def _parse_flags(argv: Sequence[str]) -> list[str]:
+def _parse_flags(argv: Sequence[str], help_sections: Callable[[], str]) -> list[str]:
     """Parses `argv`; whatever is wrong with a flag is the user's to mend."""
-    try:
-        if "config" in flags.FLAGS:
-            _check_config(argv)
-        return flags.FLAGS(list(argv))
-    except SystemExit:  # --help, which absl ends with status 1
+    words = {word.lstrip("-") for word in argv[1:] if word.startswith("-")}
+    if words & _HELP:
+        print(_help(help_sections()))
         sys.exit(0)
+    if "version" in words:
+        print(f"flowaa {importlib.metadata.version('flowaa')}")
+        sys.exit(0)
+    try:
+        overrides.check(argv)
+        return flags.FLAGS(list(argv))
     except UserError as error:
         return _stop(str(error))
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
         return _stop(f"{' '.join(str(error).split())}; see --help and configs/default.py")
 
 
-def _check_config(argv: Sequence[str]) -> None:
-    """Says in one line what ml_collections would say in a traceback."""
-    given = dict(_options(argv))
-    if "config" not in given:
-        return
-    file, *variant = given["config"].split(":", 1)
-    keys = set(_keys(_load_config(file, variant)))
-    for option in given:
-        key = option.removeprefix("config.")
-        if option.startswith("config.") and key not in keys:
-            near = difflib.get_close_matches(key, keys, n=1)
-            hint = f"did you mean {near[0]}? " if near else ""
-            raise UserError(f"--{option}: the config has no such key; {hint}"
-                            "configs/default.py lists them all")
+def _help(sections: str) -> str:
+    """The command's docstring, its flags, and sections on configs, keys or benchmarks."""
+    doc = sys.modules["__main__"].__doc__ or ""
+    own = [flag for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0])
+           if flag.name != "detector"]  # its keys are a section of their own
+    listed = "\n".join(f"  --{flag.name}: {flag.help} "
+                       f"(default: {'none' if flag.default is None else flag.default_as_str})"
+                       for flag in sorted(own, key=lambda flag: flag.name))
+    parts = [doc.strip(), "flags:\n" + listed]
+    if "config" in flags.FLAGS:
+        parts.append("configs, for --config=configs/NAME.py, or configs/NAME.py:smoke for the same "
+                     "in seconds:\n" + overrides.cards(overrides.CONFIGS))
+    if "detector" in flags.FLAGS:
+        parts.append("keys of the detector, for --detector.KEY=VALUE:\n"
+                     + overrides.meanings("detector"))
+    return "\n\n".join([*parts, *([sections] if sections else []),
+                        "--version says which flowaa this is."])
 
 
-def _load_config(file: str, variant: list[str]) -> ConfigDict:
-    """What the file's `get_config` gives."""
-    if not Path(file).is_file():
-        raise UserError(f"--config: there is no file {file}; give one such as configs/digits.py, "
-                        "from the folder that holds configs/")
-    spec = importlib.util.spec_from_file_location("_checked_config", file)
-    if spec is None or spec.loader is None:
-        raise UserError(f"--config: {file} is no Python file; give one such as configs/digits.py")
-    module: Any = importlib.util.module_from_spec(spec)
+def _silence_libraries() -> None:
+    """Keeps to itself what libraries log, since errors and warnings are told in a line."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # of XLA's C++, before JAX is imported
+    logging.set_verbosity(logging.FATAL)
+    # A thread of a library that fails leaves a traceback; the call that waits for it fails too.
+    threading.excepthook = lambda _: None
+
+
+def _show_own_warnings() -> None:
+    """The library's warnings, each once, on stderr as `warning: …`, and no others."""
+    def show(message: Warning | str, category: type[Warning], filename: str, lineno: int,
+             file: Any = None, line: str | None = None) -> None:
+        from tqdm import tqdm  # draws its bar again below the line
+
+        if issubclass(category, FlowaaWarning):
+            tqdm.write(f"warning: {' '.join(str(message).split())}", file=sys.stderr)
+
+    warnings.simplefilter("ignore")
+    warnings.filterwarnings("once", category=FlowaaWarning)
+    warnings.showwarning = show
+
+
+@contextlib.contextmanager
+def _signals_as_exceptions() -> Iterator[None]:
+    """Ctrl-C and SIGTERM raise `_Signal`, so that files are closed; training has its own way."""
+    def stop(number: int, _: object) -> None:
+        raise _Signal(number)
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    is_main = threading.current_thread() is threading.main_thread()  # only there one may ask
+    old = {number: signal.signal(number, stop) for number in numbers} if is_main else {}
     try:
-        spec.loader.exec_module(module)
-        return module.get_config(*variant)
-    except Exception as error:  # the file is the user's: whatever it raises is theirs to mend
-        raise UserError(f"--config: {file} does not load: {' '.join(str(error).split())}") from None
-
-
-def _keys(config: ConfigDict, prefix: str = "") -> Iterable[str]:
-    """Dotted keys of a config, its blocks included."""
-    for key in config:
-        yield prefix + key
-        if isinstance(config[key], ConfigDict):
-            yield from _keys(config[key], f"{prefix}{key}.")
-
-
-def _options(argv: Sequence[str]) -> Iterable[tuple[str, str]]:
-    """Options and their values, written `--name=value` or `--name value`."""
-    for word, following in itertools.pairwise([*argv[1:], ""]):
-        if word.startswith("-"):
-            name, is_pair, value = word.lstrip("-").partition("=")
-            yield name, value if is_pair else following
+        yield
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
 
 
 def _describe_os_error(error: OSError) -> str:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _WORKDIR = command.define_workdir()
 _STEP = command.define_step()
 _NAME = flags.DEFINE_string("name", "discriminator", "Of the detector, and of its folder.")
-_DETECTOR = config_flags.DEFINE_config_dict("detector", default.get_config().detector)
+_DETECTOR = command.define_overrides("detector", default.get_config().detector)
 
 _ROWS = 2_000  # test rows, and outliers of each source, that figures are computed from
 

@@ -47,7 +47,7 @@ def save_plane(path: Path | str, rows: np.ndarray, archetypes: np.ndarray, *,
     for i, archetype in enumerate(archetypes):
         # Numbers stand outwards of their archetypes, which leaves the rows in sight.
         side = np.sign(archetype - centre)
-        axes.annotate(f"{i + 1}", archetype, xytext=tuple(9.0 * side), fontsize=11,
+        axes.annotate(f"{i}", archetype, xytext=tuple(9.0 * side), fontsize=11,
                       textcoords="offset points", ha="center", va="center")
     axes.set(xlabel=axis_names[0], ylabel=axis_names[1])
     axes.set_aspect("equal", adjustable="datalim")
@@ -81,7 +81,7 @@ def save_weight_bars(path: Path | str, weights: np.ndarray, names: Sequence[str]
     below = np.zeros(n)
     for i in range(k):
         axes.bar(np.arange(n), weights[:, i], bottom=below, width=0.92 if n <= 40 else 1.0,
-                 color=_colour(i, k), label=f"archetype {i + 1}")
+                 color=_colour(i, k), label=f"archetype {i}")
         below = below + weights[:, i]
     axes.set(xlim=(-0.5, n - 0.5), ylim=(0.0, 1.0), xlabel=row_axis, ylabel="weight")
     axes.set_xticks(np.arange(n) if len(names) else [], names)
