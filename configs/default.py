@@ -37,8 +37,9 @@ def get_config(variant: str = "") -> ConfigDict:
     # Of image stages: cycled through from block to block, each one size or one a layer, (3, 1, 3).
     flow.kernel_sizes = ((3,),)
     flow.split_off = (0.0,)  # share of the channels split off to noise after the stage
-    flow.law = "affine"  # additive | affine | volume_preserving | spline
-    flow.two_sided = True  # both halves change in one block (Glow-style), else one, in turn
+    # additive | affine | volume_preserving | spline; rows of one feature always have splines
+    flow.law = "affine"
+    flow.two_sided = True  # both halves change in one block (Glow-style), else one
     flow.split = "halves"  # halves | checkerboard (image stages)
     flow.mixing = "permutation"  # none | permutation | orthogonal | invertible_linear
     flow.actnorm = False
@@ -47,13 +48,17 @@ def get_config(variant: str = "") -> ConfigDict:
     flow.spline_bound = 4.0  # the spline is the identity outside [-bound, bound]
     flow.split_off_conditional = True  # noise split off is normalised given what stays
     flow.memory = "stored"  # what backpropagation keeps: stored | remat | reversible
-    flow.scan = False  # equal blocks in one compiled loop: for accelerators, slow on a CPU
+    # A compiled loop over periods of equal blocks: for accelerators, slow on a CPU.
+    flow.scan = False
     flow.dropout = 0.0  # of the subnets' hidden features, in training only
     # float32 | bfloat16: the subnets' arithmetic, for accelerators. All else, log-dets included, is
     # float32; what is decoded can be off by a bfloat16 rounding of a subnet's input, which is rare.
     flow.subnet_dtype = "float32"
     flow.conditional = False  # condition every subnet on the class label
     flow.base = "normal"  # normal | class_mixture (learned means and scales, one Gaussian a class)
+    # "module:function" of one's own: from the shape of one example to a bijector, which then takes
+    # the place of the stages above (see flowaa.bijectors).
+    flow.bijector = ""
 
     config.likelihood = likelihood = ConfigDict()
     likelihood.logit_alpha = 0.0  # discrete data: > 0 maps x to logit(alpha + (1 - 2 alpha) x)

@@ -15,10 +15,10 @@ _PUBLIC = {  # name -> the module that defines it
     "load_run": "flowaa.run",
     "train": "flowaa.run.train",
 }
-_SUBPACKAGES = {"archetypes", "configs", "extremes"}
+_SUBPACKAGES = {"archetypes", "bijectors", "configs", "extremes"}
 
-__all__ = ["ArchetypalAnalysis", "Run", "__version__", "archetypes", "configs", "extremes",
-           "load_run", "train"]
+__all__ = ["ArchetypalAnalysis", "Run", "__version__", "archetypes", "bijectors", "configs",
+           "extremes", "load_run", "train"]
 
 
 def __getattr__(name: str) -> Any:

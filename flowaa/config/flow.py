@@ -1,13 +1,16 @@
 """`config.flow` and `config.likelihood`: their fields, and the density they describe."""
 
 import dataclasses
+import importlib
 from typing import Annotated, Literal
 
 import flax.linen as nn
+import jax
+import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from flowaa.bijectors.chain import Memory
+from flowaa.bijectors.chain import Chain, Memory
 from flowaa.config.fields import COUNT, COUNT_0, HALF, POSITIVE, SHARE, read
 from flowaa.data.dataset import DataSpec
 from flowaa.errors import UserError
@@ -45,6 +48,7 @@ class FlowFields:
     subnet_dtype: Literal["float32", "bfloat16"]
     conditional: bool
     base: Literal["normal", "class_mixture"]
+    bijector: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +95,10 @@ def build_density(config: ConfigDict, spec: DataSpec) -> Density:
         key = "flow.conditional=True" if flow.conditional else f"flow.base={flow.base}"
         raise UserError(f"{key}: the data has no labels; give labels (y) or an unconditional flow "
                         "with base normal")
-    chain, latent_shape = build_architecture(config).build(spec.shape)
+    if flow.bijector:
+        chain, latent_shape = _imported(flow, spec.shape)
+    else:
+        chain, latent_shape = build_architecture(config).build(spec.shape)
     n_dims = int(np.prod(spec.shape))
     base: nn.Module = StandardNormal(n_dims)
     if flow.base == "class_mixture":
@@ -101,6 +108,20 @@ def build_density(config: ConfigDict, spec: DataSpec) -> Density:
              n_condition_classes=spec.n_classes if flow.conditional else 0),
         _build_preprocessing(read_likelihood(config), spec),
     )
+
+
+def _imported(flow: FlowFields, shape: tuple[int, ...]) -> tuple[Chain, tuple[int, ...]]:
+    """The chain that the function `flow.bijector` makes, and the shape of one example's latent."""
+    module, _, name = flow.bijector.partition(":")
+    try:
+        make = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(f"flow.bijector is {flow.bijector!r} ({error}); give module:function, and "
+                        "start Python where the module can be imported") from None
+    chain = Chain((make(shape),), flow.memory)
+    x = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
+    (z, _), _ = jax.eval_shape(chain.init_with_output, jax.random.key(0), x)
+    return chain, z.shape[1:]
 
 
 def _build_preprocessing(likelihood: LikelihoodFields, spec: DataSpec) -> Preprocessing:

@@ -22,10 +22,7 @@ IMAGE = (2, 4, 3)  # not square, and channels that do not halve
 VECTOR = (5,)
 N_CLASSES = 3
 
-CONDITIONS: dict[str, tuple[int, ...] | None] = {
-    "none": None,
-    "label": (N_CLASSES,),  # one-hot
-}
+CONDITIONS = {"none": 0, "label": N_CLASSES}  # widths; a label's is one-hot
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from flowaa import bijectors
 from flowaa.bijectors.base import Array, Bijector, Params, sum_per_example
 from tests.bijectors.cases import Case
 from tests.bijectors.checks import CHECKS, make_subject
@@ -120,8 +121,18 @@ def test_sound_bijector_passes(check: str) -> None:
 def test_broken_bijector_fails(name: str) -> None:
     make, check = BROKEN[name]
     subject = make_subject(Case(make, (3,), "label"), "float32")
-    with pytest.raises(AssertionError):
+    with pytest.raises(bijectors.BrokenLawError):
         CHECKS[check](subject)
+
+
+def test_a_bijector_of_ones_own_is_told_which_laws_it_breaks() -> None:
+    bijectors.check(Sound(), (3,), condition_width=3)
+    with pytest.raises(bijectors.BrokenLawError) as caught:
+        bijectors.check(SameSign(), (3,), condition_width=3)
+    message = str(caught.value)
+    assert message.startswith("SameSign breaks log_dets_cancel in float64 (")
+    assert "log_dets_cancel in float32" in message
+    assert "round_trip" not in message
 
 
 def test_all_checks_are_seen_to_fail() -> None:
