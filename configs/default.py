@@ -54,7 +54,7 @@ def get_config(variant: str = "") -> ConfigDict:
     # float32 | bfloat16: the subnets' arithmetic, for accelerators. All else, log-dets included, is
     # float32; what is decoded can be off by a bfloat16 rounding of a subnet's input, which is rare.
     flow.subnet_dtype = "float32"
-    flow.conditional = False  # condition every subnet on the class label
+    flow.conditional = False  # condition every subnet on the label and the context that data has
     flow.base = "normal"  # normal | class_mixture (learned means and scales, one Gaussian a class)
     # "module:function" of one's own: from the shape of one example to a bijector, which then takes
     # the place of the stages above (see flowaa.bijectors).

@@ -91,10 +91,12 @@ def build_architecture(config: ConfigDict) -> Architecture:
 def build_density(config: ConfigDict, spec: DataSpec) -> Density:
     """Preprocessing, flow and base distribution, for data of this description."""
     flow = read_flow(config)
-    if (flow.conditional or flow.base == "class_mixture") and not spec.n_classes:
-        key = "flow.conditional=True" if flow.conditional else f"flow.base={flow.base}"
-        raise UserError(f"{key}: the data has no labels; give labels (y) or an unconditional flow "
-                        "with base normal")
+    if flow.base == "class_mixture" and not spec.n_classes:
+        raise UserError("flow.base=class_mixture: the data has no labels; give labels (y), or base "
+                        "normal")
+    if flow.conditional and not (spec.n_classes or spec.context_width):
+        raise UserError("flow.conditional=True: the data has neither labels nor context; give "
+                        "labels (y) or context, or an unconditional flow")
     if flow.bijector:
         chain, latent_shape = _imported(flow, spec.shape)
     else:
@@ -105,7 +107,9 @@ def build_density(config: ConfigDict, spec: DataSpec) -> Density:
         base = ClassMixture(n_dims, spec.n_classes)
     return Density(
         Flow(chain, base, spec.shape, latent_shape,
-             n_condition_classes=spec.n_classes if flow.conditional else 0),
+             n_condition_classes=spec.n_classes if flow.conditional else 0,
+             context_mean=spec.context_mean if flow.conditional else (),
+             context_std=spec.context_std if flow.conditional else ()),
         _build_preprocessing(read_likelihood(config), spec),
     )
 

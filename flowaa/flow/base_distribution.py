@@ -1,4 +1,4 @@
-"""Base distributions of a flow; with the spline law, the only places that touch distrax."""
+"""Base distributions of a flow, as distrax distributions."""
 
 import distrax
 import flax.linen as nn
@@ -25,7 +25,7 @@ class StandardNormal(nn.Module):
 class ClassMixture(nn.Module):
     """One Gaussian a class, with learned means and scales; every class equally likely.
 
-    Given labels it is the Gaussian of each label's class, without them the mixture of all.
+    Given labels it is the Gaussian of each label's class, without them the mixture of all classes.
     """
 
     n_dims: int

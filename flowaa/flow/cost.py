@@ -1,8 +1,8 @@
-"""What a training step costs: floating-point operations and memory, as functions of the batch.
+"""Floating-point operations and memory of a training step, as functions of the batch size.
 
 Operations are counted on the gradient's jaxpr: products and convolutions, which are all but a few
-per cent of them. Memory is a line in the batch size through two programs that XLA compiles, without
-running them, for shapes of any size; `relative_error` holds the line against a third.
+per cent of them. Memory is linear in the batch size: the line goes through the temporary bytes of
+two programs that XLA compiles and does not run.
 """
 
 import dataclasses
@@ -24,7 +24,7 @@ class StepCost:
 
     n_params: int
     state_bytes: int  # parameters, their gradient and the optimiser's state
-    temp_bytes_fixed: float  # what the compiled gradient needs besides, at any batch
+    temp_bytes_fixed: float  # temporary bytes of the compiled gradient at batch size 0
     temp_bytes_per_example: float
     flops_per_example: float
 
@@ -64,14 +64,13 @@ def compiled_temp_bytes(flow: Flow, params: Params, batch_size: int) -> int:
 
 def compiled_gradient(flow: Flow, params: Params, batch_size: int) -> Any:
     """The compiled gradient of the mean negative log-likelihood."""
-    x, label = _examples(flow, batch_size)
-    return jax.jit(jax.grad(_loss(flow))).lower(params, x, label).compile()
+    return jax.jit(jax.grad(_loss(flow))).lower(params, *_examples(flow, batch_size)).compile()
 
 
 def gradient_flops(flow: Flow, params: Params, batch_size: int) -> int:
     """Operations of the products and convolutions of one gradient."""
-    x, label = _examples(flow, batch_size)
-    return count_flops(jax.make_jaxpr(jax.grad(_loss(flow)))(params, x, label).jaxpr)
+    examples = _examples(flow, batch_size)
+    return count_flops(jax.make_jaxpr(jax.grad(_loss(flow)))(params, *examples).jaxpr)
 
 
 def count_flops(jaxpr: Any) -> int:
@@ -102,13 +101,15 @@ def _inner_jaxprs(params: dict[str, Any]) -> Iterable[Any]:
 
 
 def _loss(flow: Flow) -> Any:
-    return lambda params, x, label: -bound(flow, params).log_prob(x, label).mean()
+    return lambda params, *given: -bound(flow, params).log_prob(*given).mean()
 
 
-def _examples(flow: Flow, batch_size: int) -> tuple[Any, Any]:
-    """Shapes of a batch and of its labels."""
+def _examples(flow: Flow, batch_size: int) -> tuple[Any, Any, Any]:
+    """Shapes of a batch, of its labels and of its context."""
     label = jax.ShapeDtypeStruct((batch_size,), jnp.int32) if flow.n_condition_classes else None
-    return jax.ShapeDtypeStruct((batch_size, *flow.shape), jnp.float32), label
+    width = len(flow.context_mean)
+    context = jax.ShapeDtypeStruct((batch_size, width), jnp.float32) if width else None
+    return jax.ShapeDtypeStruct((batch_size, *flow.shape), jnp.float32), label, context
 
 
 def _bytes(tree: Any) -> int:

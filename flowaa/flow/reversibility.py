@@ -1,4 +1,4 @@
-"""How far a reversible chain's gradients can be trusted, and which block is to blame.
+"""The error of a reversible chain's gradients, and the block whose own error is largest.
 
 Reversible backpropagation recovers each block's input from its output, in floating point. The error
 grows with depth and with the blocks' scales; here it is measured against the stored activations.
@@ -20,58 +20,62 @@ Array = jax.Array
 
 @flax.struct.dataclass
 class Reversibility:
-    """What `measure_reversibility` finds; a pytree."""
+    """The figures of `measure_reversibility`; a pytree."""
 
-    reconstruction_error: Array  # [] largest |x' - x| after encode and the way back
+    reconstruction_error: Array  # [] largest |decode(encode(u)) - u|
     gradient_cosine: Array  # [] of reversible against stored gradients of the mean NLL
-    gradient_error: Array  # [] norm of their difference over the stored gradient's norm
+    gradient_error: Array  # [] norm of their difference / norm of the stored gradient
     block_errors: Array  # [blocks] largest |f^-1(f(x)) - x| of each block at its own input
 
 
 def measure_reversibility(
-    flow: Flow, params: Params, x: Array, label: Array | None
+    flow: Flow, params: Params, u: Array, label: Array | None, context: Array | None = None
 ) -> Reversibility:
     """Compares the reversible mode of a flow with the stored mode; pure, to be jitted.
 
     Args:
         flow: in whatever memory mode.
         params: its parameters.
-        x: examples [B, *shape] in the model's units; any, also far from the data.
+        u: examples [B, *shape] in the model's units; any, also far from the data.
         label: their labels, for a conditional flow.
+        context: their context [B, E], for a flow that depends on one.
     """
     trained = bound(flow, params)
-    z, _ = trained.encode(x, label)
-    back, _ = trained.decode(z, label)
-    reversible, stored = (_gradient(flow, memory, params, x, label)
+    z, _ = trained.encode(u, label, context)
+    back, _ = trained.decode(z, label, context)
+    reversible, stored = (_gradient(flow, memory, params, u, label, context)
                           for memory in ("reversible", "stored"))
     norm = jnp.linalg.norm(stored)
     return Reversibility(
-        reconstruction_error=jnp.abs(back - x).max(),
+        reconstruction_error=jnp.abs(back - u).max(),
         gradient_cosine=reversible @ stored / (norm * jnp.linalg.norm(reversible)),
         gradient_error=jnp.linalg.norm(reversible - stored) / norm,
-        block_errors=trained.bijector.round_trip_errors(x, flow.condition(label)),
+        block_errors=trained.bijector.round_trip_errors(u, flow.condition(label, context)),
     )
 
 
-def worst_block(flow: Flow, found: Reversibility) -> str:
-    """The block with the largest error of its own, e.g. `block 12 (Coupling)`."""
-    # A NaN is the worst of errors, and argmax finds it.
-    index = int(jnp.argmax(found.block_errors))
+def worst_block(flow: Flow, measured: Reversibility) -> str:
+    """The block with the largest round-trip error at its own input, e.g. `block 12 (Coupling)`."""
+    # argmax takes a NaN for the largest.
+    index = int(jnp.argmax(measured.block_errors))
     return f"block {index} ({type(flow.bijector.blocks[index]).__name__})"
 
 
 def with_memory(flow: Flow, memory: Memory) -> Flow:
-    """The same flow, whose backpropagation keeps what `memory` says."""
+    """The same flow in another memory mode."""
     return dataclasses.replace(
         flow, bijector=dataclasses.replace(flow.bijector, memory=memory)
     )
 
 
-def _gradient(flow: Flow, memory: Memory, params: Params, x: Array, label: Array | None) -> Array:
+def _gradient(
+    flow: Flow, memory: Memory, params: Params, u: Array, label: Array | None,
+    context: Array | None,
+) -> Array:
     """The gradient [P] of the mean NLL with respect to all parameters."""
 
     def loss(params: Params) -> Array:
-        return -bound(with_memory(flow, memory), params).log_prob(x, label).mean()
+        return -bound(with_memory(flow, memory), params).log_prob(u, label, context).mean()
 
-    # One vector: three products of thousands of arrays would take longer to compile than the flow.
+    # One vector: three inner products of thousands of arrays would take long to compile.
     return ravel_pytree(jax.grad(loss)(params))[0]
