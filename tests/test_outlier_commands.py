@@ -83,7 +83,7 @@ def test_each_player_sees_its_own_part_of_the_loss(run, dataset, adversary, play
         tiny_detector(run, kind="classifier", rejects=True, adversary=adversary), run.density,
         run.params, dataset)
     x, y = dataset.train.x[:16], dataset.train.y[:16]
-    params = problem.init(jax.random.key(0), x, y)
+    params = problem.init(jax.random.key(0), Labelled(x, y))
     key = jax.random.key(1)
 
     def fooling(adversary_params):
@@ -110,7 +110,7 @@ def test_flow_is_frozen_unless_it_is_the_adversary(run, dataset):
     for adversary, is_frozen in (("none", True), ("flow", False)):
         of_detector, _, problem = build_detector(
             tiny_detector(run, adversary=adversary), run.density, run.params, dataset)
-        params = problem.init(jax.random.key(0), dataset.train.x[:16], None)
+        params = problem.init(jax.random.key(0), Labelled(dataset.train.x[:16], None))
         gradient = jax.tree.map(np.ones_like, params)
         updates, _ = problem.optimizer.update(gradient, problem.optimizer.init(params), params)
         moved = [float(np.abs(leaf).max()) for leaf in jax.tree.leaves(updates["flow"])]

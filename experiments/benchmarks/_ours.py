@@ -12,7 +12,7 @@ from experiments.benchmarks._race import Points, Task, scale_by_share
 from experiments.benchmarks._timing import Side
 from flowaa.config.flow import build_density
 from flowaa.config.problem import build_problem
-from flowaa.data.batches import open_batches
+from flowaa.data.batches import open_batches, read_rows
 from flowaa.data.dataset import Dataset, DataSpec, Split
 from flowaa.flow import cost
 from flowaa.training import parallel
@@ -57,11 +57,9 @@ class Training:
             dataset.train, batch_size=config.training.batch_size, seed=config.seed,
             device_bytes=2**30, devices=self._devices,
         )
-        rows = self._batches.order.indices(0)
-        x = np.asarray(dataset.train.x[rows])
-        y = None if dataset.train.y is None else dataset.train.y[rows]
+        rows = read_rows(dataset.train, self._batches.order.indices(0))
         create = parallel.compile_once(lambda key: create_state(
-            problem.init(key, x, y), optimizer, with_ema=ema_decay > 0))
+            problem.init(key, rows), optimizer, with_ema=ema_decay > 0))
         self._key = jax.random.key(config.seed)
         self.n_steps = config.training.steps_per_call
         self._step = 0

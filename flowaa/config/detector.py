@@ -91,7 +91,7 @@ def build_detector(
     if fields.adversary != "none":
         parts[fields.adversary] = "learned"
     return of_detector, mixture, Problem(
-        init=lambda key, x, y: of_detector.init(key, x, flow_params),
+        init=lambda key, rows: of_detector.init(key, rows.x, flow_params),
         loss=of_detector.loss(),
         values=of_detector.values,
         optimizer=optax.multi_transform(

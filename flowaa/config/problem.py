@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +11,7 @@ from flowaa.config.archetypes import read_archetypes
 from flowaa.config.flow import read_flow, read_likelihood
 from flowaa.config.optimizer import build_optimizer
 from flowaa.config.training import read_training
+from flowaa.data.batches import Labelled
 from flowaa.data.dataset import Dataset
 from flowaa.errors import UserError
 from flowaa.flow.density import Density
@@ -50,12 +50,13 @@ def build_problem(
         )
     n_samples = read_likelihood(config).evaluation_samples
     return Problem(
-        init=density.init,
+        init=lambda key, rows: density.init(key, rows.x, rows.y, rows.context),
         loss=nll_loss(density, with_dropout=flow.dropout > 0),
         values=evaluation_values(density, n_samples=n_samples),
         optimizer=build_optimizer(config),
         n_dims=density.flow.n_dims,
         guard=guard,
+        validation_loss=f"{'conditional_' if density.mixes_classes else ''}bits_per_dim",
     )
 
 
@@ -71,8 +72,8 @@ def _archetype_problem(
     objective = functools.partial(archetype_objective, model, freeze_flow=options.freeze_flow,
                                   with_dropout=read_flow(config).dropout > 0)
 
-    def init(key: jax.Array, x: Any, y: Any) -> Params:
-        params = model.init(key, x, y)
+    def init(key: jax.Array, rows: Labelled) -> Params:
+        params = model.init(key, rows.x, rows.y)
         if flow_params is None:
             return params
         if jax.tree.map(jnp.shape, params["flow"]) != jax.tree.map(jnp.shape, flow_params):

@@ -74,6 +74,17 @@ def class_indices(label: Any, n: int, spec: DataSpec) -> Any:
     return np.broadcast_to(label.astype(np.int32), (n,))
 
 
+def context_rows(context: Any, n: int, width: int) -> Any:
+    """A context [n, width] float32 of one row [width] or [n, width]."""
+    context = context if isinstance(context, jax.core.Tracer) else np.atleast_1d(context)
+    if context.ndim < 2:
+        context = context.reshape(-1, width) if context.size == width else context[:, None]
+    if context.shape not in ((1, width), (n, width)):
+        raise UserError(f"context has shape {context.shape}; give ({n}, {width}) or ({width},)")
+    context = matrix(context, "context", width)
+    return (jnp if isinstance(context, jax.core.Tracer) else np).broadcast_to(context, (n, width))
+
+
 def count(n: Any) -> int:
     """A number of draws."""
     if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:

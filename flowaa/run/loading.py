@@ -44,7 +44,7 @@ def load_run(workdir: str | os.PathLike[str], step: int | None = None) -> Run:
             spec = spec_from_json(saved["data"])
             density = build_density(config, spec)
             model = build_archetypes(config, spec, density)
-            like = _params_like(spec.shape, model or density)
+            like = _params_like(spec, model or density)
             params = checkpoints.try_params(candidate, like)
             if params is not None:
                 return run_of(config, spec, jax.tree.map(jnp.asarray, params), candidate,
@@ -81,10 +81,11 @@ def spec_from_json(fields: dict[str, Any]) -> DataSpec:
     return DataSpec(**_tuples(fields))
 
 
-def _params_like(shape: tuple[int, ...], model: Density | ArchetypeModel) -> Params:
+def _params_like(spec: DataSpec, model: Density | ArchetypeModel) -> Params:
     """Shapes of a model's parameters."""
-    x, label = jnp.zeros((2, *shape)), jnp.zeros(2, jnp.int32)
-    return jax.eval_shape(model.init, jax.random.key(0), x, label)
+    x, label = jnp.zeros((2, *spec.shape)), jnp.zeros(2, jnp.int32)
+    context = (jnp.zeros((2, spec.context_width)),) if isinstance(model, Density) else ()
+    return jax.eval_shape(model.init, jax.random.key(0), x, label, *context)
 
 
 def _tuples(value: Any) -> Any:

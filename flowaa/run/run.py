@@ -61,29 +61,40 @@ class Run:
             f"  archetypes: {archetypes}",
             f"  test: {'unknown' if figure is None else f'{figure:.3f} bits/dim'}"))
 
-    def encode(self, x: Any, label: Any = None) -> tuple[Array, Array]:
+    def encode(self, x: Any, label: Any = None, *, context: Any = None) -> tuple[Array, Array]:
         """Latent z [B, D] of x [B, *shape], and log|det dz/dx| [B] in data units."""
         x = arguments.examples(x, self.spec)
-        return self._encode(self._flow, rows=(x, self._labels(label, len(x))))
+        return self._encode(self._flow, rows=(x, *self._given(label, context, len(x))))
 
-    def decode(self, z: Any, label: Any = None) -> Array:
+    def decode(self, z: Any, label: Any = None, *, context: Any = None) -> Array:
         """Examples [B, *shape] in data units of latents z [B, D]."""
         z = arguments.matrix(z, "z", self.density.flow.n_dims)
-        return self._decode(self._flow, rows=(z, self._labels(label, len(z))))
+        return self._decode(self._flow, rows=(z, *self._given(label, context, len(z))))
 
-    def log_prob(self, x: Any, label: Any = None, key: Array | None = None) -> Array:
-        """log p(x) [B] in nats; given labels, log p(x | label) where the run uses them."""
+    def log_prob(
+        self, x: Any, label: Any = None, key: Array | None = None, *, context: Any = None
+    ) -> Array:
+        """log p(x) [B] in nats; given labels, log p(x | label) where the run uses them.
+
+        A run whose base mixes classes gives the marginal, sum of p(y) p(x | y), without labels.
+        """
         x = arguments.examples(x, self.spec)
         row = np.arange(len(x), dtype=np.int32)
         key = None if key is None else arguments.random_key(key)
-        return self._log_prob(self._flow, key, rows=(x, self._labels(label, len(x)), row))
+        return self._log_prob(
+            self._flow, key, rows=(x, *self._given(label, context, len(x)), row))
 
-    def bits_per_dim(self, x: Any, label: Any = None, key: Array | None = None) -> float:
+    def bits_per_dim(
+        self, x: Any, label: Any = None, key: Array | None = None, *, context: Any = None
+    ) -> float:
         """Mean of -log p(x) / (D ln 2)."""
-        log_prob = self.log_prob(x, label, key)
+        log_prob = self.log_prob(x, label, key, context=context)
         return float(bits_per_dim(log_prob, self.density.flow.n_dims).mean())
 
-    def sample(self, key: Array, n: int, label: Any = None, temperature: float = 1.0) -> Array:
+    def sample(
+        self, key: Array, n: int, label: Any = None, temperature: float = 1.0, *,
+        context: Any = None,
+    ) -> Array:
         """n draws [n, *shape] in data units.
 
         The deviations of the latents are multiplied by `temperature`. Draw i depends on key and i
@@ -92,7 +103,7 @@ class Run:
         row = np.arange(arguments.count(n), dtype=np.int32)
         return self._sample(self._flow, arguments.random_key(key),
                             arguments.temperature_of(temperature),
-                            rows=(row, self._labels(label, len(row))))
+                            rows=(row, *self._given(label, context, len(row))))
 
     def sample_outliers(
         self, key: Array, n: int, method: str = "shell", *, extremeness: float,
@@ -126,13 +137,16 @@ class Run:
         z, labels = outliers.draw_latents(
             self.density, self._flow, arguments.random_key(key), n, method=method,
             extremeness=extremeness, label=labels, plane=plane)
-        x = self._decode(self._flow, rows=(z, labels))
+        x = self._decode(self._flow, rows=(z, labels, None))
         return Outliers(x, z, labels, *self._numbers(self._flow, plane, rows=(x, z, labels)))
 
-    def distribution(self, label: int | None = None) -> DensityDistribution:
-        """The density of one example as a distrax distribution."""
-        self._labels(label, 1)
-        return DensityDistribution(self.density, self._flow, label)
+    def distribution(
+        self, label: int | None = None, *, context: Any = None
+    ) -> DensityDistribution:
+        """The density of one example, given one context [E], as a distrax distribution."""
+        _, rows = self._given(label, context, 1)
+        return DensityDistribution(
+            self.density, self._flow, label, None if rows is None else jnp.asarray(rows[0]))
 
     @property
     def archetypes(self) -> Array:
@@ -215,18 +229,19 @@ class Run:
     @functools.cached_property
     def _encode(self) -> Batched:
         encode = self.density.encode
-        return self._batched(lambda params, rows: encode(params, rows[0], rows[1], MIDDLE_OF_LEVEL))
+        return self._batched(lambda params, rows: encode(
+            params, rows[0], rows[1], MIDDLE_OF_LEVEL, rows[2]))
 
     @functools.cached_property
     def _decode(self) -> Batched:
-        return self._batched(lambda params, rows: self.density.decode(params, rows[0], rows[1]))
+        return self._batched(lambda params, rows: self.density.decode(params, *rows))
 
     @functools.cached_property
     def _log_prob(self) -> Batched:
         def log_prob(params: Params, key: Array | None, rows: Any) -> Array:
-            x, label, row = rows
+            x, label, context, row = rows
             noise = MIDDLE_OF_LEVEL if key is None else self.density.noise(key, row)
-            return self.density.log_prob(params, x, label, noise)
+            return self.density.log_prob(params, x, label, noise, context=context)
 
         return self._batched(log_prob)
 
@@ -238,8 +253,8 @@ class Run:
                 draw = bound(self.density.flow, params).sample_latent
                 return draw(jax.random.fold_in(key, row), 1, label, temperature)[0]
 
-            row, label = rows
-            return self.density.decode(params, jax.vmap(latent)(row, label), label)
+            row, label, context = rows
+            return self.density.decode(params, jax.vmap(latent)(row, label), label, context)
 
         return self._batched(sample)
 
@@ -250,6 +265,16 @@ class Run:
             return outliers.numbers(self.density, params, x, z, label, plane)
 
         return self._batched(numbers)
+
+    def _given(self, label: Any, context: Any, n: int) -> tuple[Any, Any]:
+        """Labels [n] and context [n, E], as far as the run uses them."""
+        width = len(self.density.flow.context_mean)
+        if (context is None) != (width == 0):
+            raise UserError("context was given, but this run depends on none; leave it out" if width
+                            == 0 else "this run depends on a context: give context, one row "
+                            f"({width} numbers) or one for each example")
+        labels = self._labels(label, n)
+        return labels, arguments.context_rows(context, n, width) if width else None
 
     def _labels(self, label: Any, n: int) -> Any:
         if label is None:

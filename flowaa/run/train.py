@@ -19,6 +19,7 @@ from flowaa.config.training import build_options, read_figures, read_training
 from flowaa.data.batch_order import batch_order
 from flowaa.data.dataset import Dataset
 from flowaa.data.splitting import save_record
+from flowaa.errors import warn
 from flowaa.figures.curves import save_curves
 from flowaa.figures.images import save_image_grid
 from flowaa.figures.scatter import save_scatter
@@ -61,6 +62,9 @@ def train(
     flow_params = None
     if archetypes.n_archetypes and archetypes.pretrained:
         flow_params = load_run(archetypes.pretrained).params
+    if dataset.spec.context_width and not density.flow.context_mean:
+        warn("the data's context is not used: the flow is not conditional; see "
+             "--config.flow.conditional=True")
     problem = build_problem(config, density, dataset, flow_params)
     options = build_options(config)
     # All that can be wrong with a config is found out before anything is written.
@@ -93,13 +97,16 @@ def _save_curves(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 def _save_samples(folder: Path, run: Run, dataset: Dataset) -> None:
     """Samples: a grid of images, a class a row in a conditional flow; points beside data."""
     figures = read_figures(run.config)
-    n, label, n_columns = figures.n_samples, None, None
-    if read_flow(run.config).conditional:
+    n, label, context, n_columns = figures.n_samples, None, None, None
+    is_conditional = read_flow(run.config).conditional
+    if is_conditional and run.spec.n_classes:
         n_columns = max(n // run.spec.n_classes, 1)
         label = np.repeat(np.arange(run.spec.n_classes), n_columns)
         n = len(label)
-    samples = np.asarray(
-        run.sample(jax.random.key(run.config.seed), n, label, figures.temperature))
+    if is_conditional and dataset.test.context is not None:
+        context = dataset.test.context[np.arange(n) % len(dataset.test)]
+    samples = np.asarray(run.sample(
+        jax.random.key(run.config.seed), n, label, figures.temperature, context=context))
     if run.spec.is_image:
         value_range = run.spec.value_range
         save_image_grid(folder / "samples.png", samples, n_columns=n_columns,

@@ -1,10 +1,10 @@
 """Watches reversible training, which is given up where its gradients can no longer be trusted."""
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 
+from flowaa.data.batches import Labelled
 from flowaa.errors import warn
 from flowaa.flow.density import Density
 from flowaa.flow.reversibility import Reversibility, measure_reversibility, worst_block
@@ -41,14 +41,14 @@ class ReversibilityGuard:
         return step % self._every_steps == 0
 
     def check(
-        self, params: Params, x: Any, y: Any, key: jax.Array
+        self, params: Params, rows: Labelled, key: jax.Array
     ) -> tuple[bool, dict[str, float]]:
         """Whether reversible gradients can be trusted, and the figures, as scalars for the log.
 
         Where they cannot, the user is warned, and the figures have `GIVEN_UP`.
         """
-        y = None if y is None else y[:_MAX_EXAMPLES]
-        measured = self._compare(params, x[:_MAX_EXAMPLES], y, key)
+        few = jax.tree.map(lambda column: column[:_MAX_EXAMPLES], rows)
+        measured = self._compare(params, few, key)
         cosine = float(measured.gradient_cosine)
         scalars = {
             "reversible/reconstruction_error": float(measured.reconstruction_error),
@@ -63,7 +63,7 @@ class ReversibilityGuard:
                  "on with flow.memory=stored")
         return is_trusted, scalars
 
-    def _measure(self, params: Params, x: Any, y: Any, key: jax.Array) -> Reversibility:
-        ids = jax.numpy.arange(len(x))
-        units, _ = self._density.preprocessing.to_model(x, self._density.noise(key, ids))
-        return measure_reversibility(self._density.flow, params, units, y)
+    def _measure(self, params: Params, rows: Labelled, key: jax.Array) -> Reversibility:
+        noise = self._density.noise(key, jax.numpy.arange(len(rows.x)))
+        u, _ = self._density.preprocessing.to_model(rows.x, noise)
+        return measure_reversibility(self._density.flow, params, u, rows.y, rows.context)

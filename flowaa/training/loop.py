@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from flowaa.data.batches import Batches, Labelled, open_batches
+from flowaa.data.batches import Batches, Labelled, open_batches, read_rows
 from flowaa.data.dataset import Dataset, Split
 from flowaa.errors import UserError
 from flowaa.training import parallel
@@ -98,13 +98,13 @@ class Stepper:
         self._problem, self._split, self._batches = problem, split, batches
         self._options, self._key = options, key
 
-        def create(key: jax.Array, x: Any, y: Any) -> TrainState:
-            params = problem.init(key, x, y)
+        def create(key: jax.Array, rows: Labelled) -> TrainState:
+            params = problem.init(key, rows)
             return create_state(params, problem.optimizer, with_ema=options.ema_decay > 0)
 
         self._create = parallel.compile_once(create)
         # Parameters that depend on data are set from the first batch.
-        self._arguments = (jax.random.fold_in(key, 2**31 - 2), *self._rows(0))
+        self._arguments = (jax.random.fold_in(key, 2**31 - 2), self._rows(0))
         self.state_shapes: TrainState = self._create.eval_shape(*self._arguments)
         self.step = 0
 
@@ -126,7 +126,7 @@ class Stepper:
         if self._guard is None or not self._guard.is_due(self.step):
             return {}
         params = parallel.unreplicate(self._device_state.params)
-        is_trusted, figures = self._guard.check(params, *self._rows(self.step), self._key)
+        is_trusted, figures = self._guard.check(params, self._rows(self.step), self._key)
         if not is_trusted:
             self._call, self._guard = self._compile(self._guard.stored_loss), None
         return figures
@@ -162,11 +162,9 @@ class Stepper:
             step, self._batches, self._options.devices, state=self.state_shapes, key=self._key,
             n_steps=self._options.steps_per_call)
 
-    def _rows(self, step: int) -> tuple[Any, Any]:
-        """Rows and labels of a step on the host."""
-        indices = self._batches.order.indices(step)
-        y = None if self._split.y is None else self._split.y[indices]
-        return np.asarray(self._split.x[indices]), y
+    def _rows(self, step: int) -> Labelled:
+        """Rows of a step on the host."""
+        return read_rows(self._split, self._batches.order.indices(step))
 
 
 def _open(dataset: Dataset, options: TrainingOptions) -> Batches:

@@ -2,11 +2,11 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import optax
 
+from flowaa.data.batches import Labelled
 from flowaa.errors import UserError
 from flowaa.training.guard import ReversibilityGuard
 from flowaa.training.parallel import Values
@@ -44,7 +44,7 @@ class TrainingOptions:
 class Problem:
     """What is trained: pure functions, free of configs and files."""
 
-    init: Callable[[jax.Array, Any, Any], Params]  # key, x, y of a global batch
+    init: Callable[[jax.Array, Labelled], Params]  # from a key and a global batch
     loss: Loss
     values: Values  # per example, for evaluation
     optimizer: optax.GradientTransformation

@@ -52,7 +52,8 @@ def loss_and_gradient(devices=None):
     data, cfg = dataset(), config()
     problem = build_problem(cfg, build_density(cfg, data.spec), data)
     rows = data.train
-    params = parallel.compile_once(problem.init)(jax.random.key(1), rows.x, rows.y)
+    params = parallel.compile_once(problem.init)(
+        jax.random.key(1), Labelled(rows.x, rows.y))
     # Moved: the output layers' zeros would leave most of a gradient zero.
     params = jax.tree.map(lambda leaf: np.asarray(leaf) + 0.05, params)
 
