@@ -93,7 +93,7 @@ def test_a_flow_of_ones_own_is_trained_and_restored(tmp_path, monkeypatch):
         "    return bijectors.Chain((bijectors.ActNorm(), bijectors.Orthogonal(seed=1)))\n")
     monkeypatch.syspath_prepend(tmp_path)
     x = RANDOM.normal(size=(300, 3)) * [1.0, 2.0, 5.0]
-    config = config_of(**{"flow.bijector": "my_flow:flow"})
+    config = config_of(**{"flow.bijector": "my_flow:flow", "training.batch_size": 200})
     flowaa.train(config, tmp_path / "run", data=x)
     found = np.asarray(flowaa.load_run(tmp_path / "run").log_prob(x))
     assert found.mean() == pytest.approx(stats.norm(0, [1, 2, 5]).logpdf(x).sum(1).mean(), abs=0.1)
