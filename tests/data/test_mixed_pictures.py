@@ -157,3 +157,16 @@ def test_transparency_fades_to_white_and_hides_its_colour(tmp_path):
         np.testing.assert_allclose(image[..., 0], np.broadcast_to(expected, (8, 8)), atol=1.01)
         green = 0 if mode == "RGBA" else 76
         np.testing.assert_allclose(image[0, :, 1], green * share + 255 * (1 - share), atol=1.01)
+
+
+def test_the_command_shows_what_is_left_out(tmp_path):
+    """Ended by a batch larger than the data, after which only what it said is left."""
+    paint_folder(tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-m", "experiments.train", "--config=configs/image_folder.py:smoke",
+         f"--config.data.dir={tmp_path}", "--config.training.batch_size=64",
+         f"--workdir={tmp_path / 'run'}"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.count("10 files are left out: ") == 1
+    assert done.stderr.count("1 first frame of several (moving.gif)") == 1
+    assert "Traceback" not in done.stderr
