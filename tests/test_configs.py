@@ -48,7 +48,7 @@ def noise_of(name: str) -> Dataset:
                      side=side)
 
     train = split(40)
-    spec = describe(train, n_levels=256 if dtype == np.uint8 else 0, n_classes=10,
+    spec = describe(train, n_levels=256 if dtype == np.uint8 else 0, class_names="0123456789",
                     side_names=tuple("abcdef") if name == "faces" else ())
     return Dataset(name, spec, train, split(16), split(16))
 

@@ -1,4 +1,4 @@
-"""What a data set is to the rest of the library: three splits and a description."""
+"""A data set: three splits and a description."""
 
 import dataclasses
 from typing import Any, Protocol
@@ -34,7 +34,7 @@ class Split:
 
 @dataclasses.dataclass(frozen=True)
 class DataSpec:
-    """What a model must know of its data, and all it must know: it is saved with every run."""
+    """Properties of the data that a model depends on; saved with every run."""
 
     shape: tuple[int, ...]  # of one row: (H, W, C) or (D,)
     n_levels: int = 0  # discrete data takes the values 0 … n_levels − 1; 0 = continuous

@@ -8,15 +8,14 @@ from flowaa.data.dataset import DataSpec, Rows, Split
 from flowaa.data.rows import chunks
 
 
-def describe(train: Split, *, n_levels: int, n_classes: int = 0,
-             class_names: Sequence[str] = (), side_names: Sequence[str] = ()) -> DataSpec:
-    """What a model must know of the data.
+def describe(train: Split, *, n_levels: int, class_names: Sequence[str] = (),
+             side_names: Sequence[str] = ()) -> DataSpec:
+    """Computes the description of a data set from its training split.
 
     Args:
         train: the training split.
         n_levels: 0 for continuous data.
-        n_classes: 0 for unlabelled data.
-        class_names: one a class, or none.
+        class_names: one a class; none for unlabelled data.
         side_names: one a column of side information, or none.
     """
     mean, std = moments(train.x)
@@ -24,7 +23,7 @@ def describe(train: Split, *, n_levels: int, n_classes: int = 0,
     context_mean, context_std = (empty, empty) if train.context is None else moments(train.context)
     shape = np.asarray(train.x[np.arange(1)]).shape[1:]
     return DataSpec(shape=tuple(int(side) for side in shape), n_levels=n_levels,
-                    n_classes=n_classes, mean=tuple(mean.tolist()), std=tuple(std.tolist()),
+                    n_classes=len(class_names), mean=tuple(mean.tolist()), std=tuple(std.tolist()),
                     class_names=tuple(class_names), side_names=tuple(side_names),
                     context_mean=tuple(context_mean.tolist()),
                     context_std=tuple(context_std.tolist()))

@@ -1,4 +1,4 @@
-"""What faces are labelled with, in FERG and in the drawn faces alike."""
+"""Class names of faces, in FERG and in the drawn faces."""
 
 from flowaa.errors import UserError
 

@@ -8,7 +8,7 @@ from flowaa.errors import UserError
 
 
 class Stream(enum.IntEnum):
-    """What random numbers of the data layer are for; each purpose has a stream of its own."""
+    """Purposes of random numbers in the data layer; each has a stream of its own."""
 
     ROWS = 0
     TEST_SPLIT = 1

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from flowaa.data.files import npz
-from flowaa.data.sources.arrays import arrays
+from flowaa.data.sources.arrays import arrays, from_arrays
 from flowaa.errors import FlowaaWarning, UserError
 
 RANDOM = np.random.default_rng(0)
@@ -125,6 +125,18 @@ def test_text_labels_are_classes_in_sorted_order(tmp_path, names):
         assert split.y.dtype == np.int32
         named = np.array(dataset.spec.class_names)[split.y]
         np.testing.assert_array_equal(named, labels[split.source_rows])
+
+
+def test_a_frame_of_objects_names_its_columns_of_text_and_its_text_labels_are_classes():
+    options = {"seed": 0, "validation_fraction": 0.25, "test_fraction": 0.2}
+    frame = ROWS.astype(object)
+    frame[:, 3] = None
+    frame[:, 4] = "a"
+    with pytest.raises(UserError, match="text stands in column 3, 4;"):
+        from_arrays({"x": frame}, "data", **options)
+    labels = np.array(["b", "a"] * 20, object)
+    dataset = from_arrays({"x": ROWS, "y": labels}, "data", **options)
+    np.testing.assert_array_equal(dataset.test.y, labels[dataset.test.source_rows] == "b")
 
 
 @pytest.mark.parametrize("dtype", [np.int64, np.float32, np.uint8])

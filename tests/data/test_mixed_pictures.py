@@ -65,10 +65,10 @@ def paint_folder(folder: Path) -> dict[str, tuple[int, int, int]]:
 PROGRAM = """
 import sys
 from configs import default
-from flowaa.config.build import build_data
+from flowaa.config.data import build_data
 config = default.get_config()
 config.data.update(name="image_folder", dir=sys.argv[1], image_size=4)
-data = build_data(config.data, seed=0)
+data = build_data(config)
 for split in (data.train, data.validation, data.test):
     for image in split.x:
         print(*image.reshape(-1, 3).mean(0).round().astype(int))

@@ -43,7 +43,7 @@ def dataset() -> Dataset:
                      side=random.dirichlet(np.ones(4), n).astype(np.float32))
 
     train = split(N)
-    spec = describe(train, n_levels=256, n_classes=N_CLASSES, side_names=tuple("abcd"))
+    spec = describe(train, n_levels=256, class_names="01", side_names="abcd")
     return Dataset("noise", spec, train, split(N), split(N))
 
 

@@ -32,7 +32,7 @@ def model_of(faces, **overrides):
     config = config_of(**{"flow.reshape": ("flatten",), "flow.conditional": True,
                           "archetypes.n_archetypes": len(EXTREMES),
                           "archetypes.sets": "per_class", **overrides})
-    spec = describe(faces, n_levels=256, n_classes=N_CLASSES, side_names=EXTREMES)
+    spec = describe(faces, n_levels=256, class_names="0123456789"[:N_CLASSES], side_names=EXTREMES)
     return build_archetypes(config, spec, build_density(config, spec))
 
 

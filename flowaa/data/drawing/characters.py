@@ -1,4 +1,4 @@
-"""The six characters: what tells them apart."""
+"""The six characters and the features in which they differ."""
 
 import dataclasses
 from typing import Literal

@@ -1,4 +1,4 @@
-"""From weights of extreme expressions to what each part of a face does."""
+"""Maps weights of extreme expressions to movements of the parts of a face."""
 
 import dataclasses
 
@@ -31,7 +31,7 @@ _ACTIONS: dict[str, tuple[float, ...]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Action:
-    """What the parts of N faces do; every field is [N, 1, 1] float32, and 0 in a neutral face."""
+    """Movements of the parts of N faces; each [N, 1, 1] float32, 0 in a neutral face."""
 
     smile: np.ndarray  # corners of the mouth up
     open: np.ndarray  # the mouth; negative presses the lips together

@@ -17,7 +17,7 @@ _CHUNK_PIXELS = 2**17  # drawn at once: arrays of this size stay in the processo
 
 @dataclasses.dataclass(frozen=True)
 class Pose:
-    """What varies without meaning anything; every field is [N] float32."""
+    """Nuisance variation, independent of the labels; every field is [N] float32."""
 
     tilt: np.ndarray  # radians
     shift_x: np.ndarray  # of a picture from −1 to 1
@@ -27,7 +27,7 @@ class Pose:
 
     @classmethod
     def still(cls, n_faces: int) -> "Pose":
-        """Everyone upright in the middle."""
+        """N upright faces in the middle of their pictures."""
         zeros, ones = np.zeros(n_faces, np.float32), np.ones(n_faces, np.float32)
         return cls(zeros, zeros, zeros, ones, ones)
 

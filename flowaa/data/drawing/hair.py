@@ -1,4 +1,4 @@
-"""Hair: what of it lies behind the head and what in front."""
+"""The hair behind the head and the hair in front of it."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from flowaa.data.drawing.shapes import Canvas, Colour, Field, capsule, darker, e
 
 
 def draw_hair_behind(canvas: Canvas, character: Character) -> None:
-    """What the head covers, in the hair's shadow."""
+    """Draws the hair behind the head, darker than in front."""
     x, y = canvas.x, canvas.y
     sides = np.abs(x)
     shapes: dict[str, Callable[[], Field]] = {
@@ -30,7 +30,7 @@ def draw_hair_behind(canvas: Canvas, character: Character) -> None:
 
 
 def draw_hair_before(canvas: Canvas, character: Character) -> None:
-    """What covers the head."""
+    """Draws the hair in front of the head."""
     styles: dict[str, Callable[[Canvas, Colour], None]] = {
         "bob": _bob, "buns": _buns, "quiff": _quiff, "afro": _afro, "long": _long, "bald": _bald}
     styles[character.style](canvas, character.hair)

@@ -1,4 +1,4 @@
-"""Who is drawn: characters, expressions and poses of a set of faces."""
+"""Random characters, expressions, weights and poses of a set of faces."""
 
 import dataclasses
 
@@ -33,7 +33,7 @@ class Population:
 
 
 def draw_population(n_faces: int, *, seed: int, nuisance: float) -> Population:
-    """Draws who is to be seen.
+    """Draws the labels, weights and poses of faces.
 
     Every character shows every expression equally often. An emotion's weights follow a symmetric
     Dirichlet law and the emotion is the largest weight; a neutral face's weights are nearly even.

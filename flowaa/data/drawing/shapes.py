@@ -16,10 +16,10 @@ _TINY = np.float32(1e-6)  # keeps the quotients finite where a distance has no g
 
 
 class Canvas:
-    """Pictures under the brush."""
+    """Pictures that shapes are painted on, and the coordinates of their pixels."""
 
     def __init__(self, x: Field, y: Field, planes: list[np.ndarray], pixel: Number) -> None:
-        """Goes on with what is painted already.
+        """Wraps pictures that are partly painted.
 
         Args:
             x: horizontal place of each pixel, [B, H, W].

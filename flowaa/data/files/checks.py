@@ -37,7 +37,7 @@ def check_numeric(array: np.ndarray, where: str) -> None:
         raise UserError(f"{where} is a structured array with the fields "
                         f"{listed(array.dtype.names)}; keep those of numbers with "
                         "numpy.lib.recfunctions.structured_to_unstructured")
-    if array.dtype.kind in "US" and array.ndim == 2:
+    if array.dtype.kind in "USO" and array.ndim == 2:
         text = [index for index, column in enumerate(array.T) if not _is_number(column)]
         if text:
             raise UserError(f"{where} has type {array.dtype}: text stands in column "
@@ -88,7 +88,7 @@ def check_labels(labels: np.ndarray, n_rows: int, where: str) -> np.ndarray:
     if labels.shape != (n_rows,):
         raise UserError(f"{where} has shape {labels.shape} where {n_rows} rows need "
                         f"({n_rows},); give one class a row")
-    if labels.dtype.kind in "US":
+    if labels.dtype.kind in "US" or all(isinstance(label, str) for label in labels):
         return labels.astype(str)
     if labels.dtype.kind not in "buif":
         raise UserError(f"{where} has type {labels.dtype}; {_RENUMBER}")
@@ -149,6 +149,6 @@ def listed(values: list | tuple) -> str:
 def _is_number(column: np.ndarray) -> bool:
     try:
         column.astype(float)
-    except ValueError:
+    except (ValueError, TypeError):
         return False
     return True

@@ -1,4 +1,4 @@
-"""Sets of our own builders: prepared once as TensorFlow Datasets does, then read from the disk."""
+"""Our own TensorFlow Datasets builders: prepared once, then read from the disk."""
 
 import contextlib
 import io
@@ -71,7 +71,7 @@ def read_images(builder: Any) -> Rows:
 
 
 def read_columns(builder: Any, *keys: str) -> tuple[np.ndarray, ...]:
-    """What a prepared set's one split has beside the images: arrays [N, ...], one a key."""
+    """Columns of a prepared set beside its images: arrays [N, ...], one a key."""
     import tensorflow_datasets as tfds
 
     skip = {"image": tfds.decode.SkipDecoding()}

@@ -70,8 +70,7 @@ def from_arrays(found: Mapping[str, np.ndarray], path: str, *, seed: int,
     train, validation, test = complete(given, seed=seed, test_fraction=test_fraction,
                                        validation_fraction=validation_fraction)
     discrete = _first(train.x).dtype == np.uint8
-    spec = describe(train, n_levels=N_LEVELS if discrete else 0, n_classes=len(class_names),
-                    class_names=class_names)
+    spec = describe(train, n_levels=N_LEVELS if discrete else 0, class_names=class_names)
     if len(spec.shape) == 1 and not discrete:
         constant = checks.constant_columns(train.x)
         if constant:

@@ -33,6 +33,6 @@ def digits(*, seed: int, validation_fraction: float) -> Dataset:
     given = {"train": take(rows, np.sort(rest_rows)), "test": take(rows, np.sort(test_rows))}
     train, validation, test = complete(given, seed=seed, test_fraction=0.0,
                                        validation_fraction=validation_fraction)
-    spec = describe(train, n_levels=N_LEVELS, n_classes=10,
+    spec = describe(train, n_levels=N_LEVELS,
                     class_names=tuple(str(name) for name in bunch.target_names))
     return Dataset("digits", spec, train, validation, test)

@@ -1,4 +1,4 @@
-"""Drawn faces: a stand-in for FERG of which the truth is known."""
+"""Drawn faces: a substitute for FERG whose archetypes and weights are known."""
 
 import numpy as np
 
@@ -7,6 +7,7 @@ from flowaa.data.description import describe
 from flowaa.data.drawing.expressions import EXTREMES
 from flowaa.data.face_labels import CHARACTER_NAMES, EXPRESSION_NAMES, NAMES, check_label
 from flowaa.data.files.prepared import prepared, read_columns, read_images
+from flowaa.data.seeding import Stream, generator
 from flowaa.data.splitting import check_n_rows, complete
 from flowaa.errors import UserError
 
@@ -27,7 +28,7 @@ def faces(*, dir: str, label: str, image_size: int, n_rows: int, nuisance: float
         label: "character" or "expression".
         image_size: side in pixels.
         n_rows: faces drawn, all splits together.
-        nuisance: scales what varies without meaning: tilt, shift, size, brightness; 0 = none.
+        nuisance: scale of the variation of tilt, shift, size and brightness; 0 = none.
         seed: governs the faces and the splits.
         validation_fraction: share of the faces that are not for the test.
         test_fraction: share of all faces.
@@ -46,8 +47,7 @@ def faces(*, dir: str, label: str, image_size: int, n_rows: int, nuisance: float
     check_n_rows(n_rows, smallest=_N_KINDS)  # every character shows every expression
     if not 0.0 <= nuisance <= 10.0:  # beyond, faces leave the picture
         raise UserError(f"data.nuisance is {nuisance}; set it from 0 to 10")
-    if seed < 0:
-        raise UserError(f"the seed is {seed}; set --config.seed to 0 or larger")
+    generator(seed, Stream.ROWS)  # refuses a negative seed before anything is prepared
 
     def make_builder() -> object:
         # Imported here, since it takes a second that other data sets need not wait for.
@@ -62,6 +62,5 @@ def faces(*, dir: str, label: str, image_size: int, n_rows: int, nuisance: float
     rows = Split(read_images(builder), labels.astype(np.int32), side=weights.astype(np.float32))
     train, validation, test = complete({"train": rows}, seed=seed, test_fraction=test_fraction,
                                        validation_fraction=validation_fraction)
-    spec = describe(train, n_levels=N_LEVELS, n_classes=len(NAMES[label]),
-                    class_names=NAMES[label], side_names=EXTREMES)
+    spec = describe(train, n_levels=N_LEVELS, class_names=NAMES[label], side_names=EXTREMES)
     return Dataset("faces", spec, train, validation, test)

@@ -54,7 +54,7 @@ def image_folder(*, dir: str, image_size: int, seed: int, validation_fraction: f
                                        validation_fraction=validation_fraction)
     sample = train if isinstance(train.x, np.ndarray) else take(
         train, np.unique(np.linspace(0, len(train) - 1, _MOMENT_ROWS).astype(int)))
-    spec = describe(sample, n_levels=N_LEVELS, n_classes=len(class_names), class_names=class_names)
+    spec = describe(sample, n_levels=N_LEVELS, class_names=class_names)
     return Dataset("image_folder", spec, train, validation, test)
 
 

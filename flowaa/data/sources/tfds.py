@@ -55,7 +55,7 @@ def tensorflow_dataset(name: str, *, data_dir: str, seed: int, validation_fracti
     train, validation, test = complete(given, seed=seed, test_fraction=test_fraction,
                                        validation_fraction=validation_fraction)
     class_names = builder.info.features[label_key].names if label_key else ()
-    spec = describe(train, n_levels=N_LEVELS, n_classes=len(class_names), class_names=class_names)
+    spec = describe(train, n_levels=N_LEVELS, class_names=class_names)
     return Dataset(f"tfds:{name}", spec, train, validation, test)
 
 
@@ -82,7 +82,7 @@ def _prepared(tfds: Any, name: str, data_dir: str) -> Any:
 
 
 def _prepare(tfds: Any, name: str, builder: Any) -> None:
-    """Downloads and prepares a set; what can be known to fail is asked before minutes pass."""
+    """Downloads and prepares a set, after checks that fail at once instead of in minutes."""
     elsewhere = "or set --config.data.dir to a folder where it is prepared as array_record"
     missing = f"tfds:{name} is not prepared in {builder.data_path}"
     if importlib.util.find_spec("tensorflow") is None:

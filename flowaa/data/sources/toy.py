@@ -1,4 +1,4 @@
-"""Two-dimensional data whose structure can be seen at a glance (thesis, section 4.1)."""
+"""Two-dimensional data: a mixture of two Gaussians, and two half moons (thesis, 4.1)."""
 
 import numpy as np
 
@@ -53,5 +53,5 @@ def _dataset(name: str, x: np.ndarray, labels: np.ndarray, seed: int, test_fract
     rows = Split(x.astype(np.float32), labels.astype(np.int32))
     train, validation, test = complete({"train": rows}, seed=seed, test_fraction=test_fraction,
                                        validation_fraction=validation_fraction)
-    spec = describe(train, n_levels=0, n_classes=2, class_names=("0", "1"))
+    spec = describe(train, n_levels=0, class_names=("0", "1"))
     return Dataset(name, spec, train, validation, test)
