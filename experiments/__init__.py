@@ -6,7 +6,7 @@ import sys
 from typing import NoReturn
 
 
-def end_by_signal(number: int, frame: object = None) -> NoReturn:
+def end_by_signal(number: int, frame: object = None, *, message: str = "") -> NoReturn:
     """Ends the process in one line, with the status that a shell gives for the signal.
 
     At once: Python would first wait for threads that compile or read.
@@ -14,7 +14,8 @@ def end_by_signal(number: int, frame: object = None) -> NoReturn:
     del frame
     word = "Ctrl-C" if number == signal.SIGINT else "SIGTERM"
     sys.stdout.flush()
-    os.write(2, f"stopped by {word}\n".encode())
+    sys.stderr.flush()
+    os.write(2, f"{message or f'stopped by {word}'}\n".encode())
     os._exit(128 + number)
 
 

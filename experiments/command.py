@@ -18,7 +18,7 @@ from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
 from experiments import end_by_signal, overrides
-from flowaa.errors import FlowaaWarning, UserError
+from flowaa.errors import FlowaaWarning, Interrupted, UserError
 
 USAGE_STATUS = 2
 _HELP = {"help", "h", "helpshort", "helpfull", "?"}
@@ -96,6 +96,8 @@ def run(main: Callable[[], None], *, help_sections: Callable[[], str] = str) -> 
             _stop(_describe_os_error(error))
         except MemoryError as error:
             _stop(f"out of memory: {error}; use fewer rows or a smaller network")
+        except Interrupted as stop:
+            end_by_signal(stop.number, message=str(stop))
         except KeyboardInterrupt:  # a second Ctrl-C while training saves its state
             end_by_signal(signal.SIGINT)
         except _Signal as stop:

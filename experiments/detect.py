@@ -7,7 +7,6 @@ summary.json, figures). What is trained is the run's `config.detector`; --detect
 overrides it. An interrupted detector goes on with the same command.
 """
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +40,6 @@ def main() -> None:
     from flowaa.config.data import build_data
     from flowaa.run import load_run
     from flowaa.training.files.compilation_cache import enable_cache
-    from flowaa.training.signals import TrainingInterrupted
 
     run = load_run(_WORKDIR.value, _STEP.value)
     enable_cache(run.config.training.compilation_cache)
@@ -50,11 +48,7 @@ def main() -> None:
     detector.update(config_flags.get_override_values(flags.FLAGS["detector"]))
     dataset = build_data(run.config)
     folder = Path(_WORKDIR.value).expanduser() / "detectors" / _NAME.value
-    try:
-        summary = detect(run, detector, dataset, folder)[2]
-    except TrainingInterrupted as stop:
-        print(stop, file=sys.stderr)
-        sys.exit(130)
+    summary = detect(run, detector, dataset, folder)[2]
     for name, value in summary.items():
         print(f"{name:40} {value:.6g}")
     print(f"figures in {folder}/figures")

@@ -3,7 +3,6 @@
 Interrupt it whenever you like: the same command goes on where it stopped, with the same result.
 """
 
-import sys
 from pathlib import Path
 
 from experiments import command
@@ -11,8 +10,6 @@ from flowaa.errors import UserError
 
 _CONFIG = command.define_config()
 _WORKDIR = command.define_workdir()
-
-INTERRUPTED_STATUS = 130  # what a shell gives for Ctrl-C
 
 
 def main() -> None:
@@ -22,14 +19,10 @@ def main() -> None:
                         "--workdir=runs/digits")
     # Imported here: `--help` should not wait for JAX.
     from flowaa.run.train import train
-    from flowaa.training.signals import TrainingInterrupted
 
     workdir = Path(_WORKDIR.value).expanduser()
     try:
         run = train(_CONFIG.value, workdir)
-    except TrainingInterrupted as stop:
-        print(stop, file=sys.stderr)
-        sys.exit(INTERRUPTED_STATUS)
     except OSError as error:  # a full disk has no name of its own
         raise OSError(error.errno, error.strerror, error.filename or str(workdir)) from error
     for name, value in run.summary.items():

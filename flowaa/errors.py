@@ -19,6 +19,14 @@ class FlowaaWarning(UserWarning):
     """
 
 
+class Interrupted(Exception):
+    """A signal asked to stop, and what was done is saved; the message says how to go on."""
+
+    def __init__(self, message: str, number: int) -> None:
+        super().__init__(message)
+        self.number = number  # of the signal
+
+
 def warn(message: str) -> None:
     """Warns the user; the same message is shown once."""
     warnings.warn(message, FlowaaWarning, stacklevel=3)

@@ -72,7 +72,7 @@ def test_flags_that_are_missing(arguments, capsys):
     (["--config=configs"], ["configs"]),
     (["--config=README.md"], ["README.md"]),
     (["--config=configs/default.py:tiny"], ["tiny", "smoke"]),
-    ([SMOKE, "--config.training.step=3"], ["training.step", "did you mean training.steps"]),
+    ([SMOKE, "--config.training.step=3"], ["did you mean --config.training.steps"]),
     ([SMOKE, "--config.trainig.steps=3"], ["trainig.steps"]),
     ([SMOKE, "--config.training.steps=abc"], ["training.steps", "abc"]),
     ([SMOKE, "--config.training.steps=2.5"], ["training.steps", "2.5"]),

@@ -1,6 +1,7 @@
 """What commands say and how they end: help, warnings, signals; through a shell."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -131,6 +132,46 @@ def test_a_signal_before_the_first_step_ends_in_one_line(tmp_path, number, statu
     process.send_signal(number)
     out, err = process.communicate(timeout=30)
     assert (process.returncode, out, err) == (status, "", f"stopped by {word}\n")
+
+
+TINY = [SMOKE, "--config.training.n_devices=1", "--config.flow.n_blocks=(1,)",
+        "--config.flow.depth=(1,)", "--config.flow.width=(8,)", NO_CACHE]
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_in_training_saves_and_ends_in_one_line(tmp_path, number, status):
+    process = started("-m", "experiments.train", *TINY, "--config.training.steps=4000000",
+                      f"--workdir={tmp_path}")
+    metrics = tmp_path / "metrics.jsonl"
+    while not metrics.is_file() or metrics.stat().st_size < 200:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    last = err.splitlines()[-1]
+    assert process.returncode == status
+    assert last.startswith("stopped at step ")
+    assert "the same command continues" in last
+    assert "Traceback" not in err
+    assert list((tmp_path / "checkpoints").glob("[0-9]*"))
+
+
+def test_a_damaged_checkpoint_is_named_once_and_nothing_else_is_said(plane, tmp_path):
+    """The best one is truncated: the next is taken, with a warning."""
+    import flowaa
+
+    workdir = shutil.copytree(plane, tmp_path / "run")
+    best = workdir / "checkpoints" / str(flowaa.load_run(plane).step)
+    for file in best.rglob("*"):
+        if file.is_file() and file.stat().st_size > 100:
+            file.write_bytes(file.read_bytes()[:50])
+    result = command("outliers", f"--workdir={workdir}", "--n=4")
+    warnings = [line for line in result.err.splitlines() if line.startswith("warning: ")]
+    assert result.status == 0, result.err
+    assert len(warnings) == 1, result.err
+    assert_names(warnings[0], f"checkpoint {best.name} of", "damaged")
+    for word in ("Traceback", "WARNING", "orbax", "absl"):
+        assert word not in result.err
 
 
 CONFLICTS = [

@@ -170,3 +170,25 @@ def test_a_run_does_not_go_on_with_other_data(tmp_path):
     flowaa.train(config_of(), tmp_path, data=ROWS)  # is finished
     with pytest.raises(UserError, match=r"these keys differ: data\.path"):
         flowaa.train(config_of(), tmp_path, data=ROWS + 1)
+
+
+def test_a_saved_run_is_the_same_run(tmp_path, rows_run, levels_run):
+    x = RANDOM.normal(size=(20, 3))
+    rows_run.save(tmp_path / "rows")
+    restored = flowaa.load_run(tmp_path / "rows")
+    np.testing.assert_array_equal(restored.log_prob(x), rows_run.log_prob(x))
+    assert repr(restored) == repr(rows_run)
+    levels_run.save(tmp_path / "levels")
+    np.testing.assert_array_equal(flowaa.load_run(tmp_path / "levels").sample(jax.random.key(0), 9),
+                                  levels_run.sample(jax.random.key(0), 9))
+    with pytest.raises(UserError, match="another config"):
+        rows_run.save(tmp_path / "levels")
+
+
+def test_a_saved_run_keeps_its_archetypes(tmp_path):
+    run = flowaa.train(config_of(**{"archetypes.n_archetypes": 3}), tmp_path / "run", data=ROWS)
+    run.save(tmp_path / "saved")
+    restored = flowaa.load_run(tmp_path / "saved")
+    np.testing.assert_array_equal(restored.archetype_weights(ROWS), run.archetype_weights(ROWS))
+    assert "archetypes: 3" in repr(restored)
+    assert len(repr(restored).splitlines()) == 5

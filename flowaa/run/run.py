@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import os
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -20,7 +21,9 @@ from flowaa.outliers.plane import ArchetypePlane, archetype_plane
 from flowaa.run import arguments
 from flowaa.run.batching import Batched, batch_size
 from flowaa.training.archetypes.objective import ArchetypeModel
-from flowaa.training.state import Params
+from flowaa.training.files.checkpoints import Checkpoints
+from flowaa.training.files.run_folder import RunFolder
+from flowaa.training.state import Params, TrainState
 
 Array = jax.Array
 
@@ -60,6 +63,25 @@ class Run:
             f"  flow: {sum(flow.n_blocks)} {flow.law} blocks, {n_params:,} parameters",
             f"  archetypes: {archetypes}",
             f"  test: {'unknown' if figure is None else f'{figure:.3f} bits/dim'}"))
+
+    def save(self, workdir: str | os.PathLike[str]) -> None:
+        """Writes a folder that `load_run` restores: this checkpoint's parameters, no more.
+
+        Raises:
+            UserError: the folder holds another run, or cannot be written.
+        """
+        folder = RunFolder(workdir)
+        with folder.claimed(self.config.to_dict()):
+            params = jax.device_get(self.params if self.archetype_model is None
+                                    else self.archetype_params)
+            state = TrainState(jnp.asarray(self.step, jnp.int32), params, (), None)
+            checkpoints = Checkpoints(folder.checkpoints)
+            try:
+                checkpoints.save(self.step, state, {"config": self.config.to_dict(),
+                                                    "data": dataclasses.asdict(self.spec)}, 0.0)
+            finally:
+                checkpoints.close()
+            folder.write_summary(dict(self.summary))
 
     def encode(self, x: Any, label: Any = None, *, context: Any = None) -> tuple[Array, Array]:
         """Latent z [B, D] of x [B, *shape], and log|det dz/dx| [B] in data units."""

@@ -84,7 +84,7 @@ def train(
                 if is_evaluated:
                     on_evaluation(log.rows)
                 if stop and not is_last:
-                    raise TrainingInterrupted(step)
+                    raise TrainingInterrupted(step, stop[0])
         return _finish(checkpoints, stepper, evaluate, dataset, key, log.wall_s, options)
 
 

@@ -1,20 +1,17 @@
 """Ctrl-C and SIGTERM: training ends at the next step with its state saved."""
 
 import contextlib
-import os
 import signal
-import sys
 from collections.abc import Iterator
-from typing import NoReturn
 
-INTERRUPTED_STATUS = 130  # what a shell gives for Ctrl-C
+from flowaa.errors import Interrupted
 
 
-class TrainingInterrupted(Exception):
-    """The user asked to stop; the state was saved at `step`."""
+class TrainingInterrupted(Interrupted):
+    """A signal asked to stop; the state was saved at `step`."""
 
-    def __init__(self, step: int) -> None:
-        super().__init__(f"stopped at step {step}; the same command continues from there")
+    def __init__(self, step: int, number: int = signal.SIGINT) -> None:
+        super().__init__(f"stopped at step {step}; the same command continues from there", number)
 
 
 @contextlib.contextmanager
@@ -37,14 +34,3 @@ def stop_requests() -> Iterator[list[int]]:
     finally:
         for number, handler in old.items():
             signal.signal(number, handler)
-
-
-def end_interrupted(message: str) -> NoReturn:
-    """Ends the process with a line and the status of Ctrl-C, at once.
-
-    Python would first wait for threads that compile or read, which may take minutes.
-    """
-    print(message, file=sys.stderr)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(INTERRUPTED_STATUS)

@@ -50,7 +50,7 @@ def main(words: list[str]) -> int:
         for name in COPIED:
             source = ROOT / name
             if source.is_dir():
-                shutil.copytree(source, tree / name,
+                shutil.copytree(source, tree / name, symlinks=True,  # flowaa/configs is configs/
                                 ignore=shutil.ignore_patterns("__pycache__"))
             else:
                 shutil.copy(source, tree / name)
