@@ -130,9 +130,9 @@ def test_text_labels_are_classes_in_sorted_order(tmp_path, names):
 def test_a_frame_of_objects_names_its_columns_of_text_and_its_text_labels_are_classes():
     options = {"seed": 0, "validation_fraction": 0.25, "test_fraction": 0.2}
     frame = ROWS.astype(object)
-    frame[:, 3] = None
+    frame[:, 2] = "b"
     frame[:, 4] = "a"
-    with pytest.raises(UserError, match="text stands in column 3, 4;"):
+    with pytest.raises(UserError, match="text stands in column 2, 4;"):
         from_arrays({"x": frame}, "data", **options)
     labels = np.array(["b", "a"] * 20, object)
     dataset = from_arrays({"x": ROWS, "y": labels}, "data", **options)

@@ -182,13 +182,15 @@ def test_faces_need_no_tensorflow_and_announce_nothing(tmp_path):
 
 
 def test_faces_are_configured_by_the_config(tmp_path):
-    data = default.get_config().data
-    data.update(name="faces", dir=str(tmp_path), n_rows=126, image_size=16, label="expression")
-    dataset = build_data(data, seed=3)
+    config = default.get_config()
+    config.seed = 3
+    config.data.update(name="faces", dir=str(tmp_path), n_rows=126, image_size=16,
+                       label="expression")
+    dataset = build_data(config)
     assert (dataset.spec.n_classes, dataset.spec.shape) == (7, (16, 16, 3))
     assert len(dataset.train) == round(126 * 0.8 * 0.9)
-    data.update(label="character", nuisance=0.0)
-    assert build_data(data, seed=3).spec.n_classes == 6
+    config.data.update(label="character", nuisance=0.0)
+    assert build_data(config).spec.n_classes == 6
     assert {path.name for path in (tmp_path / "faces").glob("*px*")} == {
         "16px_n126_nuisance1_seed3", "16px_n126_nuisance0_seed3"}
 

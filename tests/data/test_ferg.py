@@ -219,11 +219,11 @@ def test_an_unusable_argument_ends_in_one_line(tmp_path, changes, message):
 
 def test_ferg_is_configured_by_the_config(tmp_path):
     paint_tree(tmp_path)
-    data = default.get_config().data
-    data.update(name="ferg", dir=str(tmp_path), prepared_dir=str(tmp_path / "prepared"))
+    config = default.get_config()
+    config.data.update(name="ferg", dir=str(tmp_path), prepared_dir=str(tmp_path / "prepared"))
     for label, n_classes in (("character", 6), ("expression", 7)):
-        data.label = label
-        spec = build_data(data, seed=0).spec
+        config.data.label = label
+        spec = build_data(config).spec
         assert (spec.n_classes, spec.shape) == (n_classes, (32, 32, 3))
     assert (tmp_path / "prepared" / "ferg").is_dir()
 

@@ -67,10 +67,10 @@ def test_an_unusable_argument_ends_in_one_line(changes):
 
 
 def test_keller_is_configured_by_the_config():
-    data = default.get_config().data
-    data.update(name="keller", n_rows=90)
-    bent = build_data(data, seed=3)
-    data.nonlinear = False
-    flat = build_data(data, seed=3)
+    config = default.get_config()
+    config.data.update(name="keller", n_rows=90)
+    bent = build_data(config)
+    config.data.nonlinear = False
+    flat = build_data(config)
     assert len(bent.train) + len(bent.validation) + len(bent.test) == 90
     assert (bent.train.x != flat.train.x).any(0).sum() == 1

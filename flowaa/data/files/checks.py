@@ -42,7 +42,7 @@ def check_numeric(array: np.ndarray, where: str) -> None:
         if text:
             raise UserError(f"{where} has type {array.dtype}: text stands in column "
                             f"{listed(text)}; leave it out or encode it as numbers")
-        raise UserError(f"{where} has type {array.dtype}, numbers written as text; convert it with "
+        raise UserError(f"{where} has type {array.dtype}, numbers kept as text; convert it with "
                         "x.astype(numpy.float32)")
     if array.dtype.kind not in "iuf":
         raise UserError(f"{where} has type {array.dtype}; give levels as uint8, or continuous data "
