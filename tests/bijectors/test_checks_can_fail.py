@@ -135,5 +135,15 @@ def test_a_bijector_of_ones_own_is_told_which_laws_it_breaks() -> None:
     assert "round_trip" not in message
 
 
+def test_a_nan_is_no_round_trip() -> None:
+    class GivesNaN(Sound):
+        def decode(self, z: Array, cond: Array | None = None) -> tuple[Array, Array]:
+            x, log_det = super().decode(z, cond)
+            return x * jnp.nan, log_det
+
+    with pytest.raises(bijectors.BrokenLawError):
+        CHECKS["round_trip"](make_subject(Case(GivesNaN, (3,), "label"), "float32"))
+
+
 def test_all_checks_are_seen_to_fail() -> None:
     assert {check for _, check in BROKEN.values()} == set(CHECKS)
