@@ -1,15 +1,15 @@
-"""Bijectors one after another, and what backpropagation keeps of them (thesis eq. 2.1, 2.2, 2.9).
+"""Bijectors one after another, with three memory modes of their gradient (thesis eq. 2.1, 2.9).
 
 Memory modes of a chain, all of which give the same values:
 
     stored       autodiff as usual: every block's activations are kept
     remat        every block's activations are computed again from its kept input
-    reversible   only the output is kept; going back, each block recovers its input from its output
-                 (Gomez et al. 2017), so that memory does not grow with the number of blocks
+    reversible   only the output is kept; in the backward pass each block recovers its input from
+                 its output (Gomez et al. 2017, arXiv 1707.04585): memory does not grow with depth
 
 A chain is unrolled by default: XLA:CPU runs convolutions ten times slower inside a loop. With
-`scan`, runs of equal blocks become one `lax.scan` over their stacked parameters, which compiles in
-constant time: what accelerators want.
+`scan`, runs of equal blocks become one `lax.scan` over their stacked parameters, whose compile time
+does not grow with depth; for accelerators.
 """
 
 from collections.abc import Callable
@@ -35,7 +35,7 @@ class Chain(Bijector):
     """encode applies its blocks first to last, decode last to first; log-determinants add up."""
 
     blocks: tuple[Bijector, ...]
-    memory: Memory = "stored"  # of `encode`; the outermost chain's decides for those within
+    memory: Memory = "stored"  # of `encode`; an outer reversible chain overrides it
     scan: bool = False
 
     def encode(self, x: Array, cond: Array | None = None) -> tuple[Array, Array]:
@@ -208,7 +208,7 @@ def _runs(chain: Chain) -> list[range]:
 
 
 def _fold(step: Callable, carry: Any, own: list[Any]) -> tuple[Any, list[Any]]:
-    """Folds `step` over what belongs to each block of a run, in a loop where there are several."""
+    """Folds `step` over the arrays of each block of a run, by `lax.scan` if there are several."""
     if len(own) == 1:
         carry, out = step(carry, own[0])
         return carry, [out]

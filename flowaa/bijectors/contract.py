@@ -54,7 +54,7 @@ class Bounds:
 
     round_trip: float
     log_det: float
-    same: float  # of what is computed twice, in another order
+    same: float  # between two orders of the same sums
     gradient: float
 
 
@@ -115,7 +115,7 @@ class Subject:
 
     @functools.cached_property
     def round_trips(self) -> Any:
-        """`encode_and_decode` of what it gave."""
+        """`encode_and_decode` of its own results."""
         (z, _), (x, _) = self.outputs
         return self.compiled(x, z, self.cond)
 
@@ -186,7 +186,7 @@ def check_log_det(subject: Subject) -> None:
 
 
 def check_jit(subject: Subject) -> None:
-    """Compiled, both directions give what they give eagerly."""
+    """Compiled, both directions give the same as eagerly."""
     eager = subject.encode_and_decode(subject.x, subject.z, subject.cond)
     for a, b in zip(jax.tree.leaves(subject.outputs), jax.tree.leaves(eager), strict=True):
         _require_near(a, b, subject.bounds.same, "jit differs from eager")

@@ -1,4 +1,4 @@
-"""Each feature by a monotone map of its own: what a row of one feature, without halves, needs."""
+"""A monotone map of each feature by itself: the block of rows of one feature, without halves."""
 
 import flax.linen as nn
 import jax.numpy as jnp

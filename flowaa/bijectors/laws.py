@@ -12,7 +12,8 @@ import numpy as np
 
 from flowaa.bijectors.base import Array, sum_per_example, zero_log_det
 
-# Of a bin's share of the box and of a knot's slope: flatter splines cannot be inverted in float32.
+# Least share of [-bound, bound] of a bin, and least slope at a knot: flatter splines cannot be
+# inverted in float32.
 _SPLINE_MINIMUM = 1e-2
 
 
@@ -35,7 +36,7 @@ class Law(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Additive:
-    """NICE, eq. 2.4: y = x + t, which keeps volume."""
+    """NICE (Dinh et al. 2015, arXiv 1410.8516; thesis eq. 2.4): y = x + t, log_det = 0."""
 
     n_parameters: int = dataclasses.field(default=1, init=False)
 
@@ -50,7 +51,10 @@ class Additive:
 
 @dataclasses.dataclass(frozen=True)
 class Affine:
-    """RealNVP, eq. 2.5 and 2.6: y = x exp(s) + t, with s softly clamped to (-clamp, clamp)."""
+    """RealNVP (Dinh et al. 2017, arXiv 1605.08803; thesis eq. 2.5 and 2.6).
+
+    y = x exp(s) + t, with s softly clamped to (-clamp, clamp).
+    """
 
     clamp: float = 1.5
     n_parameters: int = dataclasses.field(default=2, init=False)
@@ -72,7 +76,7 @@ class Affine:
 
 @dataclasses.dataclass(frozen=True)
 class VolumePreserving:
-    """GIN (Sorrenson et al. 2020): affine, with log-scales that sum to zero in each example."""
+    """GIN (Sorrenson et al. 2020, arXiv 2001.04872): affine with log-scales that sum to zero."""
 
     clamp: float = 1.5
     n_parameters: int = dataclasses.field(default=2, init=False)
@@ -95,10 +99,13 @@ class VolumePreserving:
 
 @dataclasses.dataclass(frozen=True)
 class Spline:
-    """Monotone rational-quadratic spline (Durkan et al. 2019), the identity outside its bound."""
+    """Monotone rational-quadratic spline (Durkan et al. 2019, arXiv 1906.04032).
+
+    It is the identity outside [-bound, bound].
+    """
 
     n_bins: int = 8
-    bound: float = 4.0  # half the side of the box the spline lives in, in the block's own units
+    bound: float = 4.0  # in units of the block's input
 
     @property
     def n_parameters(self) -> int:

@@ -8,8 +8,8 @@ import scipy.linalg
 
 from flowaa.bijectors.base import Array, Bijector, zero_log_det
 
-# A permutation of few channels is a product with a 0/1 matrix: on XLA:CPU a gather costs up to a
-# fifth of a step and its gradient, a scatter, more. Beyond this width the matrix costs more.
+# Up to this width a permutation is a product with a 0/1 matrix: on XLA:CPU a gather costs up to a
+# fifth of a step, and its gradient, a scatter, more. For more channels the product costs more.
 _MATRIX_MAX_CHANNELS = 256
 
 
@@ -77,7 +77,7 @@ class InvertibleLinear(Bijector):
         lower = self._parameter("lower", np.tril(lower, -1))
         upper = self._parameter("upper", np.triu(upper, 1))
         log_diagonal = self._parameter("log_diagonal", np.log(np.abs(diagonal)))
-        # Only the triangles count: what gradients or weight decay do to the rest is ignored.
+        # Only the triangles are used: weight decay of the other entries has no effect.
         lower = jnp.tril(lower, -1) + jnp.eye(n_channels, dtype=dtype)
         sign = jnp.asarray(np.sign(diagonal), dtype)
         upper = jnp.triu(upper, 1) + jnp.diag(sign * jnp.exp(log_diagonal))
@@ -140,7 +140,7 @@ def random_orthogonal(seed: int, size: int) -> np.ndarray:
     """A Haar-distributed orthogonal matrix [size, size], float64, fixed by its seed."""
     gaussian = np.random.default_rng(seed).normal(size=(size, size))
     q, r = np.linalg.qr(gaussian)
-    return q * np.sign(np.diag(r))  # the signs make the distribution uniform (Mezzadri 2007)
+    return q * np.sign(np.diag(r))  # makes it uniform (Mezzadri 2007)
 
 
 def _permute(x: Array, order: np.ndarray) -> Array:

@@ -7,7 +7,9 @@ from flowaa.bijectors.base import Array, Bijector, zero_log_det
 
 
 class Squeeze(Bijector):
-    """i-RevNet's pixel shuffle (thesis Fig. 2.3): [B, H, W, C] to [B, H / 2, W / 2, 4 C].
+    """Pixel shuffle: [B, H, W, C] to [B, H / 2, W / 2, 4 C].
+
+    i-RevNet's (Jacobsen et al. 2018, arXiv 1802.07088; thesis Fig. 2.3).
 
     Channels come out grouped by their place in the 2 x 2 patch: (0, 0), (0, 1), (1, 0), (1, 1).
     """
@@ -41,7 +43,7 @@ class Haar(Bijector):
 class Flatten(Bijector):
     """[B, H, W, C] to [B, H W C]."""
 
-    shape: tuple[int, ...]  # (H, W, C), which decode cannot know otherwise
+    shape: tuple[int, ...]  # (H, W, C) of one example, for `decode`
 
     def encode(self, x: Array, cond: Array | None = None) -> tuple[Array, Array]:
         """Row by row, channels innermost."""

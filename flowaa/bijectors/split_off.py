@@ -1,4 +1,4 @@
-"""Split-off (thesis 2.2.2): part of the channels becomes noise, the rest goes on in the flow."""
+"""Split-off (thesis 2.2.2): some channels become noise, the others go on through the flow."""
 
 import math
 
@@ -24,21 +24,21 @@ class SplitOff(Bijector):
     encode:  (stay, off) = x;  noise = (off exp(s) + t);  z = [rest(stay), noise]      as one vector
     log_det = log_det of rest + sum s
 
-    The noise's own base is thus a Gaussian whose mean and scale are learned: free parameters of
-    each channel where `subnet` is None, else a function of what stays, m(stay, cond)
-    (Dinh et al. 2017, 3.6; Kingma & Dhariwal 2018).
+    The channels split off are thus Gaussian with learned mean and scale: free parameters of each
+    channel where `subnet` is None, else a function m(stay, cond) of the channels that stay
+    (Dinh et al. 2017, arXiv 1605.08803, 3.6; Kingma & Dhariwal 2018, arXiv 1807.03039).
     """
 
-    rest: Bijector  # maps what stays to an image or a vector; a `Chain`
+    rest: Bijector  # maps the channels that stay to an image or a vector; a `Chain`
     n_off: int  # channels split off: the last ones
-    stay_shape: tuple[int, ...]  # of one example of what stays: (H, W, C - n_off) or (D - n_off,)
+    stay_shape: tuple[int, ...]  # of one example of `stay`: (H, W, C - n_off) or (D - n_off,)
     rest_shape: tuple[int, ...]  # of one example's output of `rest`
     subnet: SubnetFactory | None = None
     clamp: float = 1.5
 
     @nn.compact
     def law_parameters(self, stay: Array, cond: Array | None) -> Array:
-        """theta of the affine law that turns what is split off into noise."""
+        """theta of the affine law from the channels split off to noise."""
         if self.subnet is not None:
             return self.subnet()(stay, cond, n_outputs=2 * self.n_off)
         theta = self.param("theta", nn.initializers.zeros, (2 * self.n_off,))
@@ -79,7 +79,7 @@ class SplitOff(Bijector):
         cotangents: tuple[Array, Array],
         dropout_key: Array | None,
     ) -> tuple[Array, Array, Params, Array | None]:
-        """See `Bijector.pull_back`: `rest` recovers what stays, which gives what was split off."""
+        """See `Bijector.pull_back`: `rest` recovers `stay`, from which the law recovers `off`."""
         d_z, d_log_det = cotangents
         kept, noise = self._parts(z)
         d_kept, d_noise = self._parts(d_z)

@@ -24,7 +24,7 @@ class Split(Protocol):
         ...
 
     def context(self, part: Array, side: int) -> Array:
-        """What a subnet sees of the part on `side`."""
+        """The input of a subnet that sees the part on `side`."""
         ...
 
     def select(self, theta: Array, side: int) -> Array:
@@ -63,7 +63,7 @@ class Halves:
 
 @dataclasses.dataclass(frozen=True)
 class Checkerboard:
-    """Every other pixel of an image (Dinh et al. 2017, Fig. 3).
+    """Every other pixel of an image (Dinh et al. 2017, arXiv 1605.08803, Fig. 3).
 
     A part is packed, [B, H, W / 2, C], so that no work is done on pixels that do not change; the
     subnet sees it spread out on the image's own grid with zeros between.

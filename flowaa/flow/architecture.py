@@ -44,7 +44,7 @@ class Stage:
 
 @dataclasses.dataclass(frozen=True)
 class Architecture:
-    """Everything that shapes a flow's bijector."""
+    """The typed fields that determine a flow's bijector."""
 
     stages: tuple[Stage, ...]
     law: Literal["additive", "affine", "volume_preserving", "spline"] = "affine"
@@ -82,7 +82,7 @@ class Architecture:
         return self._chain(0, shape, self.memory)
 
     def _chain(self, first: int, shape: Shape, memory: Memory) -> tuple[Chain, Shape]:
-        """The stages from `first` on; what a split-off keeps goes through a chain of its own."""
+        """The stages from `first` on; those after a split-off are a chain within it."""
         blocks: list[Bijector] = []
         for index in range(first, len(self.stages)):
             stage = self.stages[index]

@@ -60,7 +60,7 @@ class Density:
     ) -> tuple[Array, Array]:
         """log p(x + noise | label) and log p(x + noise), each [B], in nats.
 
-        They differ where the base mixes classes. What the subnets are given is given in both.
+        They differ where the base mixes classes. Both are given the condition of the subnets.
         """
         u, units_log_det = self.preprocessing.to_model(x, noise)
         flow = bound(self.flow, params, dropout_key=dropout_key)
