@@ -47,7 +47,11 @@ def analyse(config: ConfigDict, workdir: str) -> dict[str, float]:
     from flowaa.config.check import check_config
     from flowaa.config.data import build_data
     from flowaa.estimators.archetypal_analysis import ArchetypalAnalysis
+    from flowaa.training.files.run_folder import RunFolder
 
+    if RunFolder(workdir).has_run():
+        raise UserError(f"--workdir: {workdir} holds a training run, whose summary and figures "
+                        "would be replaced; give another folder")
     check_config(config)
     settings, options = read_archetypal_analysis(config)
     dataset = build_data(config)

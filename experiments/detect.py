@@ -36,6 +36,9 @@ def main() -> None:
     """Trains what the flags say."""
     if not _WORKDIR.value:
         raise UserError("give --workdir, the folder of a finished run")
+    if _NAME.value in ("", "..") or Path(_NAME.value).name != _NAME.value:
+        raise UserError(f"--name is {_NAME.value!r}; give a plain name, without slashes: it is "
+                        "that of a folder in the run's detectors/")
     # Imported here: `--help` should not wait for JAX.
     from flowaa.config.data import build_data
     from flowaa.run import load_run

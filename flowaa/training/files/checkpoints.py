@@ -1,8 +1,7 @@
 """Checkpoints of a run, by orbax: parameters, the rest of the state, and JSON beside them.
 
 A step has three items: `params`, the parameters that are evaluated (the averaged ones where there
-are any); `state`, the rest of what training goes on from; and `run`, the JSON. Older
-checkpoints have no `params`: their `state` is whole.
+are any); `state`, the rest of what training goes on from; and `run`, the JSON.
 """
 
 import math
@@ -20,7 +19,9 @@ from flowaa.training.files.quiet_orbax import quiet_orbax
 from flowaa.training.state import Params, TrainState
 
 _VALIDATION_LOSS = "validation_loss"  # its key in the item `run`
-_OLD_VALIDATION_LOSS = "validation_bits_per_dim"  # its key in older checkpoints
+# Raised when the same config and parameters come to describe another density: 2 with the fixed
+# permutations that leave no channel in its place.
+_MODEL_VERSION = 2
 _MARGIN_BYTES = 2**20  # of a checkpoint's files beside the arrays
 
 
@@ -52,10 +53,18 @@ class Checkpoints:
                 item_names=("params", "state", "run"),
             )
         for step in self.steps():
-            run = self.try_run_of(step) or {}
-            validation_loss = run.get(_VALIDATION_LOSS, run.get(_OLD_VALIDATION_LOSS))
-            if validation_loss is not None:
-                self._validation_losses[step] = validation_loss
+            run = self.try_run_of(step)
+            if run is None:
+                continue
+            if run.get("model_version") != _MODEL_VERSION:
+                self.close()
+                command = "detect" if folder.parent.parent.name == "detectors" else "train"
+                raise UserError(
+                    f"{folder.parent} was trained by another version of flowaa, in which the same "
+                    "parameters describe another density; train anew, in another folder: python "
+                    f"-m experiments.{command}")
+            if run[_VALIDATION_LOSS] is not None:
+                self._validation_losses[step] = run[_VALIDATION_LOSS]
 
     def save(
         self, step: int, state: TrainState, run: dict[str, Any],
@@ -79,7 +88,8 @@ class Checkpoints:
         items = ocp.args.Composite(
             params=ocp.args.StandardSave(state.evaluation_params),
             state=ocp.args.StandardSave(state.without_evaluation_params()),
-            run=ocp.args.JsonSave({**run, _VALIDATION_LOSS: self._validation_losses.get(step)}),
+            run=ocp.args.JsonSave({**run, "model_version": _MODEL_VERSION,
+                                   _VALIDATION_LOSS: self._validation_losses.get(step)}),
         )
         # Looked at before: of a write that fails, orbax's threads leave tracebacks.
         n_bytes = sum(leaf.nbytes for leaf in jax.tree.leaves(state)) + _MARGIN_BYTES
@@ -129,8 +139,6 @@ class Checkpoints:
         params = self.try_params(step, like.evaluation_params)
         if params is None:
             return None
-        if not self._has_params(step):
-            return self._try_to_read(step, "state", ocp.args.StandardRestore(like))
         rest = self._try_to_read(
             step, "state", ocp.args.StandardRestore(like.without_evaluation_params()))
         return None if rest is None else rest.with_evaluation_params(params)
@@ -145,12 +153,7 @@ class Checkpoints:
         Raises:
             UserError: they are those of another model.
         """
-        item = "params" if self._has_params(step) else "state"
-        params = self._try_to_read(step, item, ocp.args.StandardRestore())
-        if item == "state" and params is not None:
-            params = params["params"] if params["ema_params"] is None else params["ema_params"]
-            if params is None:
-                self._warn_of_damage(step, "it has no parameters")
+        params = self._try_to_read(step, "params", ocp.args.StandardRestore())
         if params is None:
             return None
         shapes, expected = _shapes(params), _shapes(like)
@@ -158,9 +161,8 @@ class Checkpoints:
             if shapes.get(name) != expected.get(name):
                 raise UserError(
                     f"checkpoint {step} of {self._manager.directory} is of another model than its "
-                    f"config describes (params{name} is {shapes.get(name, 'absent')}, not "
-                    f"{expected.get(name, 'absent')}): another version of flowaa wrote it; train "
-                    "anew with python -m experiments.train --config=FILE --workdir=NEW_FOLDER")
+                    f"config describes: params{name} is {shapes.get(name, 'absent')}, not "
+                    f"{expected.get(name, 'absent')}; train anew in another folder")
         leaves = {jax.tree_util.keystr(path): leaf
                   for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
         return jax.tree_util.tree_map_with_path(
@@ -197,22 +199,17 @@ class Checkpoints:
         with quiet_orbax():
             self._manager.close()
 
-    def _has_params(self, step: int) -> bool:
-        return (Path(self._manager.directory) / str(step) / "params").is_dir()
-
     def _try_to_read(self, step: int, item: str, args: Any) -> Any | None:
         try:
             with quiet_orbax():
                 return self._manager.restore(step, args=ocp.args.Composite(**{item: args}))[item]
         except Exception as error:  # orbax and tensorstore have no common kind for damage
-            self._warn_of_damage(step, (str(error).strip().splitlines() or [repr(error)])[0][:120])
+            if step not in self._damaged:
+                self._damaged.add(step)
+                reason = (str(error).strip().splitlines() or [repr(error)])[0][:120]
+                warn(f"checkpoint {step} of {self._manager.directory} is damaged and passed over: "
+                     f"{reason}")
             return None
-
-    def _warn_of_damage(self, step: int, reason: str) -> None:
-        if step not in self._damaged:
-            self._damaged.add(step)
-            warn(f"checkpoint {step} of {self._manager.directory} is damaged and passed over: "
-                 f"{reason}")
 
     def _unwritable(self, step: int, reason: str) -> UserError:
         return UserError(f"checkpoint {step} cannot be written to {self._manager.directory}: "
