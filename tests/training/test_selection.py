@@ -1,12 +1,19 @@
 """The checkpoint that was best on validation is the one that is kept, reported and restored."""
 
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
+from flowaa.config.data import build_data
+from flowaa.config.training import build_options
 from flowaa.run import load_run
+from flowaa.training import loop
 from flowaa.training.evaluation import Evaluation
 from flowaa.training.files.checkpoints import Checkpoints
+from flowaa.training.files.run_folder import RunFolder
+from flowaa.training.phases import Phase
+from flowaa.training.problem import Problem
 from flowaa.training.state import create_state
 from tests.training.tiny import config_of, rows, summary, train
 
@@ -67,3 +74,26 @@ def test_selection_outlives_the_process(tmp_path):
     assert second.candidates(None) == [2, 4]
     assert second.try_run_of(4)["data"] == {}
     second.close()
+
+
+def test_the_best_is_chosen_in_the_last_phase(tmp_path):
+    """The first phase is better by the figure that chooses, and is not what was asked for."""
+    config = config_of(**{"training.evaluate_every_steps": 1, "training.keep_checkpoints": 1})
+
+    def towards(aim):
+        return lambda params, batch, ids, key: (
+            jnp.square(params["w"] - aim), {"loss": jnp.square(params["w"] - aim)})
+
+    problem = Problem(
+        init=lambda key, x, y: {"w": jnp.array(0.5)}, loss=towards(2.0),
+        values=lambda params, batch, key: {"loss": jnp.full(len(batch.x), params["w"] ** 2)},
+        optimizer=optax.sgd(0.25), n_dims=2, validation_loss="loss",
+        phases=(Phase(0, towards(0.0)), Phase(4, towards(2.0))))
+    folder = RunFolder(tmp_path)
+    with folder.claimed(config.to_dict()):
+        state, _ = loop.train(problem, build_data(config), build_options(config), folder, {},
+                              lambda rows: None)
+    losses = {row["step"]: row["validation/loss"] for row in rows(tmp_path)}
+    assert min(losses, key=losses.__getitem__) == 4  # the end of the first phase
+    assert int(state.step) == 5
+    assert Checkpoints(folder.checkpoints, read_only=True).candidates(None)[0] == 5
