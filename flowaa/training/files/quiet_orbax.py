@@ -3,7 +3,6 @@
 import contextlib
 import logging
 import sys
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +11,7 @@ _LOGGERS = ("absl", "asyncio")  # those that orbax and its event loops log to
 
 @contextlib.contextmanager
 def quiet_orbax() -> Iterator[None]:
-    """Within it orbax neither logs nor warns; its exceptions pass.
+    """Within it orbax logs nothing; its exceptions pass.
 
     When a read fails, orbax closes its event loop while other reads are under way. Each of them
     then reports "Event loop is closed" from a thread of tensorstore's, as an exception that nobody
@@ -26,8 +25,7 @@ def quiet_orbax() -> Iterator[None]:
     try:
         for logger in loggers:
             logger.disabled = True
-        with warnings.catch_warnings(action="ignore"):
-            yield
+        yield
         sys.unraisablehook = report
     finally:
         for logger, was_disabled in zip(loggers, disabled, strict=True):
