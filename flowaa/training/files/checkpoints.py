@@ -203,12 +203,11 @@ class Checkpoints:
         try:
             with quiet_orbax():
                 return self._manager.restore(step, args=ocp.args.Composite(**{item: args}))[item]
-        except Exception as error:  # orbax and tensorstore have no common kind for damage
+        except Exception:  # orbax and tensorstore have no common kind for damage
             if step not in self._damaged:
                 self._damaged.add(step)
-                reason = (str(error).strip().splitlines() or [repr(error)])[0][:120]
-                warn(f"checkpoint {step} of {self._manager.directory} is damaged and passed over: "
-                     f"{reason}")
+                # Without orbax's reason: it names one of many reads, each time another.
+                warn(f"checkpoint {step} of {self._manager.directory} is damaged and passed over")
             return None
 
     def _unwritable(self, step: int, reason: str) -> UserError:
