@@ -85,7 +85,7 @@ def test_the_best_is_chosen_in_the_last_phase(tmp_path):
             jnp.square(params["w"] - aim), {"loss": jnp.square(params["w"] - aim)})
 
     problem = Problem(
-        init=lambda key, x, y: {"w": jnp.array(0.5)}, loss=towards(2.0),
+        init=lambda key, rows: {"w": jnp.array(0.5)}, loss=towards(2.0),
         values=lambda params, batch, key: {"loss": jnp.full(len(batch.x), params["w"] ** 2)},
         optimizer=optax.sgd(0.25), n_dims=2, validation_loss="loss",
         phases=(Phase(0, towards(0.0)), Phase(4, towards(2.0))))

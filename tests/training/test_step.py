@@ -99,7 +99,8 @@ def test_kernels_alone_are_decayed(tmp_path):
     problem = build_problem(config, build_density(config, dataset.spec), dataset)
     params = jax.tree.map(
         lambda shape: jnp.ones(shape.shape),
-        jax.eval_shape(problem.init, jax.random.key(0), dataset.train.x[:4], dataset.train.y[:4]))
+        jax.eval_shape(problem.init, jax.random.key(0),
+                       Labelled(dataset.train.x[:4], dataset.train.y[:4])))
     zeros = jax.tree.map(jnp.zeros_like, params)
     updates, _ = problem.optimizer.update(zeros, problem.optimizer.init(params), params)
     decayed = {}
