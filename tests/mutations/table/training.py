@@ -38,7 +38,7 @@ MUTATIONS: tuple[Mutation, ...] = (
              "params, batch.x, batch.y, noise, masks, batch.context)",
              "params, batch.x, 0 * batch.y, noise, masks, batch.context)",
              (f"{_STEP}::test_a_conditional_loss_is_that_of_the_labels",)),
-    Mutation("dropout is off", "flowaa/training/objective.py",
+    Mutation("training has no dropout", "flowaa/training/objective.py",
              "example_key(dropout_key, example_ids[0]) if with_dropout else None", "None",
              (f"{_DEVICES}::test_dropout_masks_differ_between_examples_and_steps",)),
     Mutation("dropout masks are a device's", "flowaa/training/objective.py",
