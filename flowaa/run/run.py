@@ -33,8 +33,8 @@ class Run:
     """A trained density and what it was trained with, and its archetypes where it has any.
 
     Examples are in data units: integer levels (0 … 255 for images) or float rows. Labels are class
-    indices, an int for all examples or [B]. Discrete data without a `key` stands at the middle of
-    its levels; with one it is dequantised as in training.
+    indices, an int for all examples or [B]; a context is [E] for all or [B, E]. Discrete data
+    without a `key` stands at the middle of its levels; with one it is dequantised as in training.
     """
 
     config: ConfigDict  # locked
