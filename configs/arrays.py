@@ -5,7 +5,8 @@ python -m experiments.train --config=configs/arrays.py --config.data.path=FILE -
 FILE holds x_train, y_train, x_test and y_test, or x (and y) to be split: float rows [N, D], or
 uint8 images [N, H, W, C]. With --config.flow.conditional=True the flow is given the labels y and
 the numbers of context [N, E] (or context_train, context_test). The network
-is for small vectors, images are flattened; for a convolutional one take e.g. --config=configs/mnist.py --config.data.name=arrays.
+is for small vectors, images are flattened; for a convolutional one take e.g.
+--config=configs/mnist.py --config.data.name=arrays.
 """
 
 from ml_collections import ConfigDict
