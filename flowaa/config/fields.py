@@ -75,6 +75,11 @@ def read(kind: type[Fields], config: ConfigDict | Mapping[str, Any], block: str,
     return kind(**fields)
 
 
+def read_seed(config: ConfigDict) -> int:
+    """The config's seed."""
+    return checked("seed", _get(config, "seed", "seed"), Annotated[int, SEED])
+
+
 def refuse_unknown_keys(config: ConfigDict, block: str, *kinds: type) -> None:
     """Raises a `UserError` that names a key of the block that is a field of none of the classes."""
     known = [field.name for kind in kinds for field in dataclasses.fields(kind)]

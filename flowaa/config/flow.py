@@ -11,7 +11,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from flowaa.bijectors.chain import Chain, Memory
-from flowaa.config.fields import COUNT, COUNT_0, HALF, POSITIVE, SHARE, read
+from flowaa.config.fields import COUNT, COUNT_0, HALF, POSITIVE, SHARE, read, read_seed
 from flowaa.data.dataset import DataSpec
 from flowaa.errors import UserError
 from flowaa.flow.architecture import Architecture, Stage
@@ -85,7 +85,8 @@ def build_architecture(config: ConfigDict) -> Architecture:
         for index in range(len(flow.n_blocks))
     )
     names = {field.name for field in dataclasses.fields(Architecture)} - {"stages", "seed"}
-    return Architecture(stages, seed=config.seed, **{name: getattr(flow, name) for name in names})
+    values = {name: getattr(flow, name) for name in names}
+    return Architecture(stages, seed=read_seed(config), **values)
 
 
 def build_density(config: ConfigDict, spec: DataSpec) -> Density:

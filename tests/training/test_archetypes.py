@@ -90,7 +90,7 @@ def test_a_run_of_an_older_config_names_the_key_it_lacks(key, keller, tmp_path):
     config = json.loads(file.read_text())
     del config["archetypes"][key]
     file.write_text(json.dumps(config))
-    with pytest.raises(UserError, match=rf"older flowaa, whose config lacks a key.*{key}"):
+    with pytest.raises(UserError, match=rf"lacks the key archetypes.{key};"):
         flowaa.load_run(tmp_path / "run")
 
 

@@ -162,6 +162,19 @@ def test_a_run_of_an_older_version_says_how_to_train_it_anew(tmp_path):
         load_run(tmp_path)
 
 
+@pytest.mark.parametrize("key", ["seed", "flow.base", "likelihood.logit_alpha", "archetypes",
+                                 "archetypes.n_archetypes"])
+def test_a_key_that_an_older_config_lacks_is_named(key, finished, tmp_path):
+    workdir = tmp_path / "run"
+    subprocess.run(["cp", "-r", finished, workdir], check=True)
+    config = json.loads((workdir / "config.json").read_text())
+    *block, name = key.split(".")
+    del (config[block[0]] if block else config)[name]
+    (workdir / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match=rf"lacks the .*{key}.* older flowaa"):
+        load_run(workdir)
+
+
 def test_another_models_parameters_are_no_damage(finished, tmp_path):
     """The config was changed by hand: the error names a parameter, not a damaged checkpoint."""
     workdir = tmp_path / "run"
