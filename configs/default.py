@@ -146,15 +146,17 @@ def get_config(variant: str = "") -> ConfigDict:
     detector.rejects = False  # classifier: outliers are a class of their own
     detector.confidence_weight = 1.0  # classifier: of outliers in the loss
     # shell, gumbel, simplex (drawn by the flow; the last in runs with archetypes), box, noise,
-    # permutation, mixup (of the data); and the share of each
-    detector.sources = ("shell",)
-    detector.shares = (1.0,)
+    # permutation, mixup (of the data, without the flow); and the share of each
+    detector.sources = ("shell", "box", "noise", "permutation")
+    detector.shares = (1.0, 1.0, 1.0, 1.0)
     detector.extremeness = (1e2, 1e8)  # return periods of the flow's outliers, nearest and furthest
     detector.box_margin = 0.5  # of the data's range on each side
-    detector.noise = 1.0  # deviation, in deviations of the data
-    detector.reject_quantile = 0.01  # outliers more probable than this share of inliers: left out
-    # drawn | uniform: a shell's outliers count by the volume they stand for, and the score orders
-    # points as their density does; for rows of a few features
+    detector.noise = 1.0  # standard deviation, in units of each feature's
+    # Draws of shell and gumbel count only where their latent norm exceeds that of all but this
+    # share of the validation rows; 0 counts all.
+    detector.reject_quantile = 0.01
+    # drawn | uniform: a shell's outliers are weighted by 1/density, and the score orders points as
+    # their density does; for rows of a few features and sources=("shell",)
     detector.reference = "drawn"
     # none | generator (a network that learns to make outliers look real, as in a GAN) | flow (the
     # flow itself goes on learning to); both only with continuous data

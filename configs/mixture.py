@@ -15,4 +15,5 @@ def get_config(variant: str = "") -> ConfigDict:
     config.training.steps_per_call = 100
     config.detector.steps_per_call = 100
     config.detector.reference = "uniform"
+    config.detector.sources, config.detector.shares = ("shell",), (1.0,)
     return default.finish(config, variant)

@@ -18,6 +18,9 @@ from experiments import benchmarks, command, overrides
 from flowaa.errors import UserError
 
 _OUT = flags.DEFINE_string("out", None, "File the figures are written to, as a flat JSON object.")
+_TABLES = flags.DEFINE_string(
+    "tables", "", "real_detectors: folder of tables as ADBench has them, .npz with X and y; "
+    "without it, three of scikit-learn's.")
 
 
 def names() -> list[str]:

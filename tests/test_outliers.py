@@ -8,7 +8,12 @@ from scipy import stats
 
 import flowaa
 from flowaa import extremes
+from flowaa.bijectors.chain import Chain
 from flowaa.errors import UserError
+from flowaa.flow.base_distribution import ClassMixture
+from flowaa.flow.density import Density
+from flowaa.flow.flow import Flow
+from flowaa.flow.likelihood import Standardise
 from flowaa.outliers import draws as outliers
 from flowaa.outliers.plane import archetype_plane, coordinates, draw_exterior
 from tests.training.tiny import config_of, train
@@ -24,13 +29,74 @@ def by_class(tmp_path_factory):
     return flowaa.load_run(folder)
 
 
+def density_of_classes(means):
+    """A density that is a mixture of round Gaussians with these means [K, D], and parameters."""
+    k, d = means.shape
+    flow = Flow(Chain(()), ClassMixture(d, k), (d,), (d,))
+    params = {"base": {"means": means, "log_scales": jnp.zeros((k, d))}}
+    return Density(flow, Standardise((0.0,) * d, (1.0,) * d)), params
+
+
 @pytest.mark.parametrize("kind", ["plane_run", "by_class"])
 @pytest.mark.parametrize("extremeness", [10.0, 1e6])
 def test_shell_lies_at_the_return_level(kind, extremeness, request):
     run = request.getfixturevalue(kind)
     drawn = run.draw_outliers(KEY, 50, "shell", extremeness=extremeness)
     np.testing.assert_allclose(drawn.radius, stats.chi(2).isf(1 / extremeness), rtol=1e-4)
-    np.testing.assert_allclose(drawn.return_period, extremeness, rtol=2e-3)
+    of_class = drawn.return_period if kind == "plane_run" else drawn.class_return_period
+    np.testing.assert_allclose(of_class, extremeness, rtol=2e-3)
+    assert (drawn.return_period <= extremeness * 1.002).all()
+
+
+def test_a_draw_that_is_ordinary_in_another_class_says_so():
+    """Two classes 8 deviations apart; the marginal's tail is known by simulation."""
+    density = density_of_classes(jnp.array([[-4.0, 0.0], [4.0, 0.0]]))
+    z, label = outliers.draw_latents(*density, KEY, 4000, method="shell", extremeness=1e12)
+    found = outliers.numbers(*density, z, z, label)
+    np.testing.assert_allclose(found.class_return_period, 1e12, rtol=2e-3)
+    nearest = np.linalg.norm(np.asarray(z)[:, None] - [[-4, 0], [4, 0]], axis=2).min(1)
+    ordinary = nearest < stats.chi(2).isf(0.01)
+    assert 0.02 < ordinary.mean() < 0.2
+    assert (found.return_period[ordinary] <= 100.1).all()
+    # The period is that of the model's own draws: as large a radius is as rare as it says.
+    random = np.random.default_rng(0)
+    own = random.normal(size=(400_000, 2)) + np.where(random.random((400_000, 1)) < 0.5, -4, 4) * [
+        1, 0]
+    radii = np.linalg.norm(own[:, None] - [[-4, 0], [4, 0]], axis=2).min(1)
+    stated = np.asarray(found.return_period)
+    for index in np.flatnonzero((stated > 3) & (stated < 3000))[:20]:
+        true = 1 / (radii > nearest[index]).mean()
+        assert stated[index] <= true * 1.2
+        assert stated[index] >= true / 1.5
+
+
+def test_the_period_of_a_simplex_draw_is_that_of_its_gauge():
+    k, d = 3, 5
+    corners = np.random.default_rng(2).normal(size=(1, k, d)).astype(np.float32)
+    plane = archetype_plane(jnp.asarray(corners))
+    density = density_of_classes(jnp.zeros((1, d)))
+    z, label = outliers.draw_latents(*density, KEY, 50, method="simplex", extremeness=1e5,
+                                     plane=plane)
+    found = outliers.numbers(*density, z, z, label, plane, by_gauge=True)
+    np.testing.assert_allclose(found.return_period, 1e5, rtol=0.02)
+    by_radius = outliers.numbers(*density, z, z, label, plane)
+    assert (np.abs(np.log10(np.asarray(by_radius.return_period, float)) - 5) > 1).mean() > 0.5
+
+
+def test_radius_without_a_class_is_that_of_the_nearest():
+    density, params = density_of_classes(jnp.array([[-4.0, 0.0], [4.0, 0.0]]))
+    z = jnp.array([[5.0, 0.0], [-4.0, 2.0]])
+    np.testing.assert_allclose(outliers.latent_radius(density, params, z, None), [1, 2], rtol=1e-6)
+
+
+def test_statistics_of_a_flow_with_classes_are_the_marginal_s(by_class):
+    x = by_class.sample(KEY, 20, label=0)
+    found = outliers.flow_statistics(by_class.density, by_class.params, x)
+    of_class = [np.exp(np.asarray(by_class.log_prob(x, label=label), float)) for label in (0, 1)]
+    np.testing.assert_allclose(-np.asarray(found.nll), np.log(np.mean(of_class, 0)), rtol=1e-4)
+    radii = [outliers.latent_radius(by_class.density, by_class.params, by_class.encode(x, label)[0],
+                                    jnp.full(20, label)) for label in (0, 1)]
+    np.testing.assert_allclose(found.radius, np.min(radii, 0), rtol=1e-4)
 
 
 def test_gumbel_is_the_furthest_of_n(plane_run):
@@ -142,7 +208,7 @@ def test_across_the_plane_a_draw_is_ordinary():
     ({"extremeness": float("inf")}, "extremeness, .* is inf"),
     ({"extremeness": 10.0, "method": "cube"}, "method is 'cube'; choose one of shell, gumbel"),
     ({"extremeness": 10.0, "label": 2}, "label must be integers from 0 to 1"),
-    ({"extremeness": 10.0, "n": 0}, "n is 0; ask for at least one draw"),
+    ({"extremeness": 10.0, "n": 0}, "n is 0; give a whole number, at least one"),
 ])
 def test_bad_input_ends_in_one_line(by_class, arguments, message):
     with pytest.raises(UserError, match=message) as caught:

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Annotated, Literal
 
+import flax.linen as nn
 import optax
 from ml_collections import ConfigDict
 
@@ -11,10 +12,11 @@ from flowaa.config.fields import COUNT, FROM_0, FROM_1, POSITIVE, SHARE, read
 from flowaa.config.optimizer import kernels
 from flowaa.config.training import read_training
 from flowaa.data.dataset import Dataset, DataSpec
-from flowaa.detection.detector import Detector
-from flowaa.detection.networks import ConvNetwork, DenseNetwork
+from flowaa.detection.model import DetectorModel, FlowEvidence
+from flowaa.detection.networks import ConvNetwork, DenseNetwork, FlowGuided
 from flowaa.errors import UserError
 from flowaa.flow.density import Density
+from flowaa.outliers.evidence import flow_evidence
 from flowaa.outliers.mixture import OutlierMixture, adversary, outlier_mixture
 from flowaa.outliers.plane import ArchetypePlane
 from flowaa.training.detector_objective import DetectorProblem
@@ -70,10 +72,6 @@ def build_detector(
     """
     fields, spec = read_detector(detector), dataset.spec
     _check_detector(fields, density, spec)
-    n_classes = spec.n_classes if fields.kind == "classifier" else 0
-    n_logits = n_classes + fields.rejects if n_classes else 1
-    network = (ConvNetwork if fields.network == "conv" else DenseNetwork)(
-        n_logits, fields.width, fields.depth, fields.spectral_norm)
     mixture = outlier_mixture(
         density, flow_params, dataset, sources=fields.sources, shares=fields.shares,
         extremeness=fields.extremeness, box_margin=fields.box_margin, noise=fields.noise,
@@ -81,15 +79,17 @@ def build_detector(
     generator = None
     if fields.adversary == "generator":
         generator = DenseNetwork(density.flow.n_dims, fields.width, fields.depth)
+    evidence = None
+    if fields.kind == "discriminator" or fields.rejects:
+        evidence = flow_evidence(density, flow_params, dataset)
     of_detector = DetectorProblem(
-        Detector(network, spec.mean, spec.std, n_classes, bool(n_classes) and fields.rejects),
-        mixture, fields.confidence_weight, fields.adversary,
+        untrained_detector(fields, spec, evidence), mixture, fields.confidence_weight,
         adversary(density, generator, fields.adversary), generator)
     schedule = optax.cosine_decay_schedule(fields.learning_rate, fields.steps)
     learned = optax.adamw(schedule, weight_decay=fields.weight_decay, mask=kernels)
     parts = {"network": "learned", "flow": "frozen"}
     if fields.adversary != "none":
-        parts[fields.adversary] = "learned"
+        parts["adversary"] = "learned"
     return of_detector, mixture, Problem(
         init=lambda key, rows: of_detector.init(key, rows.x, flow_params),
         loss=of_detector.loss(),
@@ -99,6 +99,19 @@ def build_detector(
         n_dims=density.flow.n_dims,
         validation_loss="loss",
     )
+
+
+def untrained_detector(
+    fields: DetectorFields, spec: DataSpec, evidence: FlowEvidence | None
+) -> DetectorModel:
+    """The detector of these fields; without evidence it sees the data alone."""
+    n_classes = spec.n_classes if fields.kind == "classifier" else 0
+    rejects = bool(n_classes) and fields.rejects
+    network: nn.Module = (ConvNetwork if fields.network == "conv" else DenseNetwork)(
+        n_classes + rejects or 1, fields.width, fields.depth, fields.spectral_norm)
+    if evidence is not None:
+        network = FlowGuided(network)
+    return DetectorModel(network, spec.mean, spec.std, n_classes, rejects, evidence)
 
 
 def build_detector_options(config: ConfigDict, detector: ConfigDict) -> TrainingOptions:

@@ -1,4 +1,4 @@
-"""The networks of detectors: dense for rows, convolutional for images."""
+"""The networks of detectors: dense for rows, convolutional for images, and the flow's part."""
 
 from collections.abc import Callable
 
@@ -10,6 +10,7 @@ Array = jax.Array
 Initializer = Callable[..., Array]
 
 _SLOPE = 0.2  # of the leaky ReLU below zero: no unit of a discriminator dies (Radford et al. 2016)
+REACH = 1.0  # in units of the flow's evidence: rows nearer than twice this can be reordered
 
 
 class DenseNetwork(nn.Module):
@@ -21,9 +22,9 @@ class DenseNetwork(nn.Module):
     spectral_norm: bool = False
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
-        """Logits [B, n_outputs] of x, in units of about 1."""
-        hidden = x.reshape(x.shape[0], -1)
+    def __call__(self, x: Array, evidence: Array | None = None) -> Array:
+        """Logits [B, n_outputs] of x and evidence [B, S], in units of about 1."""
+        hidden = _join(x.reshape(x.shape[0], -1), evidence)
         for _ in range(self.depth):
             hidden = nn.leaky_relu(Layer(self.width, (), self.spectral_norm)(hidden), _SLOPE)
         return Layer(self.n_outputs, (), self.spectral_norm)(hidden)
@@ -41,15 +42,46 @@ class ConvNetwork(nn.Module):
     spectral_norm: bool = False
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
-        """Logits [B, n_outputs] of images in units of about 1."""
+    def __call__(self, x: Array, evidence: Array | None = None) -> Array:
+        """Logits [B, n_outputs] of images and evidence [B, S], in units of about 1."""
         hidden = x
         for level in range(self.depth):
             width = self.width * 2**level
             hidden = nn.leaky_relu(Layer(width, (3, 3), self.spectral_norm)(hidden), _SLOPE)
             hidden = nn.leaky_relu(
                 Layer(width, (3, 3), self.spectral_norm, stride=2)(hidden), _SLOPE)
-        return Layer(self.n_outputs, (), self.spectral_norm)(hidden.mean((1, 2)))
+        pooled = _join(hidden.mean((1, 2)), evidence)
+        return Layer(self.n_outputs, (), self.spectral_norm)(pooled)
+
+
+class FlowGuided(nn.Module):
+    """A network whose outlier logit follows a flow's evidence, and corrects it within bounds.
+
+    The log-odds of being an outlier are b + a (s + REACH tanh g): s is the evidence from the flow's
+    −log p(x), g the network's last output, a > 0 and b learned. So two rows whose s differ by more
+    than 2 REACH are ordered as the flow orders them, whatever the network has learned. Where there
+    are classes, the last logit is that of being none of them.
+    """
+
+    network: nn.Module
+
+    @nn.compact
+    def __call__(self, x: Array, evidence: Array) -> Array:
+        """Logits [B, n_outputs] of x in units of about 1 and evidence [B, S]."""
+        outputs = self.network(x, evidence)
+        slope = jax.nn.softplus(self.param("slope", nn.initializers.ones, ()))
+        offset = self.param("offset", nn.initializers.zeros, ())
+        score = evidence[:, :1] + REACH * jnp.tanh(outputs[:, -1:])
+        log_odds = offset + slope * score
+        of_classes = outputs[:, :-1]
+        if not of_classes.shape[1]:
+            return log_odds
+        total = jax.nn.logsumexp(of_classes, axis=1, keepdims=True)
+        return jnp.concatenate([of_classes, log_odds + total], axis=1)
+
+
+def _join(features: Array, evidence: Array | None) -> Array:
+    return features if evidence is None else jnp.concatenate([features, evidence], axis=1)
 
 
 class Layer(nn.Module):

@@ -3,6 +3,7 @@
 Here the samplers of `flowaa.extremes`, which know no flow, meet a density, which knows no extremes.
 """
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -17,7 +18,12 @@ from flowaa.bijectors.base import bound
 from flowaa.errors import UserError
 from flowaa.flow.base_distribution import ClassMixture
 from flowaa.flow.density import MIDDLE_OF_LEVEL, Density
-from flowaa.outliers.plane import ArchetypePlane, coordinates, draw_exterior
+from flowaa.outliers.plane import (
+    ArchetypePlane,
+    coordinates,
+    draw_exterior,
+    gauge_return_period,
+)
 from flowaa.training.state import Params
 
 Array = jax.Array
@@ -32,19 +38,32 @@ class Latents(NamedTuple):
     label: Array | None  # [n] int32; None in runs that know no classes
 
 
+class FlowStatistics(NamedTuple):
+    """How outlying a flow finds rows, whatever their class."""
+
+    nll: Array  # [n] −log p(x), nats
+    radius: Array  # [n] of the latent, in deviations from the nearest class's centre
+
+
 class Numbers(NamedTuple):
-    """What is said of every outlier."""
+    """What is said of every outlier.
+
+    A return period is the mean number of the model's draws until one lies as far out: at as large a
+    radius about the nearest class, or for method "simplex" at as large a gauge. It is a lower bound
+    where classes overlap, since a draw of one class can lie near another.
+    """
 
     log_prob: Array  # [n] nats, in data units
-    radius: Array  # [n] of the latent, in deviations from the nearest class's centre
-    return_period: Array  # [n] typical draws until one lies as far out
+    radius: Array  # [n] of the latent, in deviations from the centre of its own class
+    return_period: Array  # [n] in draws of the whole model
+    class_return_period: Array | None  # [n] in draws of its own class, where there are classes
     nearest_archetype: Array | None  # [n] int32, where the run has archetypes
     hull_distance: Array | None  # [n] of the archetype coordinates from the simplex; 0 within
 
 
 def draw_latents(
     density: Density, params: Params, key: Array, n: int, *, method: str, extremeness: ArrayLike,
-    label: Array | None = None, plane: ArchetypePlane | None = None,
+    label: Array | None = None, plane: ArchetypePlane | None = None, stretch: float = 1.0,
 ) -> Latents:
     """Draws latents as far out as one in `extremeness` of the model's own.
 
@@ -60,6 +79,7 @@ def draw_latents(
         label: [n] classes. Where the model has classes and none are given, they are drawn, each
             equally likely.
         plane: of the archetypes, for "simplex".
+        stretch: factor on the standard deviations of the latents' law.
 
     Raises:
         UserError: the method is unknown or wants archetypes, or extremeness is out of range.
@@ -67,7 +87,7 @@ def draw_latents(
     class_key, latent_key = jax.random.split(key)
     if label is None and has_classes(density):
         label = jax.random.randint(class_key, (n,), 0, _n_classes(density))
-    mean, scale = _moments(density, params, label)
+    mean, scale = _moments(density, params, label, stretch)
     if method == "simplex":
         if plane is None:
             raise UserError("method simplex: this run has no archetypes; train with "
@@ -85,6 +105,7 @@ def draw_latents(
 
 def draw_between(
     density: Density, params: Params, key: Array, n: int, *, nearest: float, furthest: float,
+    stretch: float = 1.0,
 ) -> Latents:
     """Draws on shells whose radii lie evenly between those of two return periods.
 
@@ -97,6 +118,7 @@ def draw_between(
         n: draws.
         nearest: the smaller return period, in draws.
         furthest: the larger one.
+        stretch: factor on the standard deviations of the latents' law.
     """
     share_key, latent_key = jax.random.split(key)
     low, high = (extremes.chi_return_level(period, density.flow.n_dims)
@@ -104,16 +126,17 @@ def draw_between(
     radius = low + (high - low) * jax.random.uniform(share_key, (n, 1))
     # At a return period of 1 the shell is the centre: directions are drawn on the unit sphere.
     unit = draw_unit_latents(density, latent_key, n)
-    mean, scale = _moments(density, params, unit.label)
+    mean, scale = _moments(density, params, unit.label, stretch)
     return Latents(jnp.asarray(mean + scale * radius * unit.z), unit.label)
 
 
 def between_log_prob(
-    density: Density, params: Params, x: Array, *, nearest: float, furthest: float
+    density: Density, params: Params, x: Array, *, nearest: float, furthest: float,
+    stretch: float = 1.0,
 ) -> Array:
-    """Log density [n] in nats, in data units, of what `draw_between` draws and a flow decodes.
+    """Log density [n] in nats, in data units, of the decoded draws of `draw_between`.
 
-    Minus infinity where it draws nothing. Where the model has classes, of all alike. x is
+    Minus infinity where there are none. Where the model has classes, each is equally likely. x is
     [n, *shape] in data units, the middle of a level where data has levels.
     """
     d = density.flow.n_dims
@@ -122,7 +145,7 @@ def between_log_prob(
 
     def of_class(label: Array | None) -> Array:
         z, log_det = density.encode(params, x, label, MIDDLE_OF_LEVEL)
-        mean, scale = _moments(density, params, label)
+        mean, scale = _moments(density, params, label, stretch)
         # A centre has no direction, and a gradient of its radius is not asked for.
         radius = jnp.maximum(jnp.linalg.norm((z - mean) / scale, axis=-1), 1e-30)
         log_prob = log_det - (d - 1) * jnp.log(radius) - log_area - jnp.log(high - low)
@@ -145,9 +168,10 @@ def draw_unit_latents(density: Density, key: Array, n: int) -> Latents:
     return Latents(extremes.sample_shell(direction_key, n, density.flow.n_dims, radius=1.0), label)
 
 
+@functools.partial(jax.jit, static_argnums=0)
 def numbers(
     density: Density, params: Params, x: Array, z: Array, label: Array | None,
-    plane: ArchetypePlane | None = None,
+    plane: ArchetypePlane | None = None, *, by_gauge: bool | Array = False,
 ) -> Numbers:
     """The numbers of outliers.
 
@@ -158,29 +182,76 @@ def numbers(
         z: [n, D] their latents, before decoding: data that is rounded to levels has others.
         label: [n] their classes, or None.
         plane: of the archetypes, if the run has any.
+        by_gauge: whether periods are those of the gauge, as for draws of "simplex", not the radius.
     """
-    nearest = distance = None
+    archetype = distance = None
     if plane is not None:
         weights = coordinates(plane, z, label)
-        nearest, distance = weights.argmax(-1), extremes.distance_to_simplex(weights)
-    radius = latent_radius(density, params, z, label)
+        archetype, distance = weights.argmax(-1), extremes.distance_to_simplex(weights)
+
+    def period(z: Array, label: Array | None) -> Array:
+        radius = latent_radius(density, params, z, label)
+        of_radius = extremes.chi_return_period(radius, density.flow.n_dims)
+        if plane is None:
+            return of_radius
+        mean, scale = _moments(density, params, label)
+        of_gauge = gauge_return_period(plane, z, label=label, mean=mean, scale=scale)
+        return jnp.where(by_gauge, of_gauge, of_radius)
+
+    own = marginal = period(z, label)
+    if has_classes(density):
+        def of_class(index: Array) -> Array:
+            other = jnp.full(len(z), index)
+            if density.flow.n_condition_classes:  # its latent is another one
+                return period(density.encode(params, x, other, MIDDLE_OF_LEVEL)[0], other)
+            return period(z, other)
+
+        others = jax.lax.map(of_class, jnp.arange(_n_classes(density)))
+        marginal = jnp.minimum(own, others.min(0))
     return Numbers(
         log_prob=density.log_prob(params, x, label, MIDDLE_OF_LEVEL),
-        radius=radius,
-        return_period=extremes.chi_return_period(radius, density.flow.n_dims),
-        nearest_archetype=nearest,
+        radius=latent_radius(density, params, z, label),
+        return_period=marginal,
+        class_return_period=own if has_classes(density) else None,
+        nearest_archetype=archetype,
         hull_distance=distance,
     )
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def flow_statistics(density: Density, params: Params, x: Array) -> FlowStatistics:
+    """What a flow says of x [n, *shape] in data units; classes are equally likely.
+
+    Costs one encoding for each class where the flow is conditional.
+    """
+    def of_class(label: Array | None) -> tuple[Array, Array]:
+        z, log_det = density.encode(params, x, label, MIDDLE_OF_LEVEL)
+        log_prob = bound(density.flow, params).latent_log_prob(z, label) + log_det
+        return log_prob, latent_radius(density, params, z, label)
+
+    n_classes = density.flow.n_condition_classes
+    if not n_classes:
+        log_prob, radius = of_class(None)
+        return FlowStatistics(-log_prob, radius)
+    log_probs, radii = jax.lax.map(
+        lambda index: of_class(jnp.full(len(x), index)), jnp.arange(n_classes))
+    return FlowStatistics(jnp.log(n_classes) - jax.nn.logsumexp(log_probs, axis=0), radii.min(0))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def decode(density: Density, params: Params, latents: Latents) -> Array:
+    """Data [n, *shape] of latents, compiled once for each n."""
+    return density.decode(params, latents.z, latents.label)
 
 
 def latent_radius(density: Density, params: Params, z: Array, label: Array | None) -> Array:
     """Distance [n] of latents from the centre of their class, in its deviations.
 
-    Where latents have a Gaussian a class and no label is given, from the nearest.
+    Where latents have a Gaussian for each class and no label is given, from the nearest.
     """
     if label is None and isinstance(density.flow.base, ClassMixture):
-        def of_class(label: Array) -> Array:
-            return latent_radius(density, params, z, jnp.full(len(z), label))
+        def of_class(index: Array) -> Array:
+            return latent_radius(density, params, z, jnp.full(len(z), index))
 
         return jax.lax.map(of_class, jnp.arange(density.flow.base.n_classes)).min(0)
     mean, scale = _moments(density, params, label)
@@ -188,19 +259,8 @@ def latent_radius(density: Density, params: Params, z: Array, label: Array | Non
 
 
 def marginal_log_prob(density: Density, params: Params, x: Array) -> Array:
-    """log p(x) [n] in nats, whatever the class: every class is equally likely.
-
-    Costs one encoding a class where the flow is conditional.
-    """
-    n_classes = density.flow.n_condition_classes
-    if not n_classes:
-        return density.log_prob(params, x, None, MIDDLE_OF_LEVEL)
-
-    def of_class(label: Array) -> Array:
-        return density.log_prob(params, x, jnp.full(len(x), label), MIDDLE_OF_LEVEL)
-
-    log_probs = jax.lax.map(of_class, jnp.arange(n_classes))
-    return jax.nn.logsumexp(log_probs, axis=0) - jnp.log(n_classes)
+    """log p(x) [n] in nats, whatever the class: every class is equally likely."""
+    return -flow_statistics(density, params, x).nll
 
 
 def has_classes(density: Density) -> bool:
@@ -215,10 +275,11 @@ def _n_classes(density: Density) -> int:
 
 
 def _moments(
-    density: Density, params: Params, label: Array | None
+    density: Density, params: Params, label: Array | None, stretch: float = 1.0
 ) -> tuple[ArrayLike, ArrayLike]:
-    """Mean and deviations of the latents' law, [n, D] of each row's class, or numbers."""
+    """Mean and standard deviation of the latents' law, [n, D] for each row's class, or numbers."""
     if not isinstance(density.flow.base, ClassMixture):
-        return 0.0, 1.0
+        return 0.0, stretch
     assert label is not None, "each class has moments of its own"
-    return bound(density.flow, params).latent_moments(label)
+    mean, scale = bound(density.flow, params).latent_moments(label)
+    return mean, stretch * scale

@@ -15,6 +15,7 @@ from flowaa.data.rows import read_all
 from flowaa.errors import UserError
 from flowaa.flow.density import Density
 from flowaa.outliers import draws as outliers
+from flowaa.outliers.evidence import split_statistics
 from flowaa.outliers.plane import ArchetypePlane
 from flowaa.training.state import Params
 
@@ -24,9 +25,12 @@ FROM_FLOW = ("shell", "gumbel", "simplex")
 REFERENCES = ("drawn", "uniform")
 AMBIENT = ("box", "noise", "permutation", "mixup")
 SOURCES = (*FROM_FLOW, *AMBIENT)
+LEAST_KEPT = 0.1  # share of a source's draws that must count, else training is refused
 
-_INLIERS = 2_000  # validation rows that say what is probable
-_LARGEST_WEIGHT = 30.0  # of an outlier, in means: far out a draw may stand for a vast volume
+_LARGEST_WEIGHT = 30.0  # cap on importance weights of mean 1, whose tail is heavy far out
+_ROUNDING = 1e-4  # relative, of latent norms that are drawn or encoded again
+_LARGEST_RADIUS = 1e4  # of latents drawn: further out float32 no longer decodes them
+_FURTHEST = 10.0  # ranges of the data by which flow draws may leave it; beyond, floats overflow
 
 
 @dataclasses.dataclass(frozen=True, eq=False)  # by identity: arrays are neither hashed nor compared
@@ -37,6 +41,11 @@ class OutlierMixture:
     furthest of a number of draws between both; "simplex", as far beyond the archetypes. In data
     space, without a model: "box", uniform in the data's range, widened; "noise", "permutation" and
     "mixup" of the inliers.
+
+    The flow's latents are drawn `stretch` times as wide as its base distribution, so that the
+    return periods hold for held-out rows, which an overfitted flow puts far out. Draws of shell and
+    gumbel with a latent norm that is ordinary for held-out rows get weight 0; draws in data space
+    always count.
     """
 
     density: Density
@@ -44,23 +53,28 @@ class OutlierMixture:
     extremeness: tuple[float, float]  # return periods in draws, nearest and furthest
     low: np.ndarray  # [*shape] of the box, data units
     high: np.ndarray
-    noise: np.ndarray  # [*shape] deviation
+    reach: tuple[np.ndarray, np.ndarray]  # [*shape] limits of the flow's draws, data units
+    noise: np.ndarray  # [*shape] standard deviation
     plane: ArchetypePlane | None  # of the run's archetypes, for "simplex"
-    threshold: float | None  # ln p of x above which an outlier is taken for an inlier, nats
+    stretch: float  # held-out latent norms ÷ those of the base distribution, at least 1
+    least_radius: float  # latent norm from the nearest class below which draws count nothing
     uniform: bool = False  # whether weights make shell draws uniform in data space
 
     def __call__(self, flow_params: Params, key: Array, x: Array) -> tuple[Array, Array]:
         """As many outliers [B, *shape] in data units as inliers x, and weights [B]."""
-        drawn = []
+        made, weights = [], []
         for index, (source, count) in enumerate(self._counts(len(x))):
             source_key = jax.random.fold_in(key, index)
-            drawn.append(self._draw(source, flow_params, source_key, count, x))
-        made = self._as_data(jnp.concatenate(drawn))
-        weight = self._volumes(flow_params, made) if self.uniform else jnp.ones(len(made))
-        if self.threshold is None:
-            return made, weight
-        log_prob = outliers.marginal_log_prob(self.density, flow_params, made)
-        return made, jnp.where(log_prob < self.threshold, weight, 0.0)
+            if source in FROM_FLOW:
+                drawn, is_far = self._draw_from_flow(source, flow_params, source_key, count)
+            else:
+                drawn, is_far = self._draw(source, source_key, count, x), jnp.ones(count, bool)
+            drawn = self._as_data(drawn)
+            weight = self._importance(flow_params, drawn) if self.uniform else jnp.ones(count)
+            weight = jnp.where(is_far, weight, 0.0)
+            made.append(drawn)
+            weights.append(weight)
+        return jnp.concatenate(made), jnp.concatenate(weights)
 
     def all_sources(self) -> tuple[str, ...]:
         """Every source there is for this run, in the mixture or not."""
@@ -77,10 +91,22 @@ class OutlierMixture:
         return [(source, int(count)) for (source, _), count in zip(self.shares, counts, strict=True)
                 if count]
 
-    def _draw(self, source: str, flow_params: Params, key: Array, n: int, x: Array) -> Array:
-        if source in FROM_FLOW:
-            latents = self._latents(source, flow_params, key, n)
-            return self.density.decode(flow_params, latents.z, latents.label)
+    def _draw_from_flow(
+        self, source: str, flow_params: Params, key: Array, n: int
+    ) -> tuple[Array, Array]:
+        """Draws [n, *shape], and whether each lies far enough out [n]."""
+        latents = self._latents(source, flow_params, key, n)
+        x = outliers.decode(self.density, flow_params, latents)
+        x = jnp.clip(jnp.nan_to_num(x), *self.reach)
+        if source == "simplex" or not self.least_radius:  # far out by its gauge
+            return x, jnp.ones(n, bool)
+        if self.density.flow.n_condition_classes:  # it may be ordinary in another class
+            radius = outliers.flow_statistics(self.density, flow_params, x).radius
+        else:
+            radius = outliers.latent_radius(self.density, flow_params, latents.z, None)
+        return x, radius >= self.least_radius * (1 - _ROUNDING)
+
+    def _draw(self, source: str, key: Array, n: int, x: Array) -> Array:
         choose_key, key = jax.random.split(key)
         some = jax.random.choice(choose_key, x, (n,)).astype(jnp.float32)
         ambient: dict[str, Callable[[], Array]] = {
@@ -95,18 +121,21 @@ class OutlierMixture:
         nearest, furthest = self.extremeness
         if source == "shell":
             return outliers.draw_between(
-                self.density, flow_params, key, n, nearest=nearest, furthest=furthest)
+                self.density, flow_params, key, n, nearest=nearest, furthest=furthest,
+                stretch=self.stretch)
         period_key, key = jax.random.split(key)
         log_period = jax.random.uniform(
             period_key, (n,), minval=np.log(nearest), maxval=np.log(furthest))
         return outliers.draw_latents(self.density, flow_params, key, n, method=source,
-                                     extremeness=jnp.exp(log_period), plane=self.plane)
+                                     extremeness=jnp.exp(log_period), plane=self.plane,
+                                     stretch=self.stretch)
 
-    def _volumes(self, flow_params: Params, made: Array) -> Array:
-        """The volume [B] that each draw stands for, in means."""
+    def _importance(self, flow_params: Params, made: Array) -> Array:
+        """Self-normalised importance weights 1/q(x) [B] of shell draws, mean 1, capped."""
         nearest, furthest = self.extremeness
         log_volume = -outliers.between_log_prob(
-            self.density, flow_params, made, nearest=nearest, furthest=furthest)
+            self.density, flow_params, made, nearest=nearest, furthest=furthest,
+            stretch=self.stretch)
         # By rounding, a draw on the edge may lie beyond it, where nothing is drawn.
         log_volume = jnp.where(jnp.isfinite(log_volume), log_volume, -jnp.inf)
         share = jax.nn.softmax(log_volume) * len(made)
@@ -123,7 +152,7 @@ class OutlierMixture:
 def adversary(
     density: Density, generator: nn.Module | None, kind: str
 ) -> Callable[[Params, Array, int], Array] | None:
-    """What makes outliers that learn to look real, from its parameters, a key and their number.
+    """Draws of an adversary that learns to look real, from its parameters, a key and their number.
 
     "generator" is a network of its own, fed with normal noise; "flow" decodes ordinary latents.
     None where there is no adversary.
@@ -136,7 +165,7 @@ def adversary(
     def by_flow(params: Params, key: Array, n: int) -> Array:
         latents = outliers.draw_latents(
             density, params, key, n, method="gumbel", extremeness=1.0)
-        return density.decode(params, latents.z, latents.label)
+        return outliers.decode(density, params, latents)
 
     return {"generator": by_network, "flow": by_flow}.get(kind)
 
@@ -158,13 +187,13 @@ def outlier_mixture(
         shares: one for each; they need not sum to one.
         extremeness: smallest and largest return period in draws.
         box_margin: by which share of the data's range the box is widened on each side.
-        noise: deviation, in deviations of the data.
-        reject_quantile: outliers that are more probable than this share of the inliers count
-            nothing; 0 keeps all.
-        reference: what inliers are told from. "drawn": outliers as they are drawn. "uniform": each
-            counts by the volume of data space that it stands for, so that a discriminator orders
-            points as their density does (Steinwart, Hush & Scovel 2005); for rows of a few
-            features and shells alone, since in many dimensions a few draws would count for all.
+        noise: standard deviation of the noise, in units of each feature's.
+        reject_quantile: draws of shell and gumbel nearer to the latents' centre than all but this
+            share of the validation rows count nothing; 0 keeps all.
+        reference: the law of outliers that inliers are told from. "drawn": as they are drawn.
+            "uniform": each draw has the weight 1/q(x) of its density, so that a discriminator
+            orders points as their density does (Steinwart, Hush & Scovel 2005); for rows of a few
+            features and shells alone, since in many dimensions a few draws have all the weight.
         plane: of the run's archetypes, if it has any.
 
     Raises:
@@ -191,16 +220,41 @@ def outlier_mixture(
                         "return period, at least 1")
     x = read_all(dataset.train.x).astype(np.float32)
     low, high = x.min(0), x.max(0)
-    margin = box_margin * (high - low)
+    std = np.broadcast_to(np.asarray(dataset.spec.std, np.float32), x.shape[1:])
+    margin, furthest = box_margin * (high - low), _FURTHEST * np.maximum(high - low, std)
+    stretch, least_radius = 1.0, 0.0
+    if set(sources) & set(FROM_FLOW):
+        radii = split_statistics(density, flow_params, dataset.validation)[:, 1]
+        level = reject_quantile or 1 / extremeness[0]
+        expected = float(extremes.chi_return_level(1 / level, density.flow.n_dims))
+        furthest_radius = min(float(np.quantile(radii, 1 - level)), _LARGEST_RADIUS)
+        stretch = max(1.0, furthest_radius / max(expected, 1.0))
+        least_radius = furthest_radius if reject_quantile else 0.0
     total = sum(shares)
-    threshold = None
-    if reject_quantile:
-        some = read_all(dataset.validation.x)[:_INLIERS]
-        log_prob = jax.jit(lambda params, x: outliers.marginal_log_prob(density, params, x))
-        threshold = float(np.quantile(np.asarray(log_prob(flow_params, some)), reject_quantile))
     return OutlierMixture(
-        density, tuple((source, share / total) for source, share in zip(sources, shares,
-                                                                        strict=True)),
+        density, tuple((source, share / total)
+                       for source, share in zip(sources, shares, strict=True)),
         (float(extremeness[0]), float(extremeness[1])), low - margin, high + margin,
-        noise * np.broadcast_to(np.asarray(dataset.spec.std, np.float32), x.shape[1:]), plane,
-        threshold, reference == "uniform")
+        (low - furthest, high + furthest), noise * std, plane, stretch, least_radius,
+        reference == "uniform")
+
+
+def require_kept(
+    mixture: OutlierMixture, flow_params: Params, key: Array, x: np.ndarray
+) -> dict[str, float]:
+    """The share of each source's draws that have weight, for inliers x [N, *shape].
+
+    Raises:
+        UserError: of a source of the mixture it is below `LEAST_KEPT`.
+    """
+    rows = jnp.asarray(x)
+    kept = {source: float((mixture.only(source)(flow_params, key, rows)[1] > 0).mean())
+            for source, _ in mixture.shares}
+    for source, share in kept.items():
+        if share < LEAST_KEPT:
+            raise UserError(
+                f"detector.sources: only {share:.1%} of the draws of {source} count, since the "
+                f"others lie as near to the latents' centre as held-out rows do; raise "
+                f"detector.extremeness={mixture.extremeness}, set detector.reject_quantile=0, or "
+                f"leave {source} out")
+    return kept

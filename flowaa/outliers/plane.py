@@ -70,14 +70,10 @@ def draw_exterior(
     weight_key, rest_key = jax.random.split(key)
     k, d = plane.n_archetypes, plane.corners.shape[-1]
     place = _places(plane, label, n)
-    basis, to_weights = plane.basis[place], plane.to_weights[place]
+    basis = plane.basis[place]
     mean = jnp.broadcast_to(jnp.asarray(mean, jnp.float32), (n, d))
     scale = jnp.broadcast_to(jnp.asarray(scale, jnp.float32), (n, d))
-    # K·(1/K − aᵢ) is a linear function of the latent, and so normal.
-    along = -k * jnp.einsum("nlk,nld->nkd", to_weights, basis)
-    means = jnp.einsum("nkd,nd->nk", along, mean - plane.corners.mean(1)[place])
-    deviations = jnp.linalg.norm(along * scale[:, None], axis=-1)
-    gauge = extremes.gauge_return_level(extremeness, means, deviations)
+    gauge = extremes.gauge_return_level(extremeness, *_gauge_moments(plane, place, mean, scale))
     weights = extremes.sample_exterior(
         weight_key, n, k, extremeness=jnp.maximum(gauge, _JUST_OUTSIDE),
         concentration=concentration)
@@ -88,6 +84,31 @@ def draw_exterior(
             key, target[None], basis, mean=mean, scale=scale)[0]
 
     return jax.vmap(complete)(jax.random.split(rest_key, n), target, basis, mean, scale)
+
+
+def gauge_return_period(
+    plane: ArchetypePlane, z: Array, *, label: Array | None, mean: ArrayLike, scale: ArrayLike,
+) -> Array:
+    """Draws [n] until one has as large a gauge as latents z [n, D]; the inverse of the dial.
+
+    Arguments as in `draw_exterior`. 1 / Σᵢ P(K·(1/K − aᵢ) > gauge), and at least 1.
+    """
+    mean, scale = (jnp.broadcast_to(jnp.asarray(value, jnp.float32), z.shape)
+                   for value in (mean, scale))
+    means, deviations = _gauge_moments(plane, _places(plane, label, len(z)), mean, scale)
+    gauge = extremes.gauge(coordinates(plane, z, label))
+    log_chances = jax.scipy.stats.norm.logsf((gauge[:, None] - means) / deviations)
+    return jnp.exp(jnp.maximum(-jax.nn.logsumexp(log_chances, axis=1), 0.0))
+
+
+def _gauge_moments(
+    plane: ArchetypePlane, place: Array, mean: Array, scale: Array
+) -> tuple[Array, Array]:
+    """Means and deviations [n, K] of K·(1/K − aᵢ), linear functions of normal latents."""
+    along = -plane.n_archetypes * jnp.einsum(
+        "nlk,nld->nkd", plane.to_weights[place], plane.basis[place])
+    means = jnp.einsum("nkd,nd->nk", along, mean - plane.corners.mean(1)[place])
+    return means, jnp.linalg.norm(along * scale[:, None], axis=-1)
 
 
 _JUST_OUTSIDE = 1.0 + 1e-3  # a gauge; 1 is the boundary

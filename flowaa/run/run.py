@@ -160,7 +160,8 @@ class Run:
             self.density, self._flow, arguments.random_key(key), n, method=method,
             extremeness=extremeness, label=labels, plane=plane)
         x = self._decode(self._flow, rows=(z, labels, None))
-        return Outliers(x, z, labels, *self._numbers(self._flow, plane, rows=(x, z, labels)))
+        return Outliers(x, z, labels, *self._numbers(
+            self._flow, plane, method == "simplex", rows=(x, z, labels)))
 
     def distribution(
         self, label: int | None = None, *, context: Any = None
@@ -282,9 +283,8 @@ class Run:
 
     @functools.cached_property
     def _numbers(self) -> Batched:
-        def numbers(params: Params, plane: ArchetypePlane | None, rows: Any) -> Any:
-            x, z, label = rows
-            return outliers.numbers(self.density, params, x, z, label, plane)
+        def numbers(params: Params, plane: Any, by_gauge: bool, rows: Any) -> Any:
+            return outliers.numbers(self.density, params, *rows, plane, by_gauge=by_gauge)
 
         return self._batched(numbers)
 
@@ -319,7 +319,8 @@ class Outliers(NamedTuple):
     z: Array  # [n, D] the latents that were drawn
     label: Array | None  # [n] classes, where the run knows any
     log_prob: Array  # [n] nats
-    radius: Array  # [n] of the latents, in deviations
-    return_period: Array  # [n] typical draws until one lies as far out
+    radius: Array  # [n] of the latents, in deviations from the centre of its class
+    return_period: Array  # [n] the model's draws until one lies as far out, of any class
+    class_return_period: Array | None  # [n] its own class's draws, where there are classes
     nearest_archetype: Array | None  # [n] int32, where the run has archetypes
     hull_distance: Array | None  # [n] of the archetype coordinates from the simplex; 0 within

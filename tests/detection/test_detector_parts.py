@@ -9,8 +9,15 @@ from scipy.stats import entropy
 from sklearn.metrics import log_loss
 
 from flowaa.detection import calibration, losses
-from flowaa.detection.detector import Detector
-from flowaa.detection.networks import ConvNetwork, DenseNetwork, spectral_norm
+from flowaa.detection.evidence import evidence_scale
+from flowaa.detection.model import DetectorModel
+from flowaa.detection.networks import (
+    REACH,
+    ConvNetwork,
+    DenseNetwork,
+    FlowGuided,
+    spectral_norm,
+)
 
 RANDOM = np.random.default_rng(0)
 
@@ -76,18 +83,91 @@ def test_temperature_is_found_again(n_classes):
     probabilities = softmax(logits, axis=1)
     labels = (RANDOM.random((len(logits), 1)) > probabilities.cumsum(1)).sum(1)
     stated = temperature * (logits if n_classes else logits[:, 1] - logits[:, 0])
-    assert calibration.fit_temperature(stated, labels) == pytest.approx(temperature, rel=0.05)
+    fitted = calibration.fit_temperature(stated, labels)
+    assert fitted.value == pytest.approx(temperature, rel=0.05)
+    assert fitted.is_identified
     before = calibration.reliability(stated, labels)
     after = calibration.reliability(stated / temperature, labels)
     assert after.error < 0.02 < before.error
 
 
+def test_temperature_of_separated_scores_is_not_identified():
+    """Each smaller temperature fits better: the prior ends that, and the result says so."""
+    logits, labels = np.array([-9.0, -7.0, -8.0, 6.0, 9.0, 8.0]), np.array([0, 0, 0, 1, 1, 1])
+    fitted = calibration.fit_temperature(logits, labels)
+    assert not fitted.is_identified
+    assert 0.2 < fitted.value < 2
+    few = calibration.fit_temperature(np.array([0.1, -0.2]), np.array([1, 1]))
+    assert not few.is_identified
+
+
+def test_weights_count_like_repeated_rows():
+    logits, labels = RANDOM.normal(size=50), RANDOM.integers(0, 2, 50)
+    counts = RANDOM.integers(1, 5, 50)
+    repeated = np.repeat(logits, counts), np.repeat(labels, counts)
+    assert calibration.fit_temperature(logits, labels, counts).value == pytest.approx(
+        calibration.fit_temperature(*repeated).value, rel=1e-4)
+    one_bin = calibration.reliability(logits, labels, counts, n_bins=1)
+    assert one_bin.error == pytest.approx(calibration.reliability(*repeated, n_bins=1).error)
+
+
+def test_prior_pulls_the_temperature_towards_one():
+    """The maximum of likelihood and prior, by a fine grid."""
+    logits, labels = np.array([1.0, 2.0, -1.0, 3.0]), np.array([1, 1, 0, 0])
+    grid = np.linspace(-4, 4, 80_001)
+    nll = np.logaddexp(0, -(2 * labels - 1) * logits / np.exp(grid)[:, None]).sum(1)
+    expected = np.exp(grid[(nll + grid**2 / 2).argmin()])
+    assert calibration.fit_temperature(logits, labels).value == pytest.approx(expected, rel=1e-3)
+
+
+def test_evidence_is_increasing_and_finite_whatever_the_flow_says():
+    scale = evidence_scale(np.array([[0.0, 1.0], [1.0, 2.0], [1e9, np.inf]]))
+    statistics = jnp.array([[-1e30, 0], [0, 1], [1, 2], [1e9, 3], [1e20, 4], [jnp.nan, jnp.inf]])
+    scaled = np.asarray(scale(statistics))
+    assert np.isfinite(scaled).all()
+    assert (np.diff(scaled, axis=0) >= 0).all()
+    assert scaled[2, 0] == 0  # the median
+    rows = RANDOM.normal(size=(1000, 2)) * [3, 40] + [5, -100]
+    ordinary = np.asarray(evidence_scale(rows)(jnp.asarray(np.quantile(rows, [0.5, 0.9], axis=0))))
+    np.testing.assert_allclose(ordinary, np.arcsinh([[0, 0], [1, 1]]), atol=1e-3)
+
+
+def test_a_network_cannot_undo_what_the_flow_is_sure_of():
+    """Rows whose evidence differs by more than twice the reach keep their order."""
+    network = FlowGuided(DenseNetwork(1, width=8, depth=1))
+    x = RANDOM.normal(size=(300, 4)).astype(np.float32)
+    evidence = RANDOM.normal(size=(300, 2)).astype(np.float32) * 3
+    params = jax.tree.map(lambda leaf: 20 * RANDOM.normal(size=leaf.shape).astype(np.float32),
+                          network.init(jax.random.key(0), x, evidence))
+    params["params"]["slope"] = jnp.array(-2.0)  # positive all the same
+    logits = np.asarray(network.apply(params, x, evidence))[:, 0]
+    first, second = np.triu_indices(300, 1)
+    gap = evidence[first, 0] - evidence[second, 0]
+    sure = np.abs(gap) > 2 * REACH
+    assert (np.sign(gap) == np.sign(logits[first] - logits[second]))[sure].all()
+    assert (np.sign(gap) != np.sign(logits[first] - logits[second]))[~sure].any()
+
+
+def test_a_guided_class_for_outliers_leaves_the_classes_their_odds():
+    network = FlowGuided(DenseNetwork(3, width=8, depth=1))
+    x, evidence = RANDOM.normal(size=(5, 4)), RANDOM.normal(size=(5, 2))
+    params = network.init(jax.random.key(0), x, evidence)
+    logits = network.apply(params, x, evidence)
+    alone = DenseNetwork(3, width=8, depth=1).apply(
+        {"params": params["params"]["network"]}, x, evidence)
+    np.testing.assert_allclose(logits[:, :2], alone[:, :2], rtol=1e-6)
+    model = DetectorModel(network, (0.0,), (1.0,), n_classes=2, rejects=True)
+    slope = np.log1p(np.exp(1.0))
+    np.testing.assert_allclose(model.outlier_logit(logits), slope * (
+        evidence[:, 0] + REACH * np.tanh(alone[:, 2])), rtol=1e-4)
+
+
 def test_odds_of_being_an_outlier():
     logits = jnp.log(jnp.array([[0.7, 0.2, 0.1]]))
     network = DenseNetwork(3)
-    rejecting = Detector(network, (0.0,), (1.0,), n_classes=2, rejects=True)
+    rejecting = DetectorModel(network, (0.0,), (1.0,), n_classes=2, rejects=True)
     assert rejecting.outlier_logit(logits)[0] == pytest.approx(np.log(0.1 / 0.9), rel=1e-5)
     np.testing.assert_allclose(
         np.exp(rejecting.class_log_probs(logits)), [[0.7 / 0.9, 0.2 / 0.9]], rtol=1e-5)
-    doubting = Detector(network, (0.0,), (1.0,), n_classes=3)
+    doubting = DetectorModel(network, (0.0,), (1.0,), n_classes=3)
     assert doubting.outlier_logit(logits)[0] == pytest.approx(np.log(0.3 / 0.7), rel=1e-5)

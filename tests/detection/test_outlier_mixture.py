@@ -11,7 +11,7 @@ from flowaa.config.data import build_data
 from flowaa.config.flow import build_density
 from flowaa.errors import UserError
 from flowaa.outliers import draws as outliers
-from flowaa.outliers.mixture import SOURCES, outlier_mixture
+from flowaa.outliers.mixture import SOURCES, outlier_mixture, require_kept
 from flowaa.outliers.plane import archetype_plane
 
 KEY = jax.random.key(0)
@@ -62,15 +62,51 @@ def test_every_source_draws(run, dataset, source):
     assert not np.allclose(made, dataset.train.x[:32])
 
 
-def test_what_is_probable_does_not_count(run, dataset):
-    mixture = mixture_of(run, dataset, sources=("box",), reject_quantile=0.2)
-    inliers = np.asarray(outliers.marginal_log_prob(
-        run.density, run.params, dataset.validation.x))
-    assert mixture.threshold == pytest.approx(np.quantile(inliers, 0.2), rel=1e-4)
-    made, weight = mixture(run.params, KEY, dataset.train.x)
-    log_prob = outliers.marginal_log_prob(run.density, run.params, made)
-    np.testing.assert_array_equal(weight, log_prob < mixture.threshold)
+def held_out_radii(run, dataset):
+    return np.linalg.norm(run.encode(dataset.validation.x)[0], axis=1)
+
+
+def test_flow_draws_count_from_the_norm_that_few_held_out_rows_reach(run, dataset):
+    mixture = mixture_of(run, dataset, sources=("gumbel",), reject_quantile=0.1,
+                         extremeness=(2.0, 20.0))
+    level = np.quantile(held_out_radii(run, dataset), 0.9)
+    made, weight = mixture(run.params, KEY, np.repeat(dataset.train.x[:100], 5, 0))
+    radius = np.linalg.norm(run.encode(made)[0], axis=1)
+    is_clear = np.abs(radius / level - 1) > 1e-3
+    np.testing.assert_array_equal((np.asarray(weight) > 0)[is_clear], (radius >= level)[is_clear])
     assert 0 < weight.mean() < 1
+
+
+def test_draws_in_data_space_always_count(run, dataset):
+    """Inliers drawn again count too: that there are outliers at all does not hang on the flow."""
+    mixture = mixture_of(run, dataset, sources=("box", "noise", "permutation", "mixup"),
+                         shares=(1.0,) * 4, reject_quantile=0.5, noise=1e-6, box_margin=0.0)
+    np.testing.assert_array_equal(mixture(run.params, KEY, dataset.train.x[:80])[1], 1)
+
+
+def test_shells_lie_beyond_held_out_rows_of_an_overfitted_flow(run, dataset):
+    """Held-out rows far out in the latent space push the shells further out."""
+    far = dataclasses.replace(dataset.validation, x=np.asarray(dataset.validation.x) * 50)
+    far_out = dataclasses.replace(dataset, validation=far)
+    mixture = mixture_of(run, far_out, extremeness=(100.0, 1e8), reject_quantile=0.01)
+    level = np.quantile(held_out_radii(run, far_out), 0.99)
+    assert level > 20
+    latents = mixture._latents("shell", run.params, KEY, 200).z
+    assert (np.linalg.norm(latents, axis=1) >= level * (1 - 1e-4)).all()
+    kept = require_kept(mixture, run.params, KEY, dataset.train.x[:100])
+    assert kept == {"shell": 1.0}
+    made, _ = mixture(run.params, KEY, dataset.train.x[:100])
+    span = np.ptp(dataset.train.x, axis=0)
+    assert (np.abs(made - dataset.train.x.mean(0)) <= 11 * span).all()
+
+
+def test_too_few_outliers_that_count_are_refused(run, dataset):
+    mixture = mixture_of(run, dataset, sources=("shell", "box"), shares=(1.0, 1.0),
+                         extremeness=(1.0, 1.1), reject_quantile=0.01)
+    with pytest.raises(UserError, match=r"only 0.0% of the draws of shell count, .* raise "
+                                        r"detector.extremeness") as caught:
+        require_kept(mixture, run.params, KEY, dataset.train.x[:50])
+    assert "\n" not in str(caught.value)
 
 
 def test_keys_alone_make_the_difference(run, dataset):
@@ -120,7 +156,7 @@ def test_uniform_weights_spread_shells_evenly_over_data_space(run, dataset):
     even = np.random.default_rng(0).uniform(
         [edge[0] for edge in edges], [edge[-1] for edge in edges], (40_000, 2)).astype(np.float32)
     drawn = np.isfinite(outliers.between_log_prob(
-        run.density, run.params, even, nearest=2.0, furthest=50.0))
+        run.density, run.params, even, nearest=2.0, furthest=50.0, stretch=mixture.stretch))
     area = np.histogram2d(*even[drawn].T, bins=edges)[0]
     large = area > 200
     even_count = area[large] * counts.sum() / area.sum()
