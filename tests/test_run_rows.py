@@ -192,3 +192,9 @@ def test_a_saved_run_keeps_its_archetypes(tmp_path):
     np.testing.assert_array_equal(restored.archetype_weights(ROWS), run.archetype_weights(ROWS))
     assert "archetypes: 3" in repr(restored)
     assert len(repr(restored).splitlines()) == 5
+
+
+def test_rows_have_noise_of_their_own(levels_run):
+    """Equal rows are dequantised differently."""
+    found = np.asarray(levels_run.log_prob(np.repeat(IMAGE, 5, 0), key=jax.random.key(0)))
+    assert len(np.unique(found)) == 5

@@ -60,8 +60,18 @@ def matrix(array: Any, name: str, n_columns: int) -> Any:
     return finite(array.astype(jnp.float32), name)
 
 
-def class_indices(label: Any, n: int, spec: DataSpec) -> Any:
-    """Labels [n] int32 of one class index or [n] of them."""
+def labels(label: Any, n: int, spec: DataSpec, *, are_used: bool, are_needed: bool) -> Any:
+    """Labels [n] int32 of one class index or [n] of them; None where none are given."""
+    if label is None:
+        if are_needed:
+            raise UserError("this run is conditional: give label, a class index or one for each "
+                            "example")
+        return None
+    if not spec.n_classes:
+        raise UserError("label was given, but this run's data has no labels; leave it out")
+    if not are_used:
+        raise UserError("label was given, but nothing in this run depends on labels; leave it out, "
+                        "or train with --config.flow.conditional=True")
     if isinstance(label, jax.core.Tracer):
         return jnp.broadcast_to(label, (n,))
     label = np.asarray(label)
@@ -75,7 +85,14 @@ def class_indices(label: Any, n: int, spec: DataSpec) -> Any:
 
 
 def context_rows(context: Any, n: int, width: int) -> Any:
-    """A context [n, width] float32 of one row [width] or [n, width]."""
+    """A context [n, width] float32 of one row [width] or [n, width]; None where width is 0."""
+    if context is None:
+        if width:
+            raise UserError("this run depends on a context: give context, one row "
+                            f"({width} numbers) or one for each example")
+        return None
+    if not width:
+        raise UserError("context was given, but this run depends on none; leave it out")
     context = context if isinstance(context, jax.core.Tracer) else np.atleast_1d(context)
     if context.ndim < 2:
         context = context.reshape(-1, width) if context.size == width else context[:, None]

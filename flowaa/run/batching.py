@@ -16,10 +16,10 @@ def batch_size(n_dims: int) -> int:
 
 
 class Batched:
-    """A function f(params, *shared, rows) of pure arrays, row by row, called in batches.
+    """A pure function f(*shared, *rows), which treats each row alone, called in batches.
 
-    `rows` is a tuple of arrays [n, ...] and None. The last batch is filled up with zeros, and what
-    the function makes of them is cut off. Results are on the device.
+    `rows` are arrays [n, ...] or None. The last batch is filled up with zeros, and the results of
+    these are cut off. Results are on the device.
     """
 
     def __init__(self, function: Callable[..., Any], size: int) -> None:
@@ -30,7 +30,7 @@ class Batched:
     def __call__(self, *shared: Any, rows: tuple[Any, ...]) -> Any:
         """The function's results [n, ...] of rows [n, ...]."""
         if any(isinstance(column, jax.core.Tracer) for column in rows):
-            return self._function(*shared, rows)  # within a function that is compiled as a whole
+            return self._function(*shared, *rows)  # within a function that is compiled as a whole
         n, size = len(rows[0]), self._size
         # In NumPy: JAX would compile slices and conversions for every n.
         columns = [None if column is None else np.asarray(column) for column in rows]
@@ -41,7 +41,7 @@ class Batched:
             n_real = min(n - start, size)
             results.append(jax.tree.map(
                 lambda array, n_real=n_real: np.asarray(array)[:n_real],
-                self._function(*shared, batch)))
+                self._function(*shared, *batch)))
         return jax.tree.map(lambda *parts: jax.device_put(np.concatenate(parts)), *results)
 
 

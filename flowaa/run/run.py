@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -14,12 +14,12 @@ from ml_collections import ConfigDict
 from flowaa.bijectors.base import bound
 from flowaa.data.dataset import DataSpec
 from flowaa.errors import UserError
-from flowaa.flow.density import MIDDLE_OF_LEVEL, Density, DensityDistribution
+from flowaa.flow.density import Density, DensityDistribution
 from flowaa.flow.likelihood import bits_per_dim
 from flowaa.outliers import draws as outliers
 from flowaa.outliers.plane import ArchetypePlane, archetype_plane
 from flowaa.run import arguments
-from flowaa.run.batching import Batched, batch_size
+from flowaa.run.compiled import Compiled
 from flowaa.training.archetypes.objective import ArchetypeModel
 from flowaa.training.files.checkpoints import Checkpoints
 from flowaa.training.files.run_folder import RunFolder
@@ -86,12 +86,12 @@ class Run:
     def encode(self, x: Any, label: Any = None, *, context: Any = None) -> tuple[Array, Array]:
         """Latent z [B, D] of x [B, *shape], and log|det dz/dx| [B] in data units."""
         x = arguments.examples(x, self.spec)
-        return self._encode(self._flow, rows=(x, *self._given(label, context, len(x))))
+        return self._compiled.encode(self._flow, rows=(x, *self._given(label, context, len(x))))
 
     def decode(self, z: Any, label: Any = None, *, context: Any = None) -> Array:
         """Examples [B, *shape] in data units of latents z [B, D]."""
         z = arguments.matrix(z, "z", self.density.flow.n_dims)
-        return self._decode(self._flow, rows=(z, *self._given(label, context, len(z))))
+        return self._compiled.decode(self._flow, rows=(z, *self._given(label, context, len(z))))
 
     def log_prob(
         self, x: Any, label: Any = None, key: Array | None = None, *, context: Any = None
@@ -103,7 +103,7 @@ class Run:
         x = arguments.examples(x, self.spec)
         row = np.arange(len(x), dtype=np.int32)
         key = None if key is None else arguments.random_key(key)
-        return self._log_prob(
+        return self._compiled.log_prob(
             self._flow, key, rows=(x, *self._given(label, context, len(x)), row))
 
     def bits_per_dim(
@@ -123,7 +123,7 @@ class Run:
         alone: a smaller n gives the first of the same draws.
         """
         row = np.arange(arguments.count(n), dtype=np.int32)
-        return self._sample(self._flow, arguments.random_key(key),
+        return self._compiled.sample(self._flow, arguments.random_key(key),
                             arguments.temperature_of(temperature),
                             rows=(row, *self._given(label, context, len(row))))
 
@@ -159,9 +159,10 @@ class Run:
         z, labels = outliers.draw_latents(
             self.density, self._flow, arguments.random_key(key), n, method=method,
             extremeness=extremeness, label=labels, plane=plane)
-        x = self._decode(self._flow, rows=(z, labels, None))
-        return Outliers(x, z, labels, *self._numbers(
-            self._flow, plane, method == "simplex", rows=(x, z, labels)))
+        x = self._compiled.decode(self._flow, rows=(z, labels, None))
+        numbers = self._compiled.numbers(
+            self._flow, plane, method == "simplex", rows=(x, z, labels))
+        return Outliers(x, z, labels, *numbers)
 
     def distribution(
         self, label: int | None = None, *, context: Any = None
@@ -179,7 +180,8 @@ class Run:
     def archetype_weights(self, x: Any, label: Any = None) -> Array:
         """A [B, K] of x [B, *shape]: how much of each archetype there is in it; rows sum to one."""
         x = arguments.examples(x, self.spec)
-        return self._weights(self.archetype_params, rows=(x, self._archetype_labels(label, len(x))))
+        labels = self._archetype_labels(label, len(x))
+        return self._compiled.weights(self.archetype_params, rows=(x, labels))
 
     def decode_weights(self, weights: Any, label: Any = None) -> Array:
         """Examples [B, *shape] in data units of mixtures [B, K] of the archetypes.
@@ -190,7 +192,7 @@ class Run:
         if not np.allclose(weights.sum(1), 1.0, atol=1e-3):
             raise UserError("weights must sum to one in each row")
         labels = self._archetype_labels(label, len(weights))
-        return self._decode_weights(self.archetype_params, rows=(weights, labels))
+        return self._compiled.decode_weights(self.archetype_params, rows=(weights, labels))
 
     @property
     def uses_labels(self) -> bool:
@@ -235,81 +237,18 @@ class Run:
             jnp.tile(jnp.eye(k), (n_sets, 1)), jnp.repeat(jnp.arange(n_sets), k))
         return archetype_plane(corners.reshape(n_sets, k, -1))
 
-    def _batched(self, function: Callable[..., Any]) -> Batched:
-        return Batched(function, batch_size(self.density.flow.n_dims))
-
     @functools.cached_property
-    def _weights(self) -> Batched:
-        weights = self._model.weights
-        return self._batched(
-            lambda params, rows: weights(params, rows[0], rows[1], MIDDLE_OF_LEVEL))
-
-    @functools.cached_property
-    def _decode_weights(self) -> Batched:
-        decode = self._model.decode_weights
-        return self._batched(lambda params, rows: decode(params, rows[0], rows[1]))
-
-    @functools.cached_property
-    def _encode(self) -> Batched:
-        encode = self.density.encode
-        return self._batched(lambda params, rows: encode(
-            params, rows[0], rows[1], MIDDLE_OF_LEVEL, rows[2]))
-
-    @functools.cached_property
-    def _decode(self) -> Batched:
-        return self._batched(lambda params, rows: self.density.decode(params, *rows))
-
-    @functools.cached_property
-    def _log_prob(self) -> Batched:
-        def log_prob(params: Params, key: Array | None, rows: Any) -> Array:
-            x, label, context, row = rows
-            noise = MIDDLE_OF_LEVEL if key is None else self.density.noise(key, row)
-            return self.density.log_prob(params, x, label, noise, context=context)
-
-        return self._batched(log_prob)
-
-    @functools.cached_property
-    def _sample(self) -> Batched:
-        def sample(params: Params, key: Array, temperature: float, rows: Any) -> Array:
-            def latent(row: Array, label: Array | None) -> Array:
-                label = None if label is None else label[None]
-                draw = bound(self.density.flow, params).sample_latent
-                return draw(jax.random.fold_in(key, row), 1, label, temperature)[0]
-
-            row, label, context = rows
-            return self.density.decode(params, jax.vmap(latent)(row, label), label, context)
-
-        return self._batched(sample)
-
-    @functools.cached_property
-    def _numbers(self) -> Batched:
-        def numbers(params: Params, plane: Any, by_gauge: bool, rows: Any) -> Any:
-            return outliers.numbers(self.density, params, *rows, plane, by_gauge=by_gauge)
-
-        return self._batched(numbers)
+    def _compiled(self) -> Compiled:
+        return Compiled(self.density, self.archetype_model)
 
     def _given(self, label: Any, context: Any, n: int) -> tuple[Any, Any]:
-        """Labels [n] and context [n, E], as far as the run uses them."""
+        """Labels [n] and context [n, E], where the run uses them."""
         width = len(self.density.flow.context_mean)
-        if (context is None) != (width == 0):
-            raise UserError("context was given, but this run depends on none; leave it out" if width
-                            == 0 else "this run depends on a context: give context, one row "
-                            f"({width} numbers) or one for each example")
-        labels = self._labels(label, n)
-        return labels, arguments.context_rows(context, n, width) if width else None
+        return self._labels(label, n), arguments.context_rows(context, n, width)
 
     def _labels(self, label: Any, n: int) -> Any:
-        if label is None:
-            if self.density.flow.n_condition_classes:
-                raise UserError("this run is conditional: give label, a class index or one for "
-                                "each example")
-            return None
-        if not self.spec.n_classes:
-            raise UserError("label was given, but this run's data has no labels; leave it out")
-        if not self.uses_labels:
-            raise UserError("label was given, but nothing in this run depends on labels; leave it "
-                            "out, or train with --config.flow.conditional=True")
-        return arguments.class_indices(label, n, self.spec)
+        return arguments.labels(label, n, self.spec, are_used=self.uses_labels,
+                                are_needed=self.density.flow.n_condition_classes > 0)
 
 
 class Outliers(NamedTuple):
