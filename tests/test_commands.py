@@ -178,6 +178,7 @@ CONFLICTS = [
     ("seed=36893488147419103232", ["seed", "2**32"]),
     ("flow.width=(1180591620717411303424,)", ["flow.width"]),
     ("flow.width=(2000000000,)", ["flow.width"]),
+    ("flow.width=(1000000,)", ["parameters", "GiB", "lower flow.width"]),
     ("data.n_rows=1000000000000", ["data.n_rows"]),
     ("data.n_rows=-1", ["data.n_rows"]),
     ("data.image_size=0", ["data.image_size"]),

@@ -44,7 +44,7 @@ def load_run(workdir: str | os.PathLike[str], step: int | None = None) -> Run:
             spec = spec_from_json(saved["data"])
             density = build_density(config, spec)
             model = build_archetypes(config, spec, density)
-            like = _params_like(spec, model or density)
+            like = params_like(spec, model or density)
             params = checkpoints.try_params(candidate, like)
             if params is not None:
                 return run_of(config, spec, jax.tree.map(jnp.asarray, params), candidate,
@@ -81,7 +81,7 @@ def spec_from_json(fields: dict[str, Any]) -> DataSpec:
     return DataSpec(**_tuples(fields))
 
 
-def _params_like(spec: DataSpec, model: Density | ArchetypeModel) -> Params:
+def params_like(spec: DataSpec, model: Density | ArchetypeModel) -> Params:
     """Shapes of a model's parameters."""
     x, label = jnp.zeros((2, *spec.shape)), jnp.zeros(2, jnp.int32)
     context = (jnp.zeros((2, spec.context_width)),) if isinstance(model, Density) else ()

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from flowaa.config.archetypes import read_archetypes
+from flowaa.config.archetypes import build_archetypes, read_archetypes
 from flowaa.config.check import check_config
 from flowaa.config.data import build_data, given_data
 from flowaa.config.flow import build_density, read_flow
@@ -19,16 +19,17 @@ from flowaa.config.training import build_options, read_figures, read_training
 from flowaa.data.batch_order import batch_order
 from flowaa.data.dataset import Dataset
 from flowaa.data.splitting import save_record
-from flowaa.errors import warn
+from flowaa.errors import UserError, warn
 from flowaa.figures.curves import save_curves
 from flowaa.figures.images import save_image_grid
 from flowaa.figures.scatter import save_scatter
 from flowaa.run.archetype_figures import archetype_figures
-from flowaa.run.loading import load_run, run_of, spec_to_json
+from flowaa.run.loading import load_run, params_like, run_of, spec_to_json
 from flowaa.run.run import Run
 from flowaa.training import loop
 from flowaa.training.files.compilation_cache import enable_cache
 from flowaa.training.files.run_folder import RunFolder
+from flowaa.training.state import n_params
 
 
 def train(
@@ -59,6 +60,8 @@ def train(
         config, dataset = given_data(config, data)
     density = build_density(config, dataset.spec)
     archetypes = read_archetypes(config)
+    model = build_archetypes(config, dataset.spec, density) or density
+    _check_memory(n_params(params_like(dataset.spec, model)))
     flow_params = None
     if archetypes.n_archetypes and archetypes.pretrained:
         flow_params = load_run(archetypes.pretrained).params
@@ -86,6 +89,16 @@ def train(
         if run.params is not None:
             _save_samples(folder.figures, run, dataset)
     return dataclasses.replace(run, summary=summary)
+
+
+def _check_memory(count: int) -> None:
+    """Raises a `UserError` where the machine cannot hold the state of training."""
+    needed = 4 * 4 * count  # float32, each with its gradient and two moments of Adam
+    there_is = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > there_is:
+        raise UserError(f"flow: the model has {count:,} parameters, whose training needs "
+                        f"{needed / 2**30:,.0f} GiB, and this machine has {there_is / 2**30:.0f}; "
+                        "lower flow.width, flow.depth or flow.n_blocks")
 
 
 def _save_curves(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
