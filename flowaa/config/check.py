@@ -1,12 +1,10 @@
 """The check of a whole config, before anything is loaded, built or written."""
 
-from typing import Annotated
-
 from ml_collections import ConfigDict
 
 from flowaa.archetypes.classical.model import Settings
 from flowaa.config import archetypal_analysis, archetypes, data, detector, flow, optimizer, training
-from flowaa.config.fields import SEED, checked, refuse_unknown_keys
+from flowaa.config.fields import read_seed, refuse_unknown_keys
 from flowaa.errors import UserError
 from flowaa.training.archetypes.options import ArchetypeOptions
 
@@ -29,7 +27,7 @@ def check_config(config: ConfigDict) -> None:
         if key != "seed" and key not in _BLOCKS:
             raise UserError(f"{key}: the config has no such block; there are seed, "
                             f"{', '.join(_BLOCKS)}")
-    checked("seed", config.get("seed"), Annotated[int, SEED])
+    read_seed(config)
     for reader in (data.read_data, flow.read_flow, flow.read_likelihood, optimizer.read_optimizer,
                    training.read_training, archetypes.read_archetypes,
                    archetypal_analysis.read_archetypal_analysis, training.read_figures):
