@@ -1,5 +1,6 @@
 """`experiments.outliers` and `experiments.detect` on a run that takes a second."""
 
+import dataclasses
 import json
 
 import jax
@@ -8,7 +9,8 @@ import pytest
 
 import flowaa
 from experiments.detect import detect
-from experiments.outliers import save_outliers, save_walks
+from experiments.outlier_figures import grey_rows, save_walks
+from experiments.outliers import save_outliers
 from flowaa.config.data import build_data
 from flowaa.config.detector import build_detector
 from flowaa.data.batches import Labelled
@@ -65,6 +67,18 @@ def test_nothing_is_left_of_a_file_that_failed(run, tmp_path):
 def test_walks_are_drawn(run, tmp_path):
     for picture in save_walks(run, tmp_path, method="shell", label=None, seed=0):
         assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_rows_in_grey_are_the_data_s_or_are_called_samples(run, dataset, tmp_path):
+    name, rows = grey_rows(run, 1, jax.random.key(0))
+    assert name == "data"
+    known = {tuple(row) for row in np.asarray(dataset.train.x)[dataset.train.y == 1]}
+    assert {tuple(row) for row in rows} <= known
+    config = run.config.copy_and_resolve_references().unlock()
+    config.data.name, config.data.path = "arrays", str(tmp_path / "gone.npz")
+    name, rows = grey_rows(dataclasses.replace(run, config=config.lock()), None, jax.random.key(0))
+    assert name == "samples of the flow"
+    assert rows.shape == (1000, 2)
 
 
 def test_detector_trains_and_leaves_a_folder(run, dataset, tmp_path):

@@ -58,7 +58,8 @@ class DetectorModel:
         standard = (x - jnp.asarray(self.mean)) / jnp.asarray(self.std)
         if self.evidence is None:
             return (standard,)
-        statistics = self.evidence.statistics(params["flow"], x)
+        # A gradient of the flow's parameters would be computed and thrown away.
+        statistics = self.evidence.statistics(jax.lax.stop_gradient(params["flow"]), x)
         scaled = self.evidence.held_out(statistics)
         if seen is not None:
             scaled = jnp.where(seen[:, None], self.evidence.seen(statistics), scaled)

@@ -42,16 +42,18 @@ def save_image_walk(
 def save_point_walk(
     path: Path | str, data: np.ndarray, levels: Sequence[tuple[str, np.ndarray]], *, title: str,
     axis_names: tuple[str, str] = ("$x_1$ (data units)", "$x_2$ (data units)"),
+    data_name: str = "data",
 ) -> None:
-    """Draws a panel of points for each level, before the data in grey.
+    """Draws a panel of points for each level, before other points in grey.
 
     Args:
         path: the PNG to write.
-        data: [N, 2].
+        data: [N, 2], in grey.
         levels: name and points [M, 2] of each, from typical to extreme. The axes hold nearly all
             of them; those outside are counted in the panel's title.
         title: a line above.
         axis_names: of both axes.
+        data_name: says what is grey.
     """
     everything = np.concatenate([data, *(points for _, points in levels)])
     everything = everything[np.isfinite(everything).all(1)]
@@ -68,7 +70,7 @@ def save_point_walk(
     for axes, (name, points) in zip(panels.ravel(), levels, strict=False):
         inside = ((points >= low) & (points <= high)).all(1)
         n_outside = int((~inside).sum())
-        axes.scatter(*_some(data).T, s=4, color="0.8", linewidths=0, label="data")
+        axes.scatter(*_some(data).T, s=4, color="0.8", linewidths=0)
         axes.scatter(*_some(points[inside]).T, s=6, color="tab:red", linewidths=0, alpha=0.7)
         axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
         axes.set_title(name + (f" ({n_outside} outside the axes)" if n_outside else ""),
@@ -78,7 +80,7 @@ def save_point_walk(
         axes.set_xlabel(axis_names[0])
     for axes in panels[:, 0]:
         axes.set_ylabel(axis_names[1])
-    figure.suptitle(title + "; data in grey", fontsize=11)
+    figure.suptitle(f"{title}; {data_name} in grey", fontsize=11)
     save(figure, path)
 
 
