@@ -211,10 +211,10 @@ def test_data_set_that_needs_a_network(fails, tmp_path, monkeypatch):
 
 
 def started(workdir: Path, **changed: int) -> Path:
-    """A folder in which a run of the smoke config was started."""
+    """A folder in which a run of the smoke config was started and has a checkpoint."""
     config = default.get_config("smoke").to_dict()
     config["training"] |= changed
-    workdir.mkdir()
+    (workdir / "checkpoints" / "2").mkdir(parents=True)
     (workdir / "config.json").write_text(json.dumps(config))
     return workdir
 

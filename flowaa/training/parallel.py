@@ -1,4 +1,4 @@
-"""Compilation over devices, in one place: what runs under the axis `batch`, and how.
+"""Compilation over devices, in one place: steps and evaluation are mapped over the axis `batch`.
 
 The functions mapped here know their devices by the axis alone, so that moving from `jax.pmap` to
 `jax.shard_map` changes this file only.
@@ -48,8 +48,8 @@ def compile_training(
 
     Args:
         step: a step on one device's share of a batch, under `AXIS`.
-        batches: where the rows come from.
-        devices: those of the calls.
+        batches: whose rows are selected within the call.
+        devices: on which the calls run.
         state: arrays or shapes of a state on one device.
         key: the run's key.
         n_steps: steps of a call.
@@ -90,7 +90,7 @@ def compile_evaluation(
 
     Args:
         values: of a device's share of a batch.
-        devices: those of the calls.
+        devices: on which the calls run.
 
     Returns:
         A function of replicated params, a batch (leading axis n_devices) and a key, which gives the

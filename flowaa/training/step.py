@@ -43,7 +43,7 @@ def train_step(
         state: before the step, the same on all devices.
         batch: this device's share.
         key: the run's key; that of the step is folded from it.
-        loss: is minimised.
+        loss: of a device's share of the batch.
         optimizer: makes updates of the gradient, which is averaged over the global batch.
         ema_decay: share of the averaged parameters that a step keeps; what remains is that of the
             new parameters.
