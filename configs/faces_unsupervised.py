@@ -1,4 +1,4 @@
-"""The drawn faces' expressions found without a word about them: only who is who is known.
+"""The drawn faces' expressions found without their scores: only the character is known.
 
 python -m experiments.train --config=configs/faces_unsupervised.py --workdir=runs/faces_unsupervised
 
