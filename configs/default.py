@@ -81,11 +81,16 @@ def get_config(variant: str = "") -> ConfigDict:
     # side, where weights start as the scores (K of them, which sum to one).
     archetypes.start = "linear"
     archetypes.start_rows = 4_000  # training rows that the start is computed from
-    # Of pictures: what reconstructions are compared by, and the linear start is made of.
-    archetypes.blur_px = 0.0  # standard deviation of the Gaussian they are looked at through
+    # Of pictures: the distance that reconstructions are measured by and the linear start works in.
+    archetypes.blur_px = 0.0  # standard deviation of a Gaussian blur that comes first
     archetypes.invariant_to = ()  # shift | rotation | scale | brightness: small ones do not count
+    # How small: standard deviations of a prior, whose 95 % region does not count.
+    archetypes.shift_px = 1.0
+    archetypes.rotation_degrees = 3.0
+    archetypes.scale_percent = 3.0
+    archetypes.brightness_percent = 5.0
     archetypes.pretrained = ""  # a run of this flow alone whose parameters the flow starts from
-    archetypes.freeze_flow = False  # only the heads are trained
+    archetypes.freeze_flow = False  # only the heads are trained; needs a pretrained flow
     archetypes.warm_up_steps = 0  # of the flow alone before archetypes join
     # Weights of the losses; 0 leaves one out.
     archetypes.nll_weight = 0.1  # nats per dimension

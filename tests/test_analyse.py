@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from experiments import analyse
-from experiments.analyse import archetype_names
+from experiments.archetype_pictures import archetype_names
 from flowaa.figures import simplex
 from tests.commands import run_command
 from tests.training.tiny import config_of, image_config, train
@@ -30,7 +30,8 @@ def test_pictures_and_figures(workdir, capsys):
     arguments = [f"--workdir={workdir}", "--label=2", "--triple=0,1,3"]
     result = run_command(analyse.main, arguments, capsys)
     assert result.status == 0, result.err
-    for name in ("archetypes", "paths", "triangle", "recreated", "simplex", "dirichlet", "nearest"):
+    for name in ("archetypes", "compared", "paths", "triangle", "recreated", "simplex", "dirichlet",
+                 "nearest"):
         assert Image.open(workdir / "figures" / f"{name}.png").width > 300
     summary = json.loads((workdir / "summary.json").read_text())
     shares = [summary[f"archetypes/archetype {index}/mean_weight"] for index in range(K)]
@@ -71,10 +72,10 @@ def test_archetypes_are_named_by_the_scores_they_match():
 def test_points_stand_at_their_mixtures_of_the_corners(tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setattr(simplex, "save", lambda figure, path: drawn.append(figure))
-    weights = np.array([[1.0, 0, 0], [0, 0.5, 0.5], [1 / 3] * 3])
+    weights = np.array([[1.0, 0, 0], [0, 1, 0], [0, 0.5, 0.5], [1 / 3] * 3])
     simplex.save_simplex(tmp_path / "s.png", weights, ["a", "b", "c"])
     points = drawn[0].axes[0].collections[0].get_offsets()
-    np.testing.assert_allclose(points, [[0, 1], [0, -0.5], [0, 0]], atol=1e-7)
+    np.testing.assert_allclose(points, [[0, 1], [0.75**0.5, -0.5], [0, -0.5], [0, 0]], atol=1e-7)
     texts = {text.get_text(): text.get_position() for text in drawn[0].axes[0].texts}
     np.testing.assert_allclose(texts["a"], [0, 1.08], atol=1e-7)
 

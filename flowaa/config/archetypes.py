@@ -2,7 +2,7 @@
 
 from ml_collections import ConfigDict
 
-from flowaa.config.fields import COUNT, COUNT_0, COUNT_0_OR_2, FROM_0, Range, read
+from flowaa.config.fields import COUNT, COUNT_0, COUNT_0_OR_2, FROM_0, POSITIVE, Range, read
 from flowaa.config.training import read_training
 from flowaa.data.dataset import DataSpec
 from flowaa.errors import UserError
@@ -17,6 +17,10 @@ _RANGES: dict[str, Range] = {
     "weight_noise": FROM_0,
     "start_rows": COUNT,
     "blur_px": FROM_0,
+    "shift_px": POSITIVE,
+    "rotation_degrees": POSITIVE,
+    "scale_percent": POSITIVE,
+    "brightness_percent": POSITIVE,
     "warm_up_steps": COUNT_0,
     "nll_weight": FROM_0,
     "archetype_weight": FROM_0,

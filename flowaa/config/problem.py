@@ -88,5 +88,5 @@ def _archetype_problem(
         optimizer=build_optimizer(config),
         n_dims=density.flow.n_dims,
         phases=options.phases(objective, model, dataset.train, seed=config.seed),
-        validation_loss="objective",
+        validation_loss="loss",
     )

@@ -5,12 +5,10 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib import colormaps
-from matplotlib.axes import Axes
 from scipy.spatial import ConvexHull, QhullError
 
-from flowaa.figures.canvas import new_figure, save
+from flowaa.figures.canvas import draw_points, new_figure, save
 
-_MAX_POINTS = 5_000  # of a scatter: more hide one another
 _LEGEND_COLUMNS = 6
 
 
@@ -37,7 +35,7 @@ def save_plane(path: Path | str, rows: np.ndarray, archetypes: np.ndarray, *,
             raise ValueError(f"points have shape {points.shape}, not [N ≥ 1, 2]")
     figure = new_figure(6.6, 5.2)
     axes = figure.add_subplot()
-    _scatter(axes, rows, labels, class_names)
+    draw_points(axes, rows, labels, class_names)
     hull, corners = _outline(rows), _outline(archetypes)
     axes.plot(hull[:, 0], hull[:, 1], color="0.6", linewidth=1.0, label="hull of the data")
     axes.plot(corners[:, 0], corners[:, 1], color="black", linewidth=1.4)
@@ -132,23 +130,6 @@ def save_selection(path: Path | str, n_archetypes: np.ndarray, explained_varianc
         axes.set_xticks(n_archetypes)
         axes.grid(alpha=0.2)
     save(figure, path)
-
-
-def _scatter(axes: Axes, points: np.ndarray, labels: np.ndarray | None,
-             class_names: Sequence[str]) -> None:
-    """Points coloured by class, every k-th of many."""
-    kept = slice(None, None, -(-len(points) // _MAX_POINTS))
-    points, size = points[kept], 8.0 if len(points) > 500 else 16.0
-    if labels is None:
-        axes.scatter(points[:, 0], points[:, 1], s=size, alpha=0.45, linewidths=0,
-                     color="tab:blue")
-        return
-    labels = labels[kept]
-    for label in np.unique(labels):
-        own = points[labels == label]
-        name = f"class {class_names[label] if len(class_names) else label}"
-        axes.scatter(own[:, 0], own[:, 1], s=size, alpha=0.6, linewidths=0,
-                     color=f"C{label % 10}", label=name)
 
 
 def _outline(points: np.ndarray) -> np.ndarray:

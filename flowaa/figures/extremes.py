@@ -55,49 +55,6 @@ def draw_gumbel_convergence(maxima: np.ndarray, d: int, n: float) -> Figure:
     return _plain(figure)
 
 
-def draw_chi_shells(dimensions: tuple[int, ...] = (1, 10, 100, 784)) -> Figure:
-    """Where the mass of a standard normal law lies, for several dimensions (thesis 3.1.2).
-
-    Args:
-        dimensions: the degrees of freedom drawn on the left.
-
-    Returns:
-        Left, densities of the radius: the shell moves out and keeps its width. Right, the same in
-        units of √d: the shell gets thin.
-    """
-    figure = Figure(figsize=(10, 4.2), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    for colour, d in zip(_COLOURS, dimensions, strict=False):
-        mean, variance = (float(moment) for moment in extremes.chi_moments(d))
-        reach = 4.5 * variance**0.5
-        r = np.linspace(max(mean - reach, 0), mean + reach, 300)
-        density = np.exp(extremes.chi_log_prob(r, d))
-        left.plot(r, density, color=colour)
-        left.fill_between(r, density, color=colour, alpha=0.2, linewidth=0)
-        peak = np.argmax(density)
-        left.annotate(f"$d$ = {d:,}", (r[peak], density[peak]), xytext=(0, 5), color=colour,
-                      textcoords="offset points", ha="left" if d == 1 else "center")
-    left.set_ylim(0, 0.92)
-    left.set_xlabel("radius $r$, in units of a coordinate's deviation")
-    left.set_ylabel("density of the radius")
-    left.set_title("The shell moves out as $\\sqrt{d}$ and keeps its width")
-
-    degrees = np.array([1, 2, 3, 5, 10, 20, 50, 100, 300, 1000, 10**4, 10**5, 10**6])
-    shares = np.array([0.9999, 0.99, 0.5])
-    ends = np.concatenate([(1 - shares) / 2, (1 + shares) / 2])
-    radii = np.array([extremes.chi_quantile(ends, int(d)) / d**0.5 for d in degrees])
-    for i, (share, shade) in enumerate(zip(shares, (0.15, 0.3, 0.6), strict=True)):
-        right.fill_between(degrees, radii[:, i], radii[:, i + len(shares)], color=_COLOURS[0],
-                           alpha=shade, linewidth=0, label=f"{100 * share:g} % of all draws")
-    right.set_xscale("log")
-    right.set_ylim(bottom=0)
-    right.set_xlabel("dimensions $d$")
-    right.set_ylabel("radius in units of $\\sqrt{d}$")
-    right.set_title("Seen from the centre, the shell gets thin")
-    right.legend(frameon=False)
-    return _plain(figure)
-
-
 def draw_return_period_walk(dimensions: tuple[int, ...] = (1, 10, 3072)) -> Figure:
     """How far out the extremeness dial goes: radius against return period.
 

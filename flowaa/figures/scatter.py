@@ -3,13 +3,11 @@
 from pathlib import Path
 
 import numpy as np
-from matplotlib.axes import Axes
 
-from flowaa.figures.canvas import new_figure, save
+from flowaa.figures.canvas import draw_points, new_figure, save
 
 _MARGIN = 0.15  # of the data's range, on each side
 _PANEL_INCHES = 4.0  # width
-_MAX_POINTS = 5_000  # of a panel: more hide one another
 
 
 def save_scatter(path: Path | str, data: np.ndarray, samples: np.ndarray, *,
@@ -39,35 +37,21 @@ def save_scatter(path: Path | str, data: np.ndarray, samples: np.ndarray, *,
     aspect = (high[1] - low[1]) / (high[0] - low[0])
     figure = new_figure(9.0, float(np.clip(_PANEL_INCHES * aspect, 2.0, 8.0)) + 1.2)
     panels = figure.subplots(1, 2, sharex=True, sharey=True)
-    _draw(panels[0], data, data_labels)
+    draw_points(panels[0], data, data_labels)
     panels[0].set_title(f"data ({len(data)} points)", fontsize=10)
     inside = ((samples >= low) & (samples <= high)).all(1)
     n_outside = int((~inside).sum())
-    _draw(panels[1], samples[inside], None if sample_labels is None else sample_labels[inside])
+    draw_points(panels[1], samples[inside],
+                None if sample_labels is None else sample_labels[inside])
     panels[1].set_title(f"samples ({len(samples)} points"
                         + (f", {n_outside} outside the axes)" if n_outside else ")"), fontsize=10)
     for panel in panels:
         panel.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), xlabel="$x_1$ (data units)")
         panel.set_aspect("equal", adjustable="box")
         panel.grid(alpha=0.2)
+        if 1 < len(panel.get_legend_handles_labels()[0]) <= 10:
+            panel.legend(fontsize=8, markerscale=2.0, loc="best")
     panels[0].set_ylabel("$x_2$ (data units)")
     if title:
         figure.suptitle(title, fontsize=11)
     save(figure, path)
-
-
-def _draw(axes: Axes, points: np.ndarray, labels: np.ndarray | None) -> None:
-    """Points of one panel, coloured by class."""
-    # Every k-th, so that no class is left out and the same data give the same picture.
-    kept = slice(None, None, -(-len(points) // _MAX_POINTS) or 1)
-    points, labels = points[kept], None if labels is None else labels[kept]
-    size = 6.0 if len(points) > 500 else 14.0
-    if labels is None:
-        axes.scatter(points[:, 0], points[:, 1], s=size, alpha=0.5, linewidths=0, color="tab:blue")
-        return
-    for label in np.unique(labels):
-        of_class = points[labels == label]
-        axes.scatter(of_class[:, 0], of_class[:, 1], s=size, alpha=0.5, linewidths=0,
-                     color=f"C{label % 10}", label=f"class {label}")
-    if 1 < len(np.unique(labels)) <= 10:
-        axes.legend(fontsize=8, markerscale=2.0, loc="best")

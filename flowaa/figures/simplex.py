@@ -7,10 +7,9 @@ import numpy as np
 import scipy.stats
 from matplotlib.axes import Axes
 
-from flowaa.figures.canvas import new_figure, save
+from flowaa.figures.canvas import draw_image, draw_points, new_figure, save
 from flowaa.figures.images import to_unit
 
-_MAX_POINTS = 5_000  # more hide one another
 _DENSITY_STEPS = 80  # of the lattice a density is drawn on
 _EDGE = 1e-3  # a Dirichlet density may be infinite on the boundary; drawn from here on
 
@@ -37,18 +36,8 @@ def save_simplex(path: Path | str, weights: np.ndarray, names: Sequence[str], *,
     figure = new_figure(7.0 if labels is not None else 5.6, 5.6)
     axes = figure.add_subplot()
     _draw_polygon(axes, names)
-    kept = slice(None, None, -(-len(weights) // _MAX_POINTS) or 1)
-    points = weights[kept] @ corners(len(names))
-    size = 6.0 if len(points) > 500 else 14.0
-    if labels is None:
-        axes.scatter(points[:, 0], points[:, 1], s=size, alpha=0.5, linewidths=0, color="tab:blue")
-    else:
-        labels = labels[kept]
-        for label in np.unique(labels):
-            own = labels == label
-            name = label_names[label] if len(label_names) else f"class {label}"
-            axes.scatter(points[own, 0], points[own, 1], s=size, alpha=0.6, linewidths=0,
-                         color=f"C{label % 10}", label=name)
+    draw_points(axes, weights @ corners(len(names)), labels, label_names)
+    if labels is not None:
         axes.legend(fontsize=8, markerscale=2.0, loc="center left", bbox_to_anchor=(1.05, 0.5))
     axes.set_title(title, fontsize=11, pad=20)
     save(figure, path)
@@ -64,8 +53,7 @@ def save_image_triangle(path: Path | str, images: np.ndarray, weights: np.ndarra
     figure = new_figure(7.5, 6.8)
     axes = figure.add_subplot()
     for image, (x, y) in zip(to_unit(images, value_range), points, strict=True):
-        axes.imshow(np.broadcast_to(image, (*image.shape[:2], 3)), interpolation="nearest",
-                    extent=(x - half, x + half, y - half, y + half))
+        draw_image(axes, image, (x - half, x + half, y - half, y + half))
     _name_corners(axes, names, 1.0 + 1.6 * half, margin=half)
     axes.set_title(title, fontsize=11)
     save(figure, path)
@@ -81,11 +69,7 @@ def save_image_table(path: Path | str, images: np.ndarray, *, row_names: Sequenc
     panels = figure.subplots(n_rows, n_columns, squeeze=False)
     for row in range(n_rows):
         for column in range(n_columns):
-            panel = panels[row, column]
-            image = unit[row, column]
-            panel.imshow(np.broadcast_to(image, (*image.shape[:2], 3)), interpolation="nearest")
-            panel.set(xticks=[], yticks=[])
-            panel.spines[:].set_visible(False)
+            draw_image(panels[row, column], unit[row, column])
     for name, panel in zip(column_names, panels[0], strict=False):
         panel.set_title(name, fontsize=8)
     for name, panel in zip(row_names, panels[:, 0], strict=False):
@@ -123,9 +107,7 @@ def save_dirichlet_draws(path: Path | str, concentrations: Sequence[np.ndarray],
                      linewidths=0.6)
         axes.set_title(row_names[row], fontsize=9)
         for column, image in enumerate(to_unit(images[row], value_range)):
-            panel = figure.add_subplot(grid[row, 1 + column])
-            panel.imshow(np.broadcast_to(image, (*image.shape[:2], 3)), interpolation="nearest")
-            panel.set_axis_off()
+            draw_image(figure.add_subplot(grid[row, 1 + column]), image)
     figure.suptitle(title, fontsize=11)
     save(figure, path)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from flowaa.figures.canvas import new_figure, save
+from flowaa.figures.canvas import draw_image, new_figure, save, thinned
 from flowaa.figures.images import image_grid, to_unit
 
 _MAX_POINTS = 2_000  # of a panel: more hide one another
@@ -30,10 +30,7 @@ def save_image_walk(
     figure = new_figure(panel_width + 1.2, len(levels) * (panel_height + 0.05) + 0.5)
     for axes, (name, _), strip in zip(
             figure.subplots(len(levels), 1, squeeze=False)[:, 0], levels, strips, strict=True):
-        axes.imshow(strip, interpolation="nearest")
-        axes.set_xticks([])
-        axes.set_yticks([])
-        axes.spines[:].set_visible(False)
+        draw_image(axes, strip)
         axes.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=10)
     figure.suptitle(title, fontsize=11)
     save(figure, path)
@@ -70,8 +67,9 @@ def save_point_walk(
     for axes, (name, points) in zip(panels.ravel(), levels, strict=False):
         inside = ((points >= low) & (points <= high)).all(1)
         n_outside = int((~inside).sum())
-        axes.scatter(*_some(data).T, s=4, color="0.8", linewidths=0)
-        axes.scatter(*_some(points[inside]).T, s=6, color="tab:red", linewidths=0, alpha=0.7)
+        axes.scatter(*thinned(data, _MAX_POINTS).T, s=4, color="0.8", linewidths=0)
+        axes.scatter(*thinned(points[inside], _MAX_POINTS).T, s=6, color="tab:red", linewidths=0,
+                     alpha=0.7)
         axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
         axes.set_title(name + (f" ({n_outside} outside the axes)" if n_outside else ""),
                        fontsize=10)
@@ -82,7 +80,3 @@ def save_point_walk(
         axes.set_ylabel(axis_names[1])
     figure.suptitle(f"{title}; {data_name} in grey", fontsize=11)
     save(figure, path)
-
-
-def _some(points: np.ndarray) -> np.ndarray:
-    return points[:: -(-len(points) // _MAX_POINTS) or 1]

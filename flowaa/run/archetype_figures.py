@@ -1,97 +1,155 @@
-"""The figures of a run's archetypes, beside those of linear methods on the same rows."""
+"""The figures of a run's archetypes: at their start, trained, and of linear methods on the rows."""
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+import dataclasses
+from pathlib import Path
 
 import numpy as np
+from ml_collections import ConfigDict
 
-if TYPE_CHECKING:
-    from flowaa.data.dataset import Dataset, Split
-    from flowaa.run import Run
+from flowaa.archetypes.classical import comparison
+from flowaa.config.data import read_data
+from flowaa.data.dataset import Dataset, Split
+from flowaa.data.drawing.face import extreme_faces
+from flowaa.run.loading import run_of
+from flowaa.run.run import Run
+from flowaa.training.archetypes.start import at, batches, centred_pictures, class_centres
+from flowaa.training.problem import Problem
+from flowaa.training.state import Params
 
-_BATCH = 500
 _MAX_TRAIN_ROWS = 5_000  # that linear methods are fitted to
 _SUM_TOLERANCE = 1e-3
 
 
-def archetype_figures(run: "Run", dataset: "Dataset") -> dict[str, float]:
-    """Named figures for `summary.json`.
+def archetype_figures(run: Run, dataset: Dataset) -> dict[str, float]:
+    """Named figures of a run's archetypes on the test rows.
 
-    - `test/weight_mae`, `test/weight_mae_linear`: mean absolute error of the weights, where the
-      true ones are known, and that of classical archetypal analysis of the raw data
-    - `test/weight_mae_linear_seen`: the same of pictures as the run's distance sees them, where it
-      has one, less their class's mean
-    - `test/reconstruction_mse`, `test/reconstruction_mse_pca`: mean square error of test rows
-      decoded from their weights, and of K − 1 principal components; images count from 0 to 1
-    - `test/reconstruction_mse_pca_by_class`: the same with components of each class
+    - `weight_mae`: mean absolute error of the weights, where the true ones are known
+    - `reconstruction_mse`: mean square error of rows decoded from their weights; the levels of
+      images count from 0 to 1
+    - `mse_from_true_extremes`: of drawn faces, that of the decoded archetypes
     """
-    from flowaa.archetypes.classical import comparison
-
     weights = split_weights(run, dataset.test)
-    k = weights.shape[1]
-    scale = run.spec.n_levels - 1.0 if run.spec.n_levels else 1.0
-    some = _some_rows(dataset.train)
-    train = _flat(dataset.train.x, some)
-    train_label = None if dataset.train.y is None else dataset.train.y[some]
-    test = _flat(dataset.test.x, np.arange(len(dataset.test)))
-    square, count = 0.0, 0
-    for rows in _batches(len(test)):
+    square = 0.0
+    for rows in batches(np.arange(len(weights))):
         decoded = np.asarray(run.decode_weights(weights[rows], _labels(run, dataset.test, rows)))
-        square += np.square(decoded.reshape(len(decoded), -1) - test[rows]).sum()
-        count += decoded.size
+        square += np.square(_flat(decoded) - _flat(dataset.test.x[rows])).sum()
+    figures = {"reconstruction_mse":
+               float(square) / len(weights) / int(np.prod(run.spec.shape)) / _scale(run)**2}
+    true = _true_weights(dataset, weights.shape[1])
+    if true is not None:
+        figures["weight_mae"] = comparison.weight_error(weights, true)
+        extremes = true_extremes(run, dataset)
+        if extremes is not None:
+            order = comparison.match(weights, true)
+            difference = decoded_archetypes(run)[:, order].astype(np.float32) - extremes
+            figures["mse_from_true_extremes"] = float(np.square(difference / _scale(run)).mean())
+    return figures
+
+
+def linear_figures(run: Run, dataset: Dataset) -> dict[str, float]:
+    """Named figures of linear methods on the same rows.
+
+    - `weight_mae_linear`: as `weight_mae`, of classical archetypal analysis of the data
+    - `weight_mae_linear_seen`: the same of pictures less their class's mean, by the run's distance
+    - `reconstruction_mse_pca`: as `reconstruction_mse`, of K − 1 principal components
+    - `reconstruction_mse_pca_by_class`: the same with components of each class
+    """
+    k, label = len(run.archetypes), dataset.test.y
+    order = np.random.default_rng(0).permutation(len(dataset.train))
+    rows, test_rows = np.sort(order[:_MAX_TRAIN_ROWS]), np.arange(len(dataset.test))
+    train, train_label = _flat(dataset.train.x[rows]), at(dataset.train.y, rows)
+    test = _flat(dataset.test.x[test_rows])
     figures = {
-        "test/reconstruction_mse": float(square / count) / scale**2,
-        "test/reconstruction_mse_pca": comparison.pca_error(train, test, k - 1) / scale**2,
-    }
-    label = dataset.test.y
+        "reconstruction_mse_pca": comparison.pca_error(train, test, k - 1) / _scale(run)**2}
     if label is not None and train_label is not None:
         by_class = [
             (label == one).mean() * comparison.pca_error(train[train_label == one],
                                                          test[label == one], k - 1)
             for one in np.unique(label)]
-        figures["test/reconstruction_mse_pca_by_class"] = float(sum(by_class)) / scale**2
-    true = dataset.test.side
-    if true is not None and true.shape[1] == k and (
-        np.abs(true.sum(1) - 1.0).max() < _SUM_TOLERANCE and true.min() >= 0
-    ):
-        linear = comparison.linear_weights(train, test, k, seed=run.config.seed)
-        figures["test/weight_mae"] = comparison.weight_error(weights, true)
-        figures["test/weight_mae_linear"] = comparison.weight_error(linear, true)
-        if run.archetype_model is not None and run.archetype_model.distance is not None:
-            linear = comparison.linear_weights(*_seen(run, dataset), k, seed=run.config.seed)
-            figures["test/weight_mae_linear_seen"] = comparison.weight_error(linear, true)
+        figures["reconstruction_mse_pca_by_class"] = float(sum(by_class)) / _scale(run)**2
+    true = _true_weights(dataset, k)
+    if true is None:
+        return figures
+    seed, model = run.config.seed, run.archetype_model
+    linear = comparison.linear_weights(train, test, k, seed=seed)
+    figures["weight_mae_linear"] = comparison.weight_error(linear, true)
+    if model is not None and model.distance is not None:
+        centres = class_centres(model, dataset.train, rows, run.spec.n_classes)
+        linear = comparison.linear_weights(
+            centred_pictures(model, dataset.train, rows, centres),
+            centred_pictures(model, dataset.test, test_rows, centres), k, seed=seed)
+        figures["weight_mae_linear_seen"] = comparison.weight_error(linear, true)
     return figures
 
 
-def split_weights(run: "Run", split: "Split") -> np.ndarray:
+def with_recorded_start(
+    problem: Problem, config: ConfigDict, dataset: Dataset, file: Path
+) -> Problem:
+    """The problem; when archetypes start, their figures and pictures are written to a file."""
+    *earlier, last = problem.phases
+
+    def prepare(params: Params) -> Params:
+        if last.prepare is not None:
+            params = last.prepare(params)
+        run = run_of(config, dataset.spec, params, last.first_step)
+        figures = {name: np.float64(value)
+                   for name, value in archetype_figures(run, dataset).items()}
+        np.savez(file, allow_pickle=False, archetypes=decoded_archetypes(run), **figures)
+        return params
+
+    return dataclasses.replace(
+        problem, phases=(*earlier, dataclasses.replace(last, prepare=prepare)))
+
+
+def recorded_start(file: Path) -> tuple[np.ndarray | None, dict[str, float]]:
+    """The decoded archetypes [G, K, *shape] at the start, and figures; nothing without a record."""
+    if not file.is_file():
+        return None, {}
+    with np.load(file) as record:
+        figures = {name: float(record[name]) for name in record.files if name != "archetypes"}
+        return record["archetypes"], figures
+
+
+def decoded_archetypes(run: Run) -> np.ndarray:
+    """Archetypes [G, K, *shape] in data units: of each class where a label matters, else G = 1."""
+    corners = np.eye(len(run.archetypes))
+    labels = range(run.spec.n_classes) if run.uses_labels else [None]
+    return np.stack([np.asarray(run.decode_weights(corners, label)) for label in labels])
+
+
+def true_extremes(run: Run, dataset: Dataset) -> np.ndarray | None:
+    """The true archetypes [G, K, H, W, 3] of drawn faces, in the order of the true weights."""
+    if dataset.name != "faces" or not run.uses_labels or read_data(run.config).label != "character":
+        return None
+    extremes = extreme_faces(run.spec.shape[0])
+    return extremes if extremes.shape[1] == len(run.archetypes) else None
+
+
+def split_weights(run: Run, split: Split) -> np.ndarray:
     """A [n, K] of a split's rows."""
     return np.concatenate([
         np.asarray(run.archetype_weights(split.x[rows], _labels(run, split, rows)))
-        for rows in _batches(len(split))])
+        for rows in batches(np.arange(len(split)))])
 
 
-def _batches(n_rows: int) -> Iterator[np.ndarray]:
-    yield from np.array_split(np.arange(n_rows), -(-n_rows // _BATCH))
+def _labels(run: Run, split: Split, rows: np.ndarray) -> np.ndarray | None:
+    return at(split.y, rows) if run.uses_labels else None
 
 
-def _labels(run: "Run", split: "Split", rows: np.ndarray) -> np.ndarray | None:
-    return split.y[rows] if run.uses_labels and split.y is not None else None
+def _true_weights(dataset: Dataset, k: int) -> np.ndarray | None:
+    """The test rows' scores [n, K], where they are weights of as many archetypes."""
+    true = dataset.test.side
+    if true is None or true.shape[1] != k or true.min() < 0 or (
+        np.abs(true.sum(1) - 1.0).max() > _SUM_TOLERANCE
+    ):
+        return None
+    return true
 
 
-def _some_rows(split: "Split") -> np.ndarray:
-    return np.sort(np.random.default_rng(0).permutation(len(split))[:_MAX_TRAIN_ROWS])
+def _scale(run: Run) -> float:
+    """The highest level of images; 1 for data without levels."""
+    return run.spec.n_levels - 1.0 if run.spec.n_levels else 1.0
 
 
-def _seen(run: "Run", dataset: "Dataset") -> tuple[np.ndarray, np.ndarray]:
-    """Training rows and test rows as the run's distance sees them."""
-    from flowaa.training.archetypes.start import class_centres, seen_pictures
-
-    model, rows = run.archetype_model, _some_rows(dataset.train)
-    assert model is not None
-    centres = class_centres(model, dataset.train, rows, run.spec.n_classes)
-    return (seen_pictures(model, dataset.train, rows, centres),
-            seen_pictures(model, dataset.test, np.arange(len(dataset.test)), centres))
-
-
-def _flat(x: Any, rows: np.ndarray) -> np.ndarray:
-    return np.asarray(x[rows], np.float32).reshape(len(rows), -1)
+def _flat(x: np.ndarray) -> np.ndarray:
+    return np.asarray(x, np.float32).reshape(len(x), -1)

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -231,11 +230,7 @@ class Run:
         """The plane through the archetypes in the latent space, where the run has both."""
         if self.archetype_model is None or self.params is None:
             return None
-        heads = self.archetype_model.heads
-        n_sets, k = max(heads.n_classes, 1), heads.n_archetypes
-        corners = bound(heads, self._heads).latent(
-            jnp.tile(jnp.eye(k), (n_sets, 1)), jnp.repeat(jnp.arange(n_sets), k))
-        return archetype_plane(corners.reshape(n_sets, k, -1))
+        return archetype_plane(bound(self.archetype_model.heads, self._heads).corners())
 
     @functools.cached_property
     def _compiled(self) -> Compiled:

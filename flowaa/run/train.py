@@ -23,8 +23,14 @@ from flowaa.errors import UserError, warn
 from flowaa.figures.curves import save_curves
 from flowaa.figures.images import save_image_grid
 from flowaa.figures.scatter import save_scatter
-from flowaa.run.archetype_figures import archetype_figures
-from flowaa.run.loading import load_run, params_like, run_of, spec_to_json
+from flowaa.run.archetype_figures import (
+    archetype_figures,
+    linear_figures,
+    recorded_start,
+    with_recorded_start,
+)
+from flowaa.run.loading import params_like, run_of, spec_to_json
+from flowaa.run.pretrained import pretrained_flow
 from flowaa.run.run import Run
 from flowaa.training import loop
 from flowaa.training.files.compilation_cache import enable_cache
@@ -62,13 +68,10 @@ def train(
     archetypes = read_archetypes(config)
     model = build_archetypes(config, dataset.spec, density) or density
     _check_memory(n_params(params_like(dataset.spec, model)))
-    flow_params = None
-    if archetypes.n_archetypes and archetypes.pretrained:
-        flow_params = load_run(archetypes.pretrained).params
     if dataset.spec.context_width and not density.flow.context_mean:
         warn("the data's context is not used: the flow is not conditional; see "
              "--config.flow.conditional=True")
-    problem = build_problem(config, density, dataset, flow_params)
+    problem = build_problem(config, density, dataset, pretrained_flow(config, dataset.spec))
     options = build_options(config)
     # All that can be wrong with a config is found out before anything is written.
     batch_order(len(dataset.train), batch_size=options.batch_size, seed=options.seed,
@@ -76,6 +79,9 @@ def train(
     folder = RunFolder(workdir)
     with folder.claimed(config.to_dict()):
         save_record(dataset, folder.path / "splits.npz")
+        start_file = folder.path / "start.npz"
+        if archetypes.n_archetypes:
+            problem = with_recorded_start(problem, config, dataset, start_file)
         state, summary = loop.train(
             problem, dataset, options, folder,
             run={"config": config.to_dict(), "data": spec_to_json(dataset.spec),
@@ -84,7 +90,10 @@ def train(
         )
         run = run_of(config, dataset.spec, state.evaluation_params, int(state.step))
         if archetypes.n_archetypes:
-            summary |= archetype_figures(run, dataset)
+            figures = archetype_figures(run, dataset) | linear_figures(run, dataset)
+            summary |= {f"test/{name}": value for name, value in figures.items()}
+            summary |= {f"start/{name}": value
+                        for name, value in recorded_start(start_file)[1].items()}
         folder.write_summary(summary)
         if run.params is not None:
             _save_samples(folder.figures, run, dataset)

@@ -4,14 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from flowaa.archetypes.simplex import (
-    grid_weights,
-    linear_path,
-    regular_vertices,
-    spherical_path,
-    to_points,
-    to_weights,
-)
+from flowaa.archetypes.simplex import grid_weights, linear_path, regular_vertices
+from flowaa.outliers.plane import archetype_plane, coordinates
 
 
 @pytest.mark.parametrize("k", [2, 3, 4, 7, 50])
@@ -31,50 +25,26 @@ def test_one_vertex_is_no_simplex():
 
 
 @pytest.mark.parametrize(("k", "n_dims"), [(2, 1), (3, 2), (6, 5), (4, 9)])
-def test_weights_and_points_undo_each_other(k, n_dims):
+def test_coordinates_are_the_weights_of_a_point(k, n_dims):
     """Of any vertices, in their own number of dimensions or more, and outside the simplex too."""
     random = np.random.default_rng(0)
     vertices = random.normal(size=(k, n_dims)).astype(np.float32)
     weights = random.normal(size=(20, k)).astype(np.float32)
     weights += (1 - weights.sum(1, keepdims=True)) / k
-    points = to_points(weights, vertices)
-    np.testing.assert_allclose(to_weights(points, jnp.asarray(vertices)), weights, atol=2e-5)
+    plane = archetype_plane(jnp.asarray(vertices)[None])
+    np.testing.assert_allclose(coordinates(plane, weights @ vertices, None), weights, atol=2e-5)
 
 
-def test_weights_of_a_point_off_the_plane_are_those_of_its_foot():
-    vertices = jnp.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0]])
-    found = to_weights(jnp.array([0.2, 0.3, 5.0]), vertices)
-    np.testing.assert_allclose(found, [0.5, 0.2, 0.3], atol=1e-6)
+def test_coordinates_of_a_point_off_the_plane_are_those_of_its_foot():
+    plane = archetype_plane(jnp.array([[[0.0, 0, 0], [1, 0, 0], [0, 1, 0]]]))
+    found = coordinates(plane, jnp.array([[0.2, 0.3, 5.0]]), None)
+    np.testing.assert_allclose(found, [[0.5, 0.2, 0.3]], atol=1e-6)
 
 
 def test_straight_way():
     path = linear_path(jnp.array([1.0, 0.0]), jnp.array([0.0, 2.0]), 5)
     np.testing.assert_allclose(path[1], [0.75, 0.5])
     np.testing.assert_allclose(path[jnp.array([0, -1])], [[1, 0], [0, 2]])
-
-
-def test_way_around_turns_evenly_and_grows_linearly():
-    path = spherical_path(jnp.array([2.0, 0.0, 0.0]), jnp.array([0.0, 0.0, 4.0]), 7)
-    radius, angle = np.linspace(2, 4, 7), np.linspace(0, np.pi / 2, 7)
-    expected = radius[:, None] * np.stack([np.cos(angle), 0 * angle, np.sin(angle)], axis=1)
-    np.testing.assert_allclose(path, expected, atol=1e-6)
-
-
-@pytest.mark.parametrize(("start", "end"), [
-    ([1.0, 0.0], [-1.0, 0.0]), ([1.0, 0.0], [2.0, 0.0]), ([0.0, 0.0], [0.0, 1.0]),
-])
-def test_way_around_is_straight_where_there_is_no_plane(start, end):
-    start, end = jnp.array(start), jnp.array(end)
-    np.testing.assert_allclose(spherical_path(start, end, 4), linear_path(start, end, 4))
-
-
-def test_way_around_between_vertices_keeps_their_norm_and_leaves_the_simplex():
-    vertices = jnp.asarray(regular_vertices(4), jnp.float32)
-    path = spherical_path(vertices[0], vertices[1], 9)
-    np.testing.assert_allclose(np.linalg.norm(path, axis=1), 1.0, atol=1e-6)
-    weights = to_weights(path, vertices)
-    np.testing.assert_allclose(weights.sum(1), 1.0, atol=1e-6)
-    assert weights[4].min() < -0.05
 
 
 def test_lattice_of_the_triangle():

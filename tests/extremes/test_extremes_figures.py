@@ -29,15 +29,6 @@ def test_gumbel_convergence():
     assert sum(bar.get_height() * bar.get_width() for bar in bars) == pytest.approx(1, abs=0.02)
 
 
-def test_chi_shells():
-    densities, thin = figures.draw_chi_shells((1, 10)).axes
-    for (x, y), d in zip((line.get_data() for line in densities.lines), (1, 10), strict=True):
-        np.testing.assert_allclose(y, stats.chi(d).pdf(x), rtol=1e-4)
-    assert [text.get_text() for text in densities.texts] == ["$d$ = 1", "$d$ = 10"]
-    assert [text.get_text() for text in thin.get_legend().get_texts()] == [
-        "99.99 % of all draws", "99 % of all draws", "50 % of all draws"]
-
-
 def test_return_period_walk():
     axes = figures.draw_return_period_walk((10,)).axes[0]
     n, radius = axes.lines[0].get_data()

@@ -15,7 +15,7 @@ from flowaa.data.drawing.expressions import EXTREMES
 from flowaa.data.drawing.face import draw_faces
 from flowaa.data.drawing.population import draw_population
 from flowaa.flow.density import MIDDLE_OF_LEVEL
-from flowaa.training.archetypes.start import class_centres, seen_pictures, start_heads
+from flowaa.training.archetypes.start import centred_pictures, class_centres, start_heads
 from tests.training.tiny import config_of
 
 N, SIZE, N_CLASSES = 1_200, 24, 6
@@ -54,7 +54,7 @@ def test_pictures_are_seen_less_their_own_class(faces):
     rows = np.arange(len(some))
     centres = class_centres(model, some, rows, N_CLASSES)
     assert np.isfinite(centres).all()
-    assert seen_pictures(model, faces, np.arange(20), centres).shape == (20, SIZE * SIZE * 3)
-    seen = seen_pictures(model, some, rows, centres)
+    assert centred_pictures(model, faces, np.arange(20), centres).shape == (20, SIZE * SIZE * 3)
+    seen = centred_pictures(model, some, rows, centres)
     for one in np.unique(some.y):
         np.testing.assert_allclose(seen[some.y == one].mean(0), 0.0, atol=1e-4)

@@ -12,7 +12,7 @@ import pytest
 import flowaa
 from flowaa.archetypes.classical.comparison import match, weight_error
 from flowaa.archetypes.deep.heads import ArchetypeHeads
-from flowaa.archetypes.deep.warm_start import Known, warm_start
+from flowaa.archetypes.deep.warm_start import StartRows, warm_start
 from flowaa.bijectors.base import bound
 from flowaa.config.data import build_data
 from flowaa.errors import UserError
@@ -78,6 +78,10 @@ def test_outliers_lie_beyond_the_simplex(run):
         assert (outliers.hull_distance > 0).all()
         assert set(np.unique(outliers.nearest_archetype)) <= set(range(K))
     assert (drawn[1].hull_distance > drawn[0].hull_distance).mean() > 0.9
+    corners = bound(run.archetype_model.heads, run.archetype_params["heads"]).corners()[0]
+    system, z = np.vstack([np.asarray(corners).T, 1e3 * np.ones((1, K))]), np.asarray(drawn[0].z)
+    found = np.linalg.lstsq(system, np.vstack([z.T, 1e3 * np.ones((1, len(z)))]), rcond=None)[0]
+    np.testing.assert_array_equal(drawn[0].nearest_archetype, found.argmax(0))
     mixtures = jax.random.dirichlet(jax.random.key(1), jnp.ones(K), (20,))
     corners = bound(run.archetype_model.heads, run.archetype_params["heads"]).latent(mixtures)
     np.testing.assert_allclose(coordinates(run.archetype_plane, corners, None), mixtures, atol=1e-3)
@@ -133,13 +137,15 @@ def test_archetypes_of_each_class_need_the_class(tmp_path):
 @pytest.mark.parametrize(("overrides", "message"), [
     ({"archetypes.side": "label"}, "archetypes.side=label: the data has no labels"),
     ({"archetypes.sets": "per_class"}, "archetypes.sets=per_class: the data has no labels"),
-    ({"archetypes.side": "both"}, "archetypes.side is 'both'; choose one of none, label, scores"),
+    ({"archetypes.side": "both"}, "archetypes.side is 'both'; it must be one of none, label"),
     ({"archetypes.start": "side", "archetypes.n_archetypes": 4}, "3 scores for 4 archetypes"),
     ({"archetypes.freeze_flow": True, "archetypes.warm_up_steps": 2}, "frozen flow is not trained"),
+    ({"archetypes.freeze_flow": True}, "set archetypes.pretrained to a run of the flow"),
+    ({"archetypes.shift_px": 0.0}, "it must be larger than 0"),
     ({"archetypes.warm_up_steps": 3, "training.steps_per_call": 2}, "multiple of"),
-    ({"archetypes.n_archetypes": 1}, "must be 0, or 2 or larger"),
+    ({"archetypes.n_archetypes": 1}, "must be whole, 0, or 2 or larger"),
     ({"archetypes.blur_px": 1.0}, "are for pictures"),
-    ({"archetypes.invariant_to": ("tilt",)}, "there is no 'tilt'; there are shift, rotation"),
+    ({"archetypes.invariant_to": ("tilt",)}, "it must be one of shift, rotation, scale"),
 ])
 def test_options_that_do_not_fit_are_told_before_anything_is_written(overrides, message, tmp_path):
     with pytest.raises(UserError, match=message):
@@ -185,11 +191,19 @@ def test_a_run_stopped_where_archetypes_join_or_after_ends_the_same(
         np.testing.assert_array_equal(found, expected)
 
 
-def test_a_frozen_flow_is_the_pretrained_one(tmp_path):
-    train(config_of(**{**KELLER, "archetypes.n_archetypes": 0}), str(tmp_path / "flow"))
-    trained = flowaa.load_run(tmp_path / "flow")
+@pytest.fixture(scope="module")
+def flow_alone(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("flow")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("flowaa.run.train._save_curves", lambda folder, rows: None)
+        train(config_of(**{**KELLER, "archetypes.n_archetypes": 0}), str(folder))
+    return folder
+
+
+def test_a_frozen_flow_is_the_pretrained_one(flow_alone, tmp_path):
+    trained = flowaa.load_run(flow_alone)
     config = config_of(**KELLER, **{
-        "archetypes.pretrained": str(tmp_path / "flow"), "archetypes.freeze_flow": True,
+        "archetypes.pretrained": str(flow_alone), "archetypes.freeze_flow": True,
         "archetypes.start": "random", "archetypes.vertices": "learned",
         "optimizer.weight_decay": 0.1})
     train(config, str(tmp_path / "run"))
@@ -201,12 +215,53 @@ def test_a_frozen_flow_is_the_pretrained_one(tmp_path):
     assert losses[-1] < losses[0]  # the heads learn
 
 
-def test_a_pretrained_flow_of_another_shape_is_refused(tmp_path):
-    train(config_of(**{**KELLER, "archetypes.n_archetypes": 0}), str(tmp_path / "flow"))
-    config = config_of(**KELLER, **{"archetypes.pretrained": str(tmp_path / "flow"),
-                                    "flow.width": (16,)})
-    with pytest.raises(UserError, match=r"pretrained: .* is another flow"):
+@pytest.mark.parametrize(("key", "value", "remedy"), [
+    ("flow.width", (16,), r"--config\.flow\.width='\(8,\)'"),
+    ("seed", 1, r"--config\.seed=0"),
+    ("flow.mixing", "orthogonal", r"--config\.flow\.mixing=permutation"),
+    ("flow.clamp", 2.0, r"--config\.flow\.clamp=1\.5"),
+    ("data.nonlinear", False, r"other data \(mean, std differ\); give the data it was trained on"),
+])
+def test_a_pretrained_flow_of_another_density_is_refused(key, value, remedy, flow_alone, tmp_path):
+    """Equal shapes are not enough: fixed permutations come from the seed."""
+    config = config_of(**{**KELLER, "archetypes.pretrained": str(flow_alone), key: value})
+    with pytest.raises(UserError, match=rf"archetypes\.pretrained: .*{remedy}$") as caught:
         train(config, str(tmp_path / "run"))
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_scores_loss_selects_the_step(tmp_path):
+    """It is the only one that is trained; without it, every step would be as good."""
+    losses = ("nll", "archetype", "reconstruction")
+    config = config_of(**KELLER, **{f"archetypes.{name}_weight": 0.0 for name in losses}, **{
+        "archetypes.side": "scores", "archetypes.start": "random", "archetypes.side_weight": 1.0,
+        "training.evaluate_every_steps": 2, "optimizer.learning_rate": 0.03,
+        "optimizer.warmup_steps": 0, "optimizer.schedule": "constant"})
+    train(config, str(tmp_path))
+    curve = [row["validation/loss"] for row in rows(tmp_path) if "validation/loss" in row]
+    assert curve == sorted(curve, reverse=True)
+    assert summary(tmp_path)["selected_step"] == 8
+    assert summary(tmp_path)["validation/loss"] == pytest.approx(curve[-1])
+
+
+def test_evaluation_reports_the_whole_weighted_loss(keller):
+    """The weighted sum of its parts: log-likelihood, archetypes, reconstruction, scores."""
+    found = summary(keller)
+    weights = {"nll": 0.1 / 8, "archetype": 10.0, "reconstruction": 80.0, "side": 1.0}
+    parts = {name: found[f"test/{name}"] for name in weights}
+    assert all(value > 0 for value in parts.values())
+    assert found["test/loss"] == pytest.approx(
+        sum(weights[name] * value for name, value in parts.items()), rel=1e-4)
+
+
+def test_what_training_started_from_is_reported_beside_the_result(keller, tmp_path):
+    """A run of no use, at a learning rate of 0, ends with the figures of its start."""
+    assert {"start/weight_mae", "start/reconstruction_mse"} <= set(summary(keller))
+    train(config_of(**KELLER, **{"optimizer.learning_rate": 1e-30}), str(tmp_path))
+    found = summary(tmp_path)
+    for name in ("weight_mae", "reconstruction_mse"):
+        assert found[f"test/{name}"] == pytest.approx(found[f"start/{name}"], rel=1e-4)
 
 
 def test_variational_baseline_has_weights_and_no_flow(tmp_path):
@@ -232,7 +287,7 @@ def test_warm_start_finds_the_weights_of_linear_mixtures(known):
     heads = ArchetypeHeads(K, 6, n_side=2)
     params = heads.init(jax.random.key(0), jnp.zeros((1, 6)))["params"]
     side = weights[:, :2] * 2.0
-    params = warm_start(heads, params, Known(t, None, side, weights if known else None), seed=0)
+    params = warm_start(heads, params, StartRows(t, None, side, weights if known else None), seed=0)
     found = heads.apply({"params": params}, jnp.asarray(t, jnp.float32), method="weights")
     assert weight_error(np.asarray(found), weights) < 0.06  # a softmax of a linear map
     latent = heads.apply({"params": params}, jnp.asarray(weights[:, np.argsort(
@@ -240,6 +295,22 @@ def test_warm_start_finds_the_weights_of_linear_mixtures(known):
     assert np.square(np.asarray(latent) - t).mean() < 0.01
     predicted = heads.apply({"params": params}, found, method="side")
     assert np.abs(predicted - side).mean() < 0.1
+
+
+def test_warm_start_looks_for_archetypes_within_classes():
+    """Classes that lie far apart are not the archetypes of data that knows them."""
+    random = np.random.default_rng(0)
+    weights = random.dirichlet(np.full(K, 0.5), 2_000).astype(np.float32)
+    label = np.arange(2_000) % 4
+    t = weights @ random.normal(size=(K, 6)) * 3 + 20.0 * random.normal(size=(4, 6))[label]
+    heads = ArchetypeHeads(K, 6, n_classes=4)
+    params = heads.init(jax.random.key(0), jnp.zeros((1, 6)), jnp.zeros(1, int))["params"]
+    params = warm_start(heads, params, StartRows(t, label), seed=0)
+    fitted = bound(heads, params)
+    found = fitted.weights(jnp.asarray(t, jnp.float32), label)
+    assert weight_error(np.asarray(found), weights) < 0.06
+    latent = fitted.latent(found, label)
+    assert np.square(np.asarray(latent) - t).mean() < 0.1
 
 
 def test_matching_undoes_a_permutation():

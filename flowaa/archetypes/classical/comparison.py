@@ -4,6 +4,7 @@ import numpy as np
 import scipy.optimize
 
 from flowaa.archetypes.classical.model import Settings, find_weights, fit_model
+from flowaa.archetypes.principal_components import principal_components
 
 _N_COMPONENTS = 64  # of wider data, classical analysis sees its principal components
 _N_STARTS = 5
@@ -34,15 +35,6 @@ def linear_weights(train: np.ndarray, test: np.ndarray, n_archetypes: int, *, se
     settings = Settings(n_archetypes=n_archetypes, n_init=_N_STARTS)
     model = fit_model(train, settings, rng=np.random.default_rng(seed))
     return find_weights(test, model.archetypes, model.frame, solver=settings.solver)[0]
-
-
-def principal_components(x: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Mean [D] and the first n principal components [n, D] of rows [N, D], or as many as exist."""
-    from sklearn.decomposition import PCA
-
-    solver = "randomized" if x.shape[1] > 500 else "full"
-    pca = PCA(min(n, *x.shape), svd_solver=solver, random_state=0).fit(x)
-    return pca.mean_, pca.components_
 
 
 def pca_error(train: np.ndarray, test: np.ndarray, n: int) -> float:

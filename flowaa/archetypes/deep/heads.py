@@ -96,6 +96,12 @@ class ArchetypeHeads(nn.Module):
         """t̂ [B, D] of weights [B, K]."""
         return self.to_latent(weights @ self.vertices(), label)
 
+    def corners(self) -> Array:
+        """Latents [G, K, D] of the vertices; G sets, one a class, or one of all."""
+        n_sets, k = max(self.n_classes, 1), self.n_archetypes
+        weights, label = jnp.tile(jnp.eye(k), (n_sets, 1)), jnp.repeat(jnp.arange(n_sets), k)
+        return self.latent(weights, label).reshape(n_sets, k, self.n_dims)
+
     def side(self, weights: Array, label: Array | None = None) -> Array:
         """What weights [B, K] say of the side information: class logits or scores [B, n_side]."""
         assert self.to_side is not None, "these heads predict no side information"

@@ -6,8 +6,8 @@ softmax over all examples, is computed over the axis here. So the mean over the 
 device's gradient is the gradient of one device that had the whole batch.
 """
 
-import jax
 import jax.numpy as jnp
+import optax
 from jax import Array, lax
 
 
@@ -55,36 +55,38 @@ def archetype_loss(
     return safe_norm(mixed @ vertices - vertices).mean()
 
 
-def mean_square(found: Array, wanted: Array | float) -> Array:
-    """Mean over examples and dimensions of the squared difference [].
+def mean_square(predicted: Array, target: Array | float) -> Array:
+    """Mean [B] over an example's dimensions of the squared difference.
 
     The reconstruction loss (thesis eq. 2.14), of data or of latents, and that of scores.
     """
-    return jnp.square(found - wanted).mean()
+    return jnp.square(predicted - target).reshape(len(predicted), -1).mean(1)
 
 
 def class_loss(logits: Array, label: Array) -> Array:
-    """Cross-entropy [] in nats of class logits [B, C] (Keller et al. 2020, side information)."""
-    log_share = jax.nn.log_softmax(logits)
-    return -jnp.take_along_axis(log_share, label[:, None], axis=1).mean()
+    """Cross-entropy [B] in nats of class logits [B, C] (Keller et al. 2020, side information)."""
+    return optax.softmax_cross_entropy_with_integer_labels(logits, label)
 
 
 def prototype_loss(
-    centre: Array, t: Array, group: Array | None = None, axis_name: str | None = None
+    centre: Array, t: Array, group: Array, axis_name: str | None = None
 ) -> Array:
-    """Mean square distance [] per dimension of the simplex's centre from the typical latent.
+    """Mean square distance [] per dimension of each simplex's centre from its group's mean latent.
 
-    A prototype is the typical example of its class (thesis 2.3): the mean latent. Arguments: the
-    centre's latents [G, D], one a group, latents t [B, D], and which group each is of, one-hot
-    [B, G]; None for one group. The mean is over the groups that the batch has examples of.
+    A prototype is the typical example of its class (thesis 2.3). Groups without an example in the
+    batch do not count.
+
+    Args:
+        centre: latents [G, D] of the centres, one a group.
+        t: latents [B, D] of the examples.
+        group: which group each example belongs to, one-hot [B, G]; a row of zeros for none.
+        axis_name: mapped axis that holds the rest of the batch.
     """
-    if group is None:
-        group = jnp.ones((len(t), 1), t.dtype)
     count, summed = group.sum(0), group.T @ t
     if axis_name is not None:
         count, summed = lax.psum((count, summed), axis_name)
     distance = jnp.square(centre - summed / jnp.maximum(count, 1.0)[:, None]).mean(-1)
-    return jnp.where(count > 0, distance, 0.0).sum() / (count > 0).sum()
+    return jnp.where(count > 0, distance, 0.0).sum() / jnp.maximum((count > 0).sum(), 1)
 
 
 def volume_loss(corners: Array) -> Array:

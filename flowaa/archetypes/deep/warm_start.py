@@ -1,9 +1,9 @@
-"""Where deep archetypal analysis starts from: the classical one of the latents it is given.
+"""The start of deep archetypal analysis: heads fitted to the latents of some training rows.
 
-From random layers the archetypes of some seeds never leave a bad place; these start at the best
-linear answer, and training then bends the flow. Latents are seen through their principal
-components. With a class for every example the class's mean is taken away first, else the classes
-would be the archetypes.
+From random layers the archetypes of some seeds never leave a bad place. These start at the best
+linear answer, classical archetypal analysis (Cutler & Breiman 1994, Technometrics 36) of the
+latents' principal components, and training then bends the flow. Where classes are known, their
+means are subtracted first; else the classes would be the archetypes.
 """
 
 import dataclasses
@@ -13,81 +13,74 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import scipy.optimize
 from jax import Array
+from jax.flatten_util import ravel_pytree
 
 from flowaa.archetypes.classical.model import Settings, fit_model
 from flowaa.archetypes.deep.heads import ArchetypeHeads
+from flowaa.archetypes.principal_components import principal_components
 from flowaa.bijectors.base import bound
 
-_N_COMPONENTS = 32  # more hold little but noise, and cost time
-_FIT_STEPS = 300
-_FIT_LEARNING_RATE = 0.1
-_FIT_DECAY = 1e-4  # of the logistic regression's weights: rows at a vertex would drive them out
-_SELECTION_SHARPNESS = 4.0  # B should lie on the few rows nearest to a vertex
+_N_COMPONENTS = 32  # more contain little but noise, and cost time
+_DECAY = 1e-4  # of the regression's weights, which diverge where every row is at a vertex
+_SELECTION_SHARPNESS = 4.0  # concentrates B on the few rows nearest to a vertex
 
 
 @dataclasses.dataclass(frozen=True)
-class Known:
-    """Rows and what is known of them, from which the layers are started."""
+class StartRows:
+    """Training rows that the heads are fitted to."""
 
     t: np.ndarray  # [n, D] latents
     label: np.ndarray | None = None  # [n] classes
     side: np.ndarray | None = None  # [n, n_side] scores that A Z is to predict
-    weights: np.ndarray | None = None  # [n, K]; None finds them by classical archetypal analysis
-    seen: np.ndarray | None = None  # [n, P] what that is of; None: of the latents less class means
+    weights: np.ndarray | None = None  # [n, K]; None finds them by classical archetypal analysis …
+    features: np.ndarray | None = None  # [n, P] … of these; None: of latents less class means
 
 
-def warm_start(heads: ArchetypeHeads, params: Any, known: Known, *, seed: int) -> Any:
-    """Parameters of the heads, started from rows.
+def warm_start(heads: ArchetypeHeads, params: Any, rows: StartRows, *, seed: int) -> Any:
+    """Parameters of the heads, fitted to rows.
 
     Args:
         heads: the layers.
-        params: their parameters, of which those that nothing is known of are kept.
-        known: rows, a few thousand.
+        params: their parameters; layers about which the rows say nothing keep theirs.
+        rows: a few thousand.
         seed: of the classical analysis.
     """
-    t = np.asarray(known.t, np.float32)
-    centred = t - _class_means(t, known.label)
-    components = _components(centred, seed)
+    t = np.asarray(rows.t, np.float32)
+    centred = t - _class_means(t, rows.label)
+    components = principal_components(centred, _N_COMPONENTS, seed=seed)[1]
     scores = centred @ components.T
-    weights = known.weights
+    weights = rows.weights
     if weights is None:
-        seen = scores if known.seen is None else known.seen @ _components(known.seen, seed).T
+        features = scores
+        if rows.features is not None:
+            mean, axes = principal_components(rows.features, _N_COMPONENTS, seed=seed)
+            features = (rows.features - mean) @ axes.T
         settings = Settings(n_archetypes=heads.n_archetypes)
-        weights = fit_model(seen, settings, rng=np.random.default_rng(seed)).weights
+        weights = fit_model(features, settings, rng=np.random.default_rng(seed)).weights
     weights = np.asarray(weights, np.float32)
-    vertices = bound(heads, params).vertices()
-    points = weights @ np.asarray(vertices)
+    points = weights @ np.asarray(bound(heads, params).vertices())
 
-    kernel, bias = _logistic(jnp.asarray(scores), jnp.asarray(weights))
-    logits = _Affine(components.T @ np.asarray(kernel), np.asarray(bias))
-    sharp = _Affine(_SELECTION_SHARPNESS * logits.kernel, _SELECTION_SHARPNESS * logits.bias)
-    own = known.label if heads.n_classes else None
-    means = [_rows(t, own, index).mean(0) for index in range(max(heads.n_classes, 1))]
-    params = dict(params)
-    if heads.prototype:  # an unlikely one to begin with
+    logits = _softmax_regression(scores, weights)
+    logits = _Affine(components.T @ logits.kernel, logits.bias)
+    selection = _Affine(_SELECTION_SHARPNESS * logits.kernel, _SELECTION_SHARPNESS * logits.bias)
+    if heads.prototype:  # its weight starts small
         logits = _Affine(np.pad(logits.kernel, ((0, 0), (0, 1))),
                          np.append(logits.bias, logits.bias.min() - 2.0))
-    params["to_weights"] = _layer(params["to_weights"], [logits.after(mean) for mean in means])
-    params["to_selection"] = _layer(params["to_selection"], [sharp.after(mean) for mean in means])
-    if t.shape[1] == heads.n_dims:  # else what is decoded is not what the rows are seen by
-        params["to_latent"] = _layer(params["to_latent"], [
-            _least_squares(_rows(points, own, index), _rows(t, own, index))
-            for index in range(len(means))])
-    if heads.n_side and known.side is not None:
-        params["to_side"] = _layer(params["to_side"], [
-            _least_squares(_rows(points, own, index), _rows(known.side, own, index))
-            for index in range(len(means))])
+    members = [np.arange(len(t))]
+    if heads.n_classes:
+        members = [_members(rows.label, index) for index in range(heads.n_classes)]
+    params = dict(params)
+    for name, affine in (("to_weights", logits), ("to_selection", selection)):
+        params[name] = _layer(params[name], [affine.after(t[m].mean(0)) for m in members])
+    targets = {"to_latent": t if t.shape[1] == heads.n_dims else None,  # else another space
+               "to_side": rows.side if heads.n_side else None}
+    for name, target in targets.items():
+        if target is not None:
+            params[name] = _layer(
+                params[name], [_least_squares(points[m], target[m]) for m in members])
     return params
-
-
-def _components(centred: np.ndarray, seed: int) -> np.ndarray:
-    """The first principal components [P, D] of rows [n, D] that are centred."""
-    from sklearn.decomposition import PCA
-
-    pca = PCA(min(_N_COMPONENTS, *centred.shape), random_state=seed,
-              svd_solver="randomized" if centred.shape[1] > 500 else "full").fit(centred)
-    return pca.components_.astype(np.float32)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,55 +96,50 @@ class _Affine:
 
 
 def _layer(like: Any, maps: list[_Affine]) -> Any:
-    """Parameters of a `ClassDense` that is these maps, one a set."""
-    kernel = jnp.asarray(np.stack([one.kernel for one in maps]), jnp.float32)
-    bias = jnp.asarray(np.stack([one.bias for one in maps]), jnp.float32)
+    """Parameters of a `ClassDense` with one map for each set."""
+    kernel = jnp.asarray(np.stack([affine.kernel for affine in maps]), jnp.float32)
+    bias = jnp.asarray(np.stack([affine.bias for affine in maps]), jnp.float32)
     layer = {**like, "kernel": kernel, "bias": bias}
     if "length" in like:
         layer["length"] = jnp.linalg.norm(kernel, axis=1)
     return layer
 
 
-def _least_squares(points: np.ndarray, wanted: np.ndarray) -> _Affine:
-    """The affine map from points [n, L] that comes nearest to what is wanted [n, ...]."""
-    if not len(points):
-        return _Affine(np.zeros((points.shape[1], wanted.shape[1])), np.zeros(wanted.shape[1]))
+def _least_squares(points: np.ndarray, target: np.ndarray) -> _Affine:
+    """The affine map from points [n, L] that comes nearest to a target [n, ...]."""
     design = np.column_stack([points, np.ones(len(points))])
-    solution = np.linalg.lstsq(design, wanted, rcond=1e-5)[0]
+    solution = np.linalg.lstsq(design, target, rcond=1e-5)[0]
     return _Affine(solution[:-1], solution[-1])
 
 
-@jax.jit
-def _logistic(x: Array, weights: Array) -> tuple[Array, Array]:
-    """Kernel and bias of the softmax regression of weights [n, K] on x [n, P]."""
-    scale = jnp.maximum(x.std(0), 1e-6)
-    optimizer = optax.adam(_FIT_LEARNING_RATE)
-
-    def loss(params: tuple[Array, Array]) -> Array:
-        logits = x / scale @ params[0] + params[1]
-        cross_entropy = optax.softmax_cross_entropy(logits, weights).mean()
-        return cross_entropy + _FIT_DECAY * jnp.square(params[0]).sum()
-
-    def step(carry: Any, _: None) -> tuple[Any, None]:
-        params, state = carry
-        updates, state = optimizer.update(jax.grad(loss)(params), state)
-        return (optax.apply_updates(params, updates), state), None
-
+def _softmax_regression(x: np.ndarray, weights: np.ndarray) -> _Affine:
+    """The logits of weights [n, K] as an affine map of x [n, P], by L-BFGS."""
+    scale = np.maximum(x.std(0), 1e-6)
     n_archetypes = weights.shape[1]
-    start = (jnp.zeros((x.shape[1], n_archetypes)), jnp.zeros(n_archetypes))
-    (params, _), _ = jax.lax.scan(step, (start, optimizer.init(start)), length=_FIT_STEPS)
-    return params[0] / scale[:, None], params[1]
+    first, unravel = ravel_pytree((jnp.zeros((x.shape[1], n_archetypes)), jnp.zeros(n_archetypes)))
+
+    @jax.jit
+    @jax.value_and_grad
+    def loss(flat: Array) -> Array:
+        kernel, bias = unravel(flat)
+        cross_entropy = optax.softmax_cross_entropy(x / scale @ kernel + bias, weights).mean()
+        return cross_entropy + _DECAY * jnp.square(kernel).sum()
+
+    result = scipy.optimize.minimize(loss, first, jac=True, method="L-BFGS-B")
+    kernel, bias = unravel(jnp.asarray(result.x, jnp.float32))
+    return _Affine(np.asarray(kernel) / scale[:, None], np.asarray(bias))
 
 
 def _class_means(t: np.ndarray, label: np.ndarray | None) -> np.ndarray:
-    """The mean of each row's class: [n, D], or [1, D] of all."""
+    """The mean of each row's class [n, D], or of all rows [1, D]."""
     if label is None:
         return t.mean(0, keepdims=True)
     classes, index = np.unique(label, return_inverse=True)
     return np.stack([t[index == one].mean(0) for one in range(len(classes))])[index]
 
 
-def _rows(values: np.ndarray, label: np.ndarray | None, index: int) -> np.ndarray:
-    """The rows of one class, or all; all too of a class that has none."""
-    own = slice(None) if label is None else label == index
-    return values[own] if len(values[own]) else values
+def _members(label: np.ndarray | None, index: int) -> np.ndarray:
+    """The rows of a class; all rows for a class that has none."""
+    assert label is not None, "heads of each class need the class of every row"
+    rows = np.flatnonzero(label == index)
+    return rows if len(rows) else np.arange(len(label))

@@ -1,123 +1,100 @@
-"""What archetypes are sought in: the latent of a flow, which loses nothing.
+"""The encoder and decoder between which archetypes are sought: a flow, or another in its place."""
 
-The archetypes' objective sees an encoder and decoder through this file alone, so that another
-bottleneck can take the flow's place with the same heads and losses.
-"""
-
-import dataclasses
-from typing import NamedTuple, Protocol
+import abc
+from typing import NamedTuple
 
 import jax
 
 from flowaa.bijectors.base import bound
 from flowaa.flow.density import Density
-from flowaa.flow.likelihood import Preprocessing
+from flowaa.flow.likelihood import Preprocessing, dequantisation_noise
 from flowaa.training.state import Params
 
 Array = jax.Array
 
 
 class Encoded(NamedTuple):
-    """A batch on its way through."""
+    """A batch, encoded."""
 
-    y: Array  # [B, *shape] model units
-    t: Array  # [B, F] what the heads see
-    log_volume: Array  # [B] nats: of the change of units and, of a flow, of the latent's density
+    u: Array  # [B, *shape] the data in model units
+    t: Array  # [B, F] features that the heads read
+    log_prob: Array  # [B] nats: a flow's log p(x); of another encoder, log|du/dx| alone
 
 
-class Bottleneck(Protocol):
+class Bottleneck(abc.ABC):
     """An encoder and a decoder, and the likelihood they have."""
 
-    @property
-    def n_features(self) -> int:
-        """F, what the heads see of an example."""
-        ...
+    n_features: int  # F, that the heads read
+    n_latent: int  # D, of a latent that can be decoded
+    shape: tuple[int, ...]  # of an example
+    preprocessing: Preprocessing  # between data units and the model's
 
-    @property
-    def n_latent(self) -> int:
-        """D, what is decoded."""
-        ...
-
-    @property
-    def preprocessing(self) -> Preprocessing:
-        """Between data units and the model's."""
-        ...
-
+    @abc.abstractmethod
     def init(self, key: Array, x: Array, label: Array | None) -> Params:
         """Parameters to start from; x is a global batch."""
-        ...
 
+    def noise(self, key: Array, example_ids: Array) -> Array | float:
+        """Dequantisation noise [B, *shape] of discrete data, or 0."""
+        if not self.preprocessing.is_discrete:
+            return 0.0
+        return dequantisation_noise(key, example_ids, self.shape)
+
+    @abc.abstractmethod
     def encode(
         self, params: Params, x: Array, label: Array | None, noise: Array | float,
         dropout_key: Array | None,
     ) -> Encoded:
         """Encodes x [B, *shape] in data units."""
-        ...
 
-    def noise(self, key: Array, example_ids: Array) -> Array | float:
-        """Dequantisation noise."""
-        ...
-
+    @abc.abstractmethod
     def decode(self, params: Params, latent: Array, label: Array | None) -> Array:
         """Model units [B, *shape] of latents [B, D]."""
-        ...
 
+    @abc.abstractmethod
     def reconstruct(
         self, params: Params, encoded: Encoded, latent: Array, label: Array | None, key: Array,
         example_ids: Array,
     ) -> tuple[Array, Array]:
-        """What latents [B, D] of the archetypes decode to, and −log p [B] in nats of the data."""
-        ...
+        """Model units [B, *shape] of the archetypes' latents [B, D]; −log p(x) [B] in nats."""
 
 
-@dataclasses.dataclass(frozen=True)
-class FlowBottleneck:
-    """A flow: decodes exactly what it encodes, and knows the density of both."""
+class FlowBottleneck(Bottleneck):
+    """A flow: decodes exactly what it encodes; its likelihood does not involve the archetypes."""
 
-    density: Density
-
-    @property
-    def n_features(self) -> int:
-        """See `Bottleneck`."""
-        return self.density.flow.n_dims
-
-    @property
-    def n_latent(self) -> int:
-        """See `Bottleneck`."""
-        return self.density.flow.n_dims
-
-    @property
-    def preprocessing(self) -> Preprocessing:
-        """See `Bottleneck`."""
-        return self.density.preprocessing
+    def __init__(self, density: Density) -> None:
+        """The features are the latent."""
+        self._density, self._flow = density, density.flow
+        self.n_features = self.n_latent = density.flow.n_dims
+        self.shape, self.preprocessing = density.flow.shape, density.preprocessing
 
     def init(self, key: Array, x: Array, label: Array | None) -> Params:
-        """See `Bottleneck`."""
-        return self.density.init(key, x, label)
-
-    def noise(self, key: Array, example_ids: Array) -> Array | float:
-        """See `Bottleneck`."""
-        return self.density.noise(key, example_ids)
+        """The flow's parameters."""
+        return self._density.init(key, x, label)
 
     def encode(
         self, params: Params, x: Array, label: Array | None, noise: Array | float,
         dropout_key: Array | None,
     ) -> Encoded:
-        """See `Bottleneck`."""
-        flow = self.density.flow
-        y, log_volume = self.preprocessing.to_model(x, noise)
-        t, log_det = bound(flow, params, dropout_key=dropout_key).encode(y, label)
-        log_prob = bound(flow, params).latent_log_prob(t, label)
-        return Encoded(y, t, log_prob + log_det + log_volume)
+        """The latent, with the likelihood."""
+        u, log_volume = self.preprocessing.to_model(x, noise)
+        t, log_det = bound(self._flow, params, dropout_key=dropout_key).encode(u, label)
+        log_prob = bound(self._flow, params).latent_log_prob(t, label)
+        return Encoded(u, t, log_prob + log_det + log_volume)
 
     def decode(self, params: Params, latent: Array, label: Array | None) -> Array:
-        """See `Bottleneck`."""
-        return bound(self.density.flow, params).decode(latent, label)[0]
+        """The flow's inverse."""
+        return bound(self._flow, params).decode(latent, label)[0]
 
     def reconstruct(
         self, params: Params, encoded: Encoded, latent: Array, label: Array | None, key: Array,
         example_ids: Array,
     ) -> tuple[Array, Array]:
-        """See `Bottleneck`; the likelihood has nothing to do with the archetypes."""
+        """Decodes the latents as they are."""
         del key, example_ids
-        return self.decode(params, latent, label), -encoded.log_volume
+        return self.decode(params, latent, label), -encoded.log_prob
+
+
+def normal_noise(key: Array, example_ids: Array, shape: tuple[int, ...]) -> Array:
+    """Standard normal noise [B, *shape], each example's from its own id, on any device."""
+    keys = jax.vmap(lambda example_id: jax.random.fold_in(key, example_id))(example_ids)
+    return jax.vmap(lambda key: jax.random.normal(key, shape))(keys)

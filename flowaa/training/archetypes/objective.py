@@ -1,4 +1,4 @@
-"""What deep archetypes are trained on: the weighted sum of their losses, with a flow or on one.
+"""What deep archetypes are trained on and selected by: the weighted sum of their losses.
 
 Parameters are {"flow": the bottleneck's, "heads": those of `ArchetypeHeads`}.
 """
@@ -17,7 +17,7 @@ from flowaa.archetypes.deep.tangents import TangentDistance
 from flowaa.bijectors.base import bound
 from flowaa.data.batches import Labelled, MaskedBatch
 from flowaa.flow.likelihood import bits_per_dim
-from flowaa.training.archetypes.bottleneck import Bottleneck
+from flowaa.training.archetypes.bottleneck import Bottleneck, normal_noise
 from flowaa.training.example_key import example_key
 from flowaa.training.state import Params
 from flowaa.training.step import AXIS, Loss, Metrics
@@ -38,6 +38,11 @@ class LossWeights:
     prototype: float
     volume: float
 
+    def total(self, terms: dict[str, Array], n_dims: int) -> Array:
+        """Σ weight · loss, of losses by name; `nll` in nats of examples with D dimensions."""
+        per_dim = {**terms, "nll": terms["nll"] / n_dims}
+        return jnp.asarray(sum(getattr(self, name) * value for name, value in per_dim.items()))
+
 
 @dataclasses.dataclass(frozen=True)
 class ArchetypeModel:
@@ -46,8 +51,8 @@ class ArchetypeModel:
     bottleneck: Bottleneck
     heads: ArchetypeHeads
     side: Side = "none"
-    weight_noise: float = 0.0  # standard deviation, in training
-    distance: TangentDistance | None = None  # of reconstructed pictures; None: as values differ
+    weight_noise: float = 0.0  # standard deviation of noise on the weights, in training
+    distance: TangentDistance | None = None  # between pictures; None: pixel by pixel
 
     def init(self, key: Array, x: Array, label: Array | None) -> Params:
         """Parameters to start from."""
@@ -59,7 +64,7 @@ class ArchetypeModel:
     def encode(
         self, params: Params, x: Array, label: Array | None, noise: Array | float
     ) -> Array:
-        """What the heads see [B, F] of x [B, *shape] in data units."""
+        """Features [B, F] that the heads read, of x [B, *shape] in data units."""
         return self.bottleneck.encode(params["flow"], x, label, noise, None).t
 
     def weights(
@@ -69,17 +74,11 @@ class ArchetypeModel:
         t = self.encode(params, x, label, noise)
         return bound(self.heads, params["heads"]).weights(t, label)
 
-    def difference(self, found: Array, wanted: Array) -> Array:
-        """Of reconstructions found [B, *shape] from those wanted, in model units: what counts."""
-        if self.distance is None:
-            return found - wanted
-        return self.distance.difference(found, wanted)
-
     def decode_weights(self, params: Params, weights: Array, label: Array | None) -> Array:
         """Data [B, *shape] of weights [B, K]."""
         latent = bound(self.heads, params["heads"]).latent(weights, label)
-        y = self.bottleneck.decode(params["flow"], latent, label)
-        return self.bottleneck.preprocessing.to_data(y)
+        u = self.bottleneck.decode(params["flow"], latent, label)
+        return self.bottleneck.preprocessing.to_data(u)
 
 
 def archetype_objective(
@@ -90,56 +89,25 @@ def archetype_objective(
     Args:
         model: what is trained.
         weights: of the losses.
-        freeze_flow: whether the flow is left as it is.
+        freeze_flow: whether the flow's parameters are constants.
         with_dropout: whether the flow has dropout.
 
     Returns:
         The loss; its metrics are `nll` (nats), `bits_per_dim`, and each loss in use by name, before
         its weight.
     """
-    bottleneck = model.bottleneck
 
     def loss(
         params: Params, batch: Labelled, example_ids: Array, key: Array
     ) -> tuple[Array, Metrics]:
-        noise_key, dropout_key, mixing_key, drawing_key = jax.random.split(key, 4)
-        flow = jax.lax.stop_gradient(params["flow"]) if freeze_flow else params["flow"]
-        masks = example_key(dropout_key, example_ids[0]) if with_dropout else None
-        noise = bottleneck.noise(noise_key, example_ids)
-        encoded = bottleneck.encode(flow, batch.x, batch.y, noise, masks)
-
-        heads = bound(model.heads, params["heads"])
-        mixed = heads.weights(encoded.t, batch.y)
-        if model.weight_noise:
-            drawn = normal_noise(mixing_key, example_ids, mixed.shape[1:])
-            mixed = noisy_weights(mixed, drawn, model.weight_noise)
-        latent = heads.latent(mixed, batch.y)
-        found, nll = bottleneck.reconstruct(
-            flow, encoded, latent, batch.y, drawing_key, example_ids)
+        if freeze_flow:
+            params = {**params, "flow": jax.lax.stop_gradient(params["flow"])}
+        terms = _terms(model, weights, params, batch, example_ids, key,
+                       weight_noise=model.weight_noise, with_dropout=with_dropout)
+        terms = {name: value.mean() for name, value in terms.items()}
         n_dims = int(np.prod(batch.x.shape[1:]))
-        terms = {"nll": nll.mean() / n_dims}
-        if weights.archetype:
-            selection, vertices = heads.selection_logits(encoded.t, batch.y), heads.vertices()
-            # Over examples of all classes, also where each has its own archetypes: a class's few in
-            # a batch hold no extreme ones, and weights would be stretched to make up for them.
-            terms["archetype"] = losses.archetype_loss(selection, mixed, vertices, AXIS)
-        if weights.reconstruction:
-            terms["reconstruction"] = losses.mean_square(model.difference(found, encoded.y), 0.0)
-        if weights.latent_reconstruction:
-            terms["latent_reconstruction"] = losses.mean_square(latent, encoded.t)
-        if weights.side and model.side != "none":
-            terms["side"] = _side_loss(model, params, mixed, batch)
-        if weights.prototype:
-            centre = _corners(model, params).mean(1)
-            terms["prototype"] = losses.prototype_loss(
-                centre, encoded.t, _group(heads, batch.y), AXIS)
-        if weights.volume:
-            terms["volume"] = losses.volume_loss(_corners(model, params))
-        total = sum((getattr(weights, name) * value for name, value in terms.items()),
-                    start=jnp.zeros(()))
-        mean_nll = nll.mean()
-        metrics = {**terms, "nll": mean_nll, "bits_per_dim": bits_per_dim(-mean_nll, n_dims)}
-        return total, metrics
+        return weights.total(terms, n_dims), {
+            **terms, "bits_per_dim": bits_per_dim(-terms["nll"], n_dims)}
 
     return loss
 
@@ -147,55 +115,80 @@ def archetype_objective(
 def archetype_values(model: ArchetypeModel, weights: LossWeights) -> Callable[..., Metrics]:
     """Values per example for `parallel.compile_evaluation`.
 
-    `objective` is the sum of the losses that an example has by itself: negative log-likelihood,
-    reconstruction and class. The best checkpoint is the one where it is smallest.
+    `loss` is the weighted sum that is trained, without dropout and noise on the weights; the best
+    checkpoint is the one where it is smallest. A loss of the whole batch (`archetype`, `prototype`,
+    `volume`) counts for each of its examples alike.
     """
-    bottleneck = model.bottleneck
 
     def values(params: Params, batch: MaskedBatch, key: Array) -> Metrics:
-        x, label, ids = batch.x, batch.y, batch.example_ids
-        encoded = bottleneck.encode(params["flow"], x, label, bottleneck.noise(key, ids), None)
-        heads = bound(model.heads, params["heads"])
-        mixed = heads.weights(encoded.t, label)
-        latent = heads.latent(mixed, label)
-        found, nll = bottleneck.reconstruct(params["flow"], encoded, latent, label, key, ids)
-        n_dims = int(np.prod(x.shape[1:]))
-        square = jnp.square(model.difference(found, encoded.y)).reshape(len(x), -1).mean(1)
-        objective = weights.nll * nll / n_dims + weights.reconstruction * square
-        if model.side == "label" and label is not None:
-            logits = heads.side(mixed, label)
-            log_share = jax.nn.log_softmax(logits)
-            objective -= weights.side * jnp.take_along_axis(log_share, label[:, None], 1)[:, 0]
-        return {"nll": nll, "reconstruction": square, "objective": objective}
+        n_dims = int(np.prod(batch.x.shape[1:]))
+        terms = _terms(model, weights, params, Labelled(batch.x, batch.y, batch.side),
+                       batch.example_ids, key, mask=batch.mask)
+        terms = {name: jnp.broadcast_to(value, len(batch.x)) for name, value in terms.items()}
+        return {**terms, "loss": weights.total(terms, n_dims)}
 
     return values
 
 
-def normal_noise(key: Array, example_ids: Array, shape: tuple[int, ...]) -> Array:
-    """Standard normal noise [B, *shape], each example's from its own id, on any device."""
-    keys = jax.vmap(lambda example_id: jax.random.fold_in(key, example_id))(example_ids)
-    return jax.vmap(lambda key: jax.random.normal(key, shape))(keys)
+def _terms(
+    model: ArchetypeModel, weights: LossWeights, params: Params, batch: Labelled,
+    example_ids: Array, key: Array, *, weight_noise: float = 0.0, with_dropout: bool = False,
+    mask: Array | None = None,
+) -> dict[str, Array]:
+    """The losses in use by name, before their weights: [B] of each example, or [] of the batch.
+
+    `nll` is in nats. Rows where mask [B] is False are left out of the batch's losses.
+    """
+    heads, bottleneck = bound(model.heads, params["heads"]), model.bottleneck
+    noise_key, dropout_key, mixing_key, drawing_key = jax.random.split(key, 4)
+    masks = example_key(dropout_key, example_ids[0]) if with_dropout else None
+    noise = bottleneck.noise(noise_key, example_ids)
+    encoded = bottleneck.encode(params["flow"], batch.x, batch.y, noise, masks)
+
+    mixture = heads.weights(encoded.t, batch.y)
+    if weight_noise:
+        drawn = normal_noise(mixing_key, example_ids, mixture.shape[1:])
+        mixture = noisy_weights(mixture, drawn, weight_noise)
+    latent = heads.latent(mixture, batch.y)
+    decoded, nll = bottleneck.reconstruct(
+        params["flow"], encoded, latent, batch.y, drawing_key, example_ids)
+    terms = {"nll": nll}
+    if weights.archetype:
+        selection = heads.selection_logits(encoded.t, batch.y)
+        if mask is not None:
+            selection = jnp.where(mask[:, None], selection, -jnp.inf)
+        vertices = heads.vertices()
+        # Over examples of all classes, also where each has its own archetypes: a class's few in a
+        # batch hold no extreme ones, and weights would be stretched to make up for them.
+        terms["archetype"] = losses.archetype_loss(selection, mixture, vertices, AXIS)
+    if weights.reconstruction:
+        difference = (decoded - encoded.u if model.distance is None
+                      else model.distance.difference(decoded, encoded.u))
+        terms["reconstruction"] = losses.mean_square(difference, 0.0)
+    if weights.latent_reconstruction:
+        terms["latent_reconstruction"] = losses.mean_square(latent, encoded.t)
+    if weights.side and model.side != "none":
+        predicted = heads.side(mixture, batch.y)
+        if model.side == "label":
+            assert batch.y is not None
+            terms["side"] = losses.class_loss(predicted, batch.y)
+        else:
+            assert batch.side is not None
+            terms["side"] = losses.mean_square(predicted, batch.side)
+    if weights.prototype or weights.volume:
+        corners = heads.corners()
+        if weights.prototype:
+            group = _groups(heads, batch.y, len(batch.x))
+            group = group if mask is None else jnp.where(mask[:, None], group, 0.0)
+            terms["prototype"] = losses.prototype_loss(corners.mean(1), encoded.t, group, AXIS)
+        if weights.volume:
+            terms["volume"] = losses.volume_loss(corners)
+    return terms
 
 
-def _side_loss(model: ArchetypeModel, params: Params, mixed: Array, batch: Labelled) -> Array:
-    found = bound(model.heads, params["heads"]).side(mixed, batch.y)
-    wanted = batch.y if model.side == "label" else batch.side
-    assert wanted is not None
-    return (losses.class_loss if model.side == "label" else losses.mean_square)(found, wanted)
-
-
-def _group(heads: ArchetypeHeads, label: Array | None) -> Array | None:
-    """One-hot classes [B, C] where each has its own archetypes."""
+def _groups(heads: ArchetypeHeads, label: Array | None, n: int) -> Array:
+    """Which set of archetypes each example has, one-hot [B, G]."""
     if not heads.n_classes:
-        return None
+        return jnp.ones((n, 1))
     assert label is not None
     return jax.nn.one_hot(label, heads.n_classes)
-
-
-def _corners(model: ArchetypeModel, params: Params) -> Array:
-    """Latents [C, K, D] of the vertices, of each class or of all."""
-    n_sets, k = max(model.heads.n_classes, 1), model.heads.n_archetypes
-    weights = jnp.tile(jnp.eye(k), (n_sets, 1))
-    label = jnp.repeat(jnp.arange(n_sets), k)
-    latent = bound(model.heads, params["heads"]).latent(weights, label)
-    return latent.reshape(n_sets, k, -1)

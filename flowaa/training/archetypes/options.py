@@ -1,4 +1,4 @@
-"""The options of deep archetypes, and what they make: the model, and phases of training."""
+"""The options of deep archetypes; from them the model and the phases of its training."""
 
 import dataclasses
 import functools
@@ -8,7 +8,7 @@ from typing import Literal
 import jax.numpy as jnp
 
 from flowaa.archetypes.deep.heads import ArchetypeHeads
-from flowaa.archetypes.deep.tangents import CHANGES, Change, TangentDistance
+from flowaa.archetypes.deep.tangents import Change, ChangeSizes, TangentDistance
 from flowaa.data.dataset import DataSpec, Split
 from flowaa.errors import UserError
 from flowaa.flow.density import Density
@@ -39,6 +39,10 @@ class ArchetypeOptions:
     start_rows: int
     blur_px: float
     invariant_to: tuple[Change, ...]
+    shift_px: float
+    rotation_degrees: float
+    scale_percent: float
+    brightness_percent: float
     pretrained: str
     freeze_flow: bool
     warm_up_steps: int
@@ -57,6 +61,9 @@ class ArchetypeOptions:
         if self.freeze_flow and self.warm_up_steps:
             raise UserError("archetypes.warm_up_steps: a frozen flow is not trained; set it to 0, "
                             "or archetypes.freeze_flow=False")
+        if self.freeze_flow and not self.pretrained:
+            raise UserError("archetypes.freeze_flow: the flow would stay as it was initialised; "
+                            "set archetypes.pretrained to a run of the flow alone")
 
     @property
     def loss_weights(self) -> LossWeights:
@@ -90,15 +97,14 @@ class ArchetypeOptions:
     def _distance(self, spec: DataSpec, preprocessing: Preprocessing) -> TangentDistance | None:
         if not self.blur_px and not self.invariant_to:
             return None
-        if unknown := set(self.invariant_to) - set(CHANGES):
-            raise UserError(f"archetypes.invariant_to: there is no {min(unknown)!r}; there are "
-                            f"{', '.join(CHANGES)}")
         if not spec.is_image:
             raise UserError("archetypes.blur_px and archetypes.invariant_to are for pictures; "
                             "leave them out")
         black, _ = preprocessing.to_model(jnp.zeros((1, *spec.shape)), 0.0)
-        channels = tuple(float(value) for value in black[0, 0, 0])
-        return TangentDistance(spec.shape, self.blur_px, self.invariant_to, channels)
+        sizes = {field.name: getattr(self, field.name) for field in dataclasses.fields(ChangeSizes)
+                 if field.name.split("_")[0] in self.invariant_to}
+        return TangentDistance(spec.shape, self.blur_px, ChangeSizes(**sizes),
+                               tuple(float(value) for value in black[0, 0, 0]))
 
     def phases(
         self, objective: Callable[[LossWeights], Loss], model: ArchetypeModel, train: Split, *,

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from flowaa.archetypes.deep.warm_start import Known, warm_start
+from flowaa.archetypes.deep.warm_start import StartRows, warm_start
 from flowaa.data.dataset import Split
 from flowaa.data.seeding import Stream, generator
 from flowaa.flow.density import MIDDLE_OF_LEVEL
@@ -27,23 +27,25 @@ def start_heads(
         train: where rows are drawn from.
         params: of the model.
         n_rows: how many are drawn.
-        weights_are_side: whether the rows' side information is what their weights start as.
+        weights_are_side: whether the rows' weights start as their side information.
         seed: of the draw, and of the classical analysis where weights start from one.
     """
     order = generator(seed, Stream.ARCHETYPES).permutation(len(train))
     rows = np.sort(order[:n_rows])
     encode = jax.jit(functools.partial(model.encode, noise=MIDDLE_OF_LEVEL))
-    t = np.concatenate([encode(params, jnp.asarray(train.x[some]), _at(train.y, some))
-                        for some in _batches(rows)])
-    label, side = _at(train.y, rows), _at(train.side, rows)
-    weights = seen = None
+    t = np.concatenate([encode(params, jnp.asarray(train.x[batch]), at(train.y, batch))
+                        for batch in batches(rows)])
+    label, side = at(train.y, rows), at(train.side, rows)
+    weights = features = None
     if weights_are_side:
         weights = side
     elif model.distance is not None:
         n_classes = 0 if train.y is None else int(train.y.max()) + 1
-        seen = seen_pictures(model, train, rows, class_centres(model, train, rows, n_classes))
-    known = Known(t, label, side, weights, seen)
-    return {**params, "heads": warm_start(model.heads, params["heads"], known, seed=seed)}
+        centres = class_centres(model, train, rows, n_classes)
+        features = centred_pictures(model, train, rows, centres)
+    fitted = warm_start(model.heads, params["heads"],
+                        StartRows(t, label, side, weights, features), seed=seed)
+    return {**params, "heads": fitted}
 
 
 def class_centres(
@@ -51,37 +53,39 @@ def class_centres(
 ) -> np.ndarray:
     """Mean pictures [G, H, W, C] in model units of each class of some rows; 0 classes are one.
 
-    That of a class that none of the rows belongs to is the mean of all.
+    The centre of a class that none of the rows belongs to is the mean of all.
     """
-    y, label = _model_units(model, split, rows), _at(split.y, rows)
+    u, label = _model_units(model, split, rows), at(split.y, rows)
     if label is None:
-        return y.mean(0, keepdims=True)
-    present = [y[label == one] for one in range(n_classes)]
-    return np.stack([(own if len(own) else y).mean(0) for own in present])
+        return u.mean(0, keepdims=True)
+    members = [u[label == index] for index in range(n_classes)]
+    return np.stack([(of_class if len(of_class) else u).mean(0) for of_class in members])
 
 
-def seen_pictures(
+def centred_pictures(
     model: ArchetypeModel, split: Split, rows: np.ndarray, centres: np.ndarray
 ) -> np.ndarray:
-    """Some rows' pictures [n, D] as the model's distance sees them, less their class's centre."""
-    assert model.distance is not None, "this model compares values"
-    y = _model_units(model, split, rows)
+    """Differences [n, D], by the model's distance, of some rows' pictures from class centres."""
+    assert model.distance is not None, "this model compares pixel by pixel"
+    u = _model_units(model, split, rows)
     label = np.zeros(len(rows), int) if split.y is None else split.y[rows]
     centred = jax.jit(model.distance.centred)
     return np.concatenate([
-        centred(y[some], centres[label[some]]).reshape(len(some), -1)
-        for some in _batches(np.arange(len(rows)))])
+        centred(u[batch], centres[label[batch]]).reshape(len(batch), -1)
+        for batch in batches(np.arange(len(rows)))])
+
+
+def batches(rows: np.ndarray) -> list[np.ndarray]:
+    """Indices of rows in parts that are small enough to be encoded at once."""
+    return np.array_split(rows, -(-len(rows) // _BATCH))
+
+
+def at(values: np.ndarray | None, rows: np.ndarray) -> np.ndarray | None:
+    """Entries of labels or side information, where the data has any."""
+    return None if values is None else values[rows]
 
 
 def _model_units(model: ArchetypeModel, split: Split, rows: np.ndarray) -> np.ndarray:
     to_model = model.bottleneck.preprocessing.to_model
-    return np.concatenate([to_model(jnp.asarray(split.x[some]), MIDDLE_OF_LEVEL)[0]
-                           for some in _batches(rows)])
-
-
-def _batches(rows: np.ndarray) -> list[np.ndarray]:
-    return np.array_split(rows, -(-len(rows) // _BATCH))
-
-
-def _at(values: np.ndarray | None, rows: np.ndarray) -> np.ndarray | None:
-    return None if values is None else values[rows]
+    return np.concatenate([to_model(jnp.asarray(split.x[batch]), MIDDLE_OF_LEVEL)[0]
+                           for batch in batches(rows)])

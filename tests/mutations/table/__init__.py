@@ -3,6 +3,7 @@
 from tests.mutations.mutation import Mutation
 from tests.mutations.table import (
     archetypes,
+    archetypes_deep,
     config,
     data,
     detection,
@@ -13,6 +14,7 @@ from tests.mutations.table import (
 )
 
 MUTATIONS: tuple[Mutation, ...] = (
-    *flow.MUTATIONS, *archetypes.MUTATIONS, *extremes.MUTATIONS, *detection.MUTATIONS,
-    *data.MUTATIONS, *training.MUTATIONS, *config.MUTATIONS, *estimators.MUTATIONS,
+    *flow.MUTATIONS, *archetypes.MUTATIONS, *archetypes_deep.MUTATIONS, *extremes.MUTATIONS,
+    *detection.MUTATIONS, *data.MUTATIONS, *training.MUTATIONS, *config.MUTATIONS,
+    *estimators.MUTATIONS,
 )
