@@ -52,7 +52,7 @@ def test_wrong_arguments_end_in_one_line(workdir, arguments, message, capsys):
 
 
 def test_a_run_without_archetypes_ends_in_one_line(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("experiments.train._save_samples", lambda folder, run, dataset: None)
+    monkeypatch.setattr("flowaa.run.train._save_samples", lambda folder, run, dataset: None)
     train(config_of(), str(tmp_path))
     result = run_command(analyse.main, [f"--workdir={tmp_path}"], capsys)
     assert result.status == 2
