@@ -1,11 +1,17 @@
 """Extreme-value laws and the samplers built on them.
 
-One dial, `extremeness`, is the return period n: how many typical draws it takes until one is as
-far out. `sample_shell` puts its draws at the radius that one draw in n exceeds (or beyond it),
-`sample_gumbel` draws like the furthest of n, `sample_axis` and `sample_direction` do so along a
-line. Beyond the simplex (`sample_exterior`) the dial is the gauge, 1 on the boundary;
-`exterior_extremeness` gives the gauge of a return period.
+- `chi`: the law of the radius of a standard normal vector; `gumbel`: the law of the largest of n.
+- `return_period`: the level that one draw in n exceeds, and back.
+- `shell`, `exterior`, `ambient`: outliers on a shell, beyond the archetypes' simplex, or made in
+  data space.
+
+`extremeness` is the return period n: how many typical draws it takes until one is as far out.
+`sample_shell` puts its draws at the radius that one draw in n exceeds (or beyond it),
+`sample_gumbel` draws like the furthest of n. Beyond the simplex (`sample_exterior`) the dial is the
+gauge, 1 on the boundary; `gauge_return_level` gives the gauge of a return period.
 """
+
+from typing import Any
 
 from flowaa.extremes.ambient import add_noise, mix_up, permute_features, sample_box
 from flowaa.extremes.block_maxima import GumbelFit, block_maxima, fit_gumbel
@@ -13,33 +19,23 @@ from flowaa.extremes.chi import (
     chi_log_cdf,
     chi_log_prob,
     chi_log_survival,
+    chi_moments,
     chi_quantile,
-    chi_quantile_from_log_cdf,
     chi_quantile_from_log_survival,
-    chi_return_level,
-    chi_return_period,
 )
-from flowaa.extremes.conditional import sample_given_projection
-from flowaa.extremes.distribution import Chi
 from flowaa.extremes.exterior import (
     distance_to_simplex,
-    exterior_extremeness,
     gauge,
-    gauge_return_level,
     sample_exterior,
+    sample_given_projection,
 )
-from flowaa.extremes.gumbel import gumbel_of_normal, gumbel_of_radius, return_level, return_period
-from flowaa.extremes.maximum import sample_axis, sample_direction, sample_gumbel
-from flowaa.extremes.moments import chi_moments
-from flowaa.extremes.normal import normal_log_survival, normal_quantile_from_log_survival
-from flowaa.extremes.rejection import Rejection, reject_inliers
+from flowaa.extremes.gumbel import gumbel_of_normal, gumbel_of_radius, sample_gumbel
+from flowaa.extremes.return_period import chi_return_level, chi_return_period, gauge_return_level
+from flowaa.extremes.sampling import stream
 from flowaa.extremes.shell import sample_shell
-from flowaa.extremes.stream import stream
 
 __all__ = [
-    "Chi",
     "GumbelFit",
-    "Rejection",
     "add_noise",
     "block_maxima",
     "chi_log_cdf",
@@ -47,30 +43,42 @@ __all__ = [
     "chi_log_survival",
     "chi_moments",
     "chi_quantile",
-    "chi_quantile_from_log_cdf",
     "chi_quantile_from_log_survival",
     "chi_return_level",
     "chi_return_period",
     "distance_to_simplex",
-    "exterior_extremeness",
     "fit_gumbel",
     "gauge",
     "gauge_return_level",
     "gumbel_of_normal",
     "gumbel_of_radius",
     "mix_up",
-    "normal_log_survival",
-    "normal_quantile_from_log_survival",
     "permute_features",
-    "reject_inliers",
-    "return_level",
-    "return_period",
-    "sample_axis",
     "sample_box",
-    "sample_direction",
     "sample_exterior",
     "sample_given_projection",
     "sample_gumbel",
     "sample_shell",
     "stream",
 ]
+
+_REMOVED = {  # name of version 0.1.0 -> what does its work
+    "Chi": "the functions chi_*",
+    "chi_quantile_from_log_cdf": "chi_quantile",
+    "exterior_extremeness": "gauge_return_level",
+    "normal_log_survival": "jax.scipy.stats.norm.logsf",
+    "normal_quantile_from_log_survival": "scipy.special.ndtri_exp",
+    "Rejection": "numpy.quantile of log densities",
+    "reject_inliers": "numpy.quantile of log densities",
+    "return_level": "GumbelFit.return_level",
+    "return_period": "1 / law.survival_function(level)",
+    "sample_axis": "sample_gumbel with d=1, put into one coordinate",
+    "sample_direction": "sample_given_projection",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Says what replaces a name that was removed."""
+    instead = f"; use {_REMOVED[name]}" if name in _REMOVED else ""
+    removed = "was removed" if instead else "does not exist"
+    raise AttributeError(f"flowaa.extremes.{name} {removed}{instead}")

@@ -7,12 +7,11 @@ from statistics import NormalDist
 import jax
 import jax.numpy as jnp
 import numpy as np
+from distrax import Gumbel
 from jax.typing import ArrayLike
 
 from flowaa.errors import UserError
 from flowaa.extremes import checks
-from flowaa.extremes.distribution import Gumbel
-from flowaa.extremes.gumbel import reduced_level, return_level
 
 _EULER = 0.5772156649015329
 _SKEWNESS = 1.1395470994046487  # of any Gumbel law, 12√6 ζ(3)/π³
@@ -59,8 +58,9 @@ class GumbelFit:
             period: return period in blocks, above 1.
             confidence: of the interval, between 0 and 1; by the delta method.
         """
-        level = float(return_level(self.law, period))
-        return self._interval(level, (1.0, float(reduced_level(period))), confidence)
+        checks.require_inside(period, "the return period", 1, np.inf)
+        reduced = -math.log(-math.log1p(-1 / period))  # of the standard Gumbel law
+        return self._interval(self.location + self.scale * reduced, (1.0, reduced), confidence)
 
     def _interval(self, estimate: float, gradient: tuple[float, float],
                   confidence: float) -> Interval:

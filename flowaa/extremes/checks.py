@@ -1,10 +1,9 @@
-"""What every law and sampler asks of its arguments; each complaint is one line.
+"""Argument checks; each raises a one-line UserError.
 
 Only values that are known while Python runs are checked: a traced array passes through, so that
-the functions stay compilable. What is traced and wrong gives NaN or an empty tail, never a crash.
+the functions stay compilable. A traced value outside its range gives NaN or an empty tail.
 """
 
-import math
 import operator
 from typing import Any
 
@@ -14,6 +13,7 @@ import numpy as np
 
 from flowaa.errors import UserError
 
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 def require_count(value: Any, name: str, *, least: int = 1) -> int:
     """Returns a static whole number that is at least `least`.
@@ -36,21 +36,28 @@ def require_count(value: Any, name: str, *, least: int = 1) -> int:
     return number
 
 
-def require_positive(value: Any, name: str, *, least: float = 0.0) -> None:
-    """Checks that a number is finite, positive and not below `least`.
+def require_positive(
+    value: Any, name: str, *, least: float = 0.0, most: float | None = _FLOAT32_MAX,
+) -> None:
+    """Checks that a number is finite, positive, not below `least` and not above `most`.
 
     Args:
         value: a number or an array; traced values pass.
         name: what the number is called in the message.
         least: the smallest value allowed; 0 allows every positive number.
+        most: the largest value allowed: what float32 holds, or None where the value is used in
+            float64.
 
     Raises:
-        UserError: if any entry is NaN, infinite, not positive, or below `least`.
+        UserError: if any entry is NaN, infinite, not positive, or outside the bounds.
     """
     entries = _known(value, name)
-    if entries is None or np.all(np.isfinite(entries) & (entries > 0) & (entries >= least)):
+    if entries is None or np.all(np.isfinite(entries) & (entries > 0) & (entries >= least)
+                                 & (entries <= (np.inf if most is None else most))):
         return
     bound = f"of at least {least:g}" if least > 0 else "above 0"
+    if most is not None and np.any(np.isfinite(entries) & (entries > most)):
+        bound += f" and at most {most:.3g}"
     raise UserError(f"{name} is {_show(value)}; it must be a finite number {bound}")
 
 
@@ -85,18 +92,21 @@ def require_one_of(**given: Any) -> str:
     return names[0]
 
 
-def log_of(value: Any) -> Any:
-    """Natural logarithm; of a Python number in double precision, as float32 can't hold 1e300."""
-    if isinstance(value, (int, float)):
-        return math.log(value)
-    return jnp.log(value)
+def log_of(value: Any) -> jax.Array:
+    """Natural logarithm in the default float type; of known values in float64 first.
+
+    float32 cannot hold 1e300, and int32 not 10¹².
+    """
+    if isinstance(value, jax.core.Tracer):
+        return jnp.log(value)
+    return jnp.asarray(np.log(np.asarray(value, np.float64)), jnp.result_type(float))
 
 
-def log_complement(value: Any) -> Any:
-    """Logarithm of 1 − value; of a Python number in double precision, for values near 1."""
-    if isinstance(value, (int, float)):
-        return math.log1p(-value)
-    return jnp.log1p(-value)
+def log_complement(value: Any) -> jax.Array:
+    """Logarithm of 1 − value, likewise: 1 − 1e-12 is not 1."""
+    if isinstance(value, jax.core.Tracer):
+        return jnp.log1p(-value)
+    return jnp.asarray(np.log1p(-np.asarray(value, np.float64)), jnp.result_type(float))
 
 
 def _known(value: Any, name: str) -> np.ndarray | None:

@@ -10,14 +10,14 @@ far from the centre as the boundary is in its direction. `extremeness` is that g
 """
 
 import functools
-import math
 
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from flowaa.errors import UserError
-from flowaa.extremes import checks, normal
+from flowaa.extremes import checks
+from flowaa.extremes.sampling import place
 
 
 def sample_exterior(
@@ -77,74 +77,6 @@ def gauge(weights: ArrayLike) -> jax.Array:
     return 1 - weights.shape[-1] * jnp.min(weights, axis=-1)
 
 
-def exterior_extremeness(n: ArrayLike, k: int, *, deviation: float = 1.0) -> jax.Array:
-    """The gauge that one draw in n exceeds, where archetype coordinates are normal.
-
-    Let the coordinates be normal with mean zero and the given deviation in each of the k − 1
-    dimensions, and the archetypes the vertices of the regular simplex of unit radius. Then every
-    K·(1/K − a_i) is normal with deviation (k − 1)·deviation, and their maximum, the gauge, exceeds
-    e with probability k·(1 − Φ(e/((k − 1)·deviation))): exact for k = 2, an upper bound that is
-    sharp in the tail for more.
-
-    Args:
-        n: [...] return period in draws, at least 1.
-        k: archetypes, at least 2.
-        deviation: of the coordinates, in units of the vertices' distance from the centre.
-
-    Returns:
-        [...] extremeness for `sample_exterior`; up to 1 where one draw in n does not even leave the
-        simplex.
-
-    Raises:
-        UserError: if a value is outside its range.
-    """
-    k = checks.require_count(k, "k, the number of archetypes,", least=2)
-    checks.require_positive(n, "n, the return period,", least=1)
-    checks.require_positive(deviation, "deviation")
-    score = normal.normal_quantile_from_log_survival(-checks.log_of(n) - math.log(k))
-    return (k - 1) * deviation * score
-
-
-def gauge_return_level(n: ArrayLike, means: ArrayLike, deviations: ArrayLike) -> jax.Array:
-    """The gauge that one draw in n exceeds, where archetype coordinates are normal but not alike.
-
-    The gauge is the largest of K normal variables K·(1/K − a_i); its chance to exceed e is at most
-    the sum of theirs, and in the tail nearly so. As `exterior_extremeness`, for any normal law.
-
-    Args:
-        n: [...] return period in draws, at least 1.
-        means: [..., K] of K·(1/K − a_i).
-        deviations: [..., K] above 0.
-
-    Returns:
-        [...] gauges; at least 0, the centre.
-
-    Raises:
-        UserError: if n < 1.
-    """
-    checks.require_positive(n, "n, the return period,", least=1)
-    means, deviations = jnp.asarray(means), jnp.asarray(deviations)
-    wanted = jnp.asarray(-checks.log_of(n), jnp.result_type(float))
-
-    def log_chance(level: jax.Array) -> jax.Array:
-        scores = (level[..., None] - means) / deviations
-        return jax.nn.logsumexp(normal.normal_log_survival(scores), axis=-1)
-
-    # Beyond the furthest variable's own level for all K, the sum of K chances is below 1/n.
-    score = normal.normal_quantile_from_log_survival(wanted - math.log(means.shape[-1]))
-    bounds = means + jnp.maximum(score, 0)[..., None] * deviations
-
-    def halve(_: int, interval: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        low, high = interval
-        middle = 0.5 * (low + high)
-        is_likely = log_chance(middle) > wanted
-        return jnp.where(is_likely, middle, low), jnp.where(is_likely, high, middle)
-
-    high = jnp.maximum(jnp.max(bounds, axis=-1), 0)
-    _low, high = jax.lax.fori_loop(0, 50, halve, (jnp.zeros_like(high), high))
-    return high
-
-
 def distance_to_simplex(weights: ArrayLike) -> jax.Array:
     """Euclidean distance from weights to the nearest point of the simplex.
 
@@ -164,6 +96,48 @@ def distance_to_simplex(weights: ArrayLike) -> jax.Array:
     # τ is the largest of these means: each is what τ would be with so many weights kept.
     threshold = jnp.max(thresholds, axis=-1, keepdims=True)
     return jnp.linalg.norm(weights - jnp.maximum(weights - threshold, 0), axis=-1)
+
+
+@jax.jit
+def sample_given_projection(
+    key: jax.Array,
+    target: jax.Array,
+    projection: jax.Array,
+    *,
+    mean: ArrayLike = 0.0,
+    scale: ArrayLike = 1.0,
+) -> jax.Array:
+    """Draws of a normal law with independent coordinates, given linear functions of them.
+
+    A free draw z is moved onto P z = y along the directions in which it varies:
+    z + Σ Pᵀ (P Σ Pᵀ)⁻¹ (y − P z) has the conditional law exactly (Matheron's rule; Hoffman and
+    Ribak 1991).
+
+    Args:
+        key: a random key.
+        target: [n, L] the values y that are given.
+        projection: [L, D] the linear functions P, of full rank; rows of the identity where the
+            given values are coordinates themselves.
+        mean: of the normal law, [n, D] (each row's class), [D] or a number.
+        scale: deviations of the coordinates, likewise, above 0.
+
+    Returns:
+        z [n, D] with P z = y.
+
+    Raises:
+        UserError: if the shapes don't fit.
+    """
+    n, n_given = target.shape
+    if projection.ndim != 2 or projection.shape[0] != n_given:
+        raise UserError(f"projection has the shape {projection.shape}; for targets of "
+                        f"{n_given} values it must be [{n_given}, D]")
+    free = place(jax.random.normal(key, (n, projection.shape[1])), mean, scale)
+    variance = jnp.broadcast_to(scale, free.shape) ** 2
+    highest = jax.lax.Precision.HIGHEST  # accelerators multiply in half precision by default
+    missing = target - jnp.einsum("ld,nd->nl", projection, free, precision=highest)
+    gram = jnp.einsum("ld,nd,md->nlm", projection, variance, projection, precision=highest)
+    weights = jnp.linalg.solve(gram, missing[:, :, None])[:, :, 0]
+    return free + variance * jnp.einsum("ld,nl->nd", projection, weights, precision=highest)
 
 
 @functools.partial(jax.jit, static_argnames=("n", "k"))

@@ -12,8 +12,8 @@ from jax.typing import ArrayLike
 
 from flowaa.errors import UserError
 from flowaa.extremes import checks, chi
-from flowaa.extremes.placement import place, uniform_directions
-from flowaa.extremes.uniform import uniform_open
+from flowaa.extremes.return_period import log_period
+from flowaa.extremes.sampling import place, uniform_directions, uniform_open
 
 
 def sample_shell(
@@ -78,8 +78,7 @@ def sample_shell(
         checks.require_inside(quantile, "quantile", 0, 1)
         log_survival = checks.log_complement(quantile)
     else:
-        checks.require_positive(extremeness, "extremeness, the return period,", least=1)
-        log_survival = -checks.log_of(extremeness)
+        log_survival = -log_period(extremeness, "extremeness, the return period,")
     return _at_tail(key, _as_float(log_survival), mean, scale, n, d, tail)
 
 

@@ -111,7 +111,7 @@ def test_distance_against_a_general_solver():
 
 
 @pytest.mark.parametrize("k", [2, 3, 6])
-def test_extremeness_of_a_return_period_by_simulation(k):
+def test_gauge_of_a_return_period_by_simulation(k):
     """Normal coordinates, turned into weights by the vertices, leave the simplex that often."""
     n_draws, deviation = 2_000_000, 0.5
     coordinates = deviation * np.random.default_rng(1).standard_normal((n_draws, k - 1))
@@ -119,7 +119,7 @@ def test_extremeness_of_a_return_period_by_simulation(k):
     np.testing.assert_allclose(weights[:5] @ regular_simplex(k), coordinates[:5], atol=1e-12)
     gauges = 1 - k * weights.min(1)
     for period in (20, 1000):
-        e = float(extremes.exterior_extremeness(period, k, deviation=deviation))
+        e = float(extremes.gauge_return_level(period, np.zeros(k), np.full(k, (k - 1) * deviation)))
         share = np.mean(gauges > e)
         standard_error = np.sqrt(1 / period / n_draws)
         # The bound counts draws beyond two facets twice: few at 20, none at 1000.
@@ -173,5 +173,5 @@ def test_remaining_dimensions_of_each_rows_class():
 
 
 def test_special_case_of_two_archetypes_is_the_normal_quantile():
-    e = float(extremes.exterior_extremeness(1e12, 2))
+    e = float(extremes.gauge_return_level(1e12, np.zeros(2), np.ones(2)))
     assert e == pytest.approx(-special.ndtri(0.5e-12), rel=1e-5)

@@ -10,7 +10,7 @@ from scipy import special, stats
 
 from flowaa import extremes
 from flowaa.errors import UserError
-from flowaa.extremes.uniform import uniform_open
+from flowaa.extremes.sampling import uniform_open
 
 KEY = jax.random.key(7)
 
@@ -106,45 +106,12 @@ def test_uniform_draws_resolve_the_far_tail():
     assert_follows(small % 1, stats.uniform.cdf)
 
 
-def test_axis_wise_outliers():
-    z = np.asarray(extremes.sample_axis(KEY, 4000, 3, extremeness=1e6))
-    size, axis = np.abs(z).max(1), np.abs(z).argmax(1)
-    assert_follows(size, lambda x: np.exp(log_cdf_of_maximum(x, 1, 1e6)))
-    assert stats.chisquare(np.bincount(axis, minlength=3)).pvalue > 1e-3
-    others = z[np.arange(3) != axis[:, None]]
-    assert_follows(others, stats.norm.cdf)
-    chosen = np.asarray(extremes.sample_axis(KEY, 100, 3, extremeness=1e6, axis=2))
-    assert np.all(np.abs(chosen).argmax(1) == 2)
-    assert 30 < np.sum(chosen[:, 2] > 0) < 70
-
-
-def test_outliers_along_given_directions():
-    directions = np.array([[3.0, 4.0, 0.0], [0.0, 0.0, -0.1]])
-    units = directions / np.linalg.norm(directions, axis=1, keepdims=True)
-    for n in (1, 2, 1e6):
-        z = np.asarray(extremes.sample_direction(KEY, 4000, directions, extremeness=n))
-        if n == 1:
-            assert_follows(z.ravel(), stats.norm.cdf)  # an ordinary draw
-        if n == 1e6:
-            along = z @ units.T
-            which = along.argmax(1)
-            assert 1800 < which.sum() < 2200
-            assert_follows(along.max(1), lambda x: np.exp(1e6 * np.log1p(-stats.norm.sf(x))))
-            first = z[which == 0]
-            assert_follows(first[:, 2], stats.norm.cdf)
-            assert_follows(first @ [0.8, -0.6, 0], stats.norm.cdf)
-
-
 def test_class_conditional_draws_are_the_same_in_the_classes_coordinates():
     labels = np.random.default_rng(0).integers(2, size=4000)
     means, scales = np.float32([[0, 5, 9], [-3, 0, 1]]), np.float32([[1, 2, 3], [0.1, 0.2, 0.3]])
     mean, scale = means[labels], scales[labels]
-    directions = np.eye(3)[:2]
     for sampler in (functools.partial(extremes.sample_shell, d=3, quantile=0.999, tail=True),
-                    functools.partial(extremes.sample_gumbel, d=3, extremeness=1e4),
-                    functools.partial(extremes.sample_axis, d=3, extremeness=1e4),
-                    functools.partial(extremes.sample_direction, directions=directions,
-                                      extremeness=1e4)):
+                    functools.partial(extremes.sample_gumbel, d=3, extremeness=1e4)):
         placed = sampler(KEY, 4000, mean=mean, scale=scale)
         np.testing.assert_allclose((placed - mean) / scale, sampler(KEY, 4000), atol=1e-3)
     with pytest.raises(UserError, match="mean has the shape"):
@@ -167,8 +134,6 @@ def test_samplers_are_compiled_pure_functions():
     lambda key, v: extremes.sample_shell(key, 4, 3, radius=2, tail=True, mean=v, scale=2.0),
     lambda key, v: extremes.sample_shell(key, 4, 3, sigma=jnp.full(4, 2)),
     lambda key, v: extremes.sample_gumbel(key, 4, 3, extremeness=10, mean=v, law="gumbel"),
-    lambda key, v: extremes.sample_axis(key, 4, 3, extremeness=jnp.full(4, 9.0), scale=v),
-    lambda key, v: extremes.sample_direction(key, 4, jnp.eye(3), extremeness=10, scale=v),
 ])
 def test_samplers_promote_nothing_silently(sampler):
     with jax.numpy_rank_promotion("raise"), jax.numpy_dtype_promotion("strict"):
@@ -222,8 +187,6 @@ def test_wrong_shells(given, said):
 @pytest.mark.parametrize("extremeness", [0, -1.0, 0.99, np.inf, np.nan, "far", [10.0, np.inf]])
 def test_wrong_extremeness(extremeness):
     for call in (lambda: extremes.sample_gumbel(KEY, 2, 2, extremeness=extremeness),
-                 lambda: extremes.sample_axis(KEY, 2, 2, extremeness=extremeness),
-                 lambda: extremes.sample_direction(KEY, 2, np.eye(2), extremeness=extremeness),
                  lambda: extremes.sample_shell(KEY, 2, 2, extremeness=extremeness)):
         with pytest.raises(UserError, match="extremeness, the return period") as error:
             call()
@@ -234,17 +197,10 @@ def test_wrong_sizes():
     for n, d, said in ((0, 2, "n, the number of draws"), (2, 0, "d, the number of dimensions"),
                        (2.5, 2, "n, the number of draws")):
         for call in (lambda n, d: extremes.sample_shell(KEY, n, d, radius=1.0),
-                     lambda n, d: extremes.sample_gumbel(KEY, n, d, extremeness=10),
-                     lambda n, d: extremes.sample_axis(KEY, n, d, extremeness=10)):
+                     lambda n, d: extremes.sample_gumbel(KEY, n, d, extremeness=10)):
             with pytest.raises(UserError, match=said):
                 call(n, d)
-    with pytest.raises(UserError, match="axis is 2"):
-        extremes.sample_axis(KEY, 2, 2, extremeness=10, axis=2)
     with pytest.raises(UserError, match="law 'weibull'"):
         extremes.sample_gumbel(KEY, 2, 2, extremeness=10, law="weibull")
-    with pytest.raises(UserError, match="length of a direction"):
-        extremes.sample_direction(KEY, 2, np.zeros((1, 2)), extremeness=10)
-    with pytest.raises(UserError, match=r"\[m, d\]"):
-        extremes.sample_direction(KEY, 2, np.ones(2), extremeness=10)
     with pytest.raises(UserError, match="batch_size"):
         extremes.stream(KEY, 2, lambda key, n: None, batch_size=0)
