@@ -70,13 +70,16 @@ def test_a_class_mixture_reports_the_marginal_and_the_conditional(tmp_path):
     y = np.arange(400) % 2
     x = RANDOM.normal(size=(400, 2)) + 3.0 * y[:, None]
     data = {"x_train": x[:300], "y_train": y[:300], "x_test": x[300:], "y_test": y[300:]}
-    config = config_of(**{"flow.base": "class_mixture", "optimizer.learning_rate": 1e-2})
+    config = config_of(**{"flow.base": "class_mixture", "optimizer.learning_rate": 5e-2,
+                          "optimizer.warmup_steps": 0, "training.steps": 40,
+                          "training.evaluate_every_steps": 20})
     run = flowaa.train(config, tmp_path, data=data)
     given = np.stack([run.log_prob(x[300:], label) for label in (0, 1)])
     marginal = special.logsumexp(given, axis=0) - np.log(2)
     np.testing.assert_allclose(run.log_prob(x[300:]), marginal, rtol=1e-4, atol=1e-4)
     figures = summary(tmp_path)
     conditional = np.where(y[300:] == 0, *given)
+    assert conditional.mean() - marginal.mean() > 0.05
     for name, log_prob in (("bits_per_dim", marginal), ("conditional_bits_per_dim", conditional)):
         assert figures[f"test/{name}"] == pytest.approx(
             -log_prob.mean() / (2 * np.log(2)), rel=1e-4), name
