@@ -142,5 +142,5 @@ def _outline(points: np.ndarray) -> np.ndarray:
 
 
 def _colour(i: int, count: int) -> str | tuple[float, ...]:
-    """Of an archetype: the usual ten, or as many hues as there are archetypes."""
+    """The colour of archetype i: one of matplotlib's ten, or of as many hues as archetypes."""
     return f"C{i}" if count <= 10 else colormaps["hsv"](i / count)

@@ -98,13 +98,13 @@ def _exact_cdf(reduced: np.ndarray, d: int, n: float) -> np.ndarray:
 
 
 def _power(n: float) -> str:
-    """A number of draws as it is read: 10 or a power of ten."""
+    """A number of draws as text, a power of ten where it is one."""
     exponent = round(np.log10(n))
     return f"$10^{{{exponent}}}$" if n == 10.0**exponent and n > 10 else f"{n:,.0f}"
 
 
 def _plain(figure: Figure) -> Figure:
-    """Takes off the frame lines that carry nothing."""
+    """Removes the top and right lines of the frames."""
     for axes in figure.axes:
         axes.spines[["top", "right"]].set_visible(False)
     return figure

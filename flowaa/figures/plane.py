@@ -1,4 +1,4 @@
-"""What a model says of every point of the plane: detectors, densities, the map of a grid."""
+"""Functions of the plane as pictures: detectors, densities, and a flow's map of a grid."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -42,7 +42,7 @@ class Plane:
 
     def image(self, axes: Axes, values: np.ndarray, *, limits: tuple[float, float],
               colours: str) -> None:
-        """Values [N] of `points` as colours, with a bar that says which."""
+        """Values [N] of `points` as colours, with a colour bar."""
         shown = axes.imshow(
             values.reshape(_SIDE, _SIDE), origin="lower", cmap=colours, vmin=limits[0],
             vmax=limits[1], extent=(self.low[0], self.high[0], self.low[1], self.high[1]))
@@ -115,7 +115,7 @@ def save_grid_map(
     path: Path | str, *, plane: Plane, encode: Callable[[np.ndarray], np.ndarray],
     decode: Callable[[np.ndarray], np.ndarray], data: np.ndarray,
 ) -> None:
-    """Draws what a flow does to a grid, both ways.
+    """Draws a grid of data in latent space, and a grid of latents in data space.
 
     Args:
         path: the PNG to write.

@@ -1,4 +1,4 @@
-"""Stated probabilities beside what came true."""
+"""Reliability diagrams: stated probabilities against observed frequencies."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,7 +8,7 @@ from flowaa.figures.canvas import new_figure, save
 
 
 def save_reliability(path: Path | str, curves: Mapping[str, Reliability]) -> None:
-    """Draws a reliability diagram; on the diagonal, probabilities are what they say."""
+    """Draws a reliability diagram; calibrated probabilities lie on the diagonal."""
     figure = new_figure(4.6, 4.4)
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color="0.6", linestyle="--", linewidth=1, label="perfect")

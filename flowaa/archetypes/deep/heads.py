@@ -1,12 +1,13 @@
 """The layers of deep archetypal analysis: from latents to weights of archetypes and back.
 
-    t ──► A [B, K]          how much of each archetype an example has      (thesis eq. 2.11, 2.13)
-    t ──► B logits [B, K]   how much of each example an archetype has      (thesis eq. 2.12, 2.13)
-    A Z ──► t̂ [B, D]        what is decoded
+    t ──► A [B, K]          weights of the archetypes in each example      (thesis eq. 2.11, 2.13)
+    t ──► B logits [B, K]   weights of the examples in each archetype      (thesis eq. 2.12, 2.13)
+    A Z ──► t̂ [B, D]        the latent that is decoded
     A Z ──► side information: class logits or scores
 
-All are linear (thesis 2.3). Z are the vertices of a (K − 1)-simplex, fixed, since a latent space
-has no frame of reference of its own, or learned, to fit a flow that was trained before.
+All are linear (Keller et al. 2020, arXiv 2002.00815; thesis 2.3). Z are the vertices of a
+(K − 1)-simplex. They are fixed where the flow is trained with them, as it can move any latents
+there, or learned, to fit a flow that was trained before.
 """
 
 import flax.linen as nn
@@ -16,18 +17,19 @@ from jax import Array
 
 from flowaa.archetypes.simplex import regular_vertices
 
-# Of the first weights. At zero every example would be the centre of the simplex, where neither
-# the archetypes nor the reconstruction have a gradient that tells one vertex from another.
+# Gain of the first weights' kernel. At zero every example would be the centre of the simplex, where
+# the gradients of archetype loss and reconstruction are equal for all vertices.
 _FIRST_LOGIT = 0.1
 
 
 class ClassDense(nn.Module):
-    """A dense layer with one set of weights for all, or one for each class."""
+    """A dense layer with one set of parameters, or a set for each class."""
 
     n_outputs: int
     n_classes: int = 0  # 0 = one set for all
-    weight_norm: bool = False  # length and direction learned apart (Salimans & Kingma 2016)
-    gain: float = 1.0  # of the kernel's first values
+    # Lengths and directions are parameters apart (Salimans & Kingma 2016, arXiv 1602.07868).
+    weight_norm: bool = False
+    gain: float = 1.0  # standard deviation of the first outputs, of inputs with deviation 1
 
     @nn.compact
     def __call__(self, x: Array, label: Array | None) -> Array:
@@ -51,9 +53,9 @@ class ClassDense(nn.Module):
 class ArchetypeHeads(nn.Module):
     """Linear layers around a simplex with K vertices; latents have D dimensions.
 
-    The prototype is a further point at the simplex's centre that examples can be a mixture of: the
-    typical example beside the extremes (thesis 2.3). The centre being the even mixture of all
-    vertices, its weight is passed on to them in equal parts, and A stays [B, K].
+    The prototype is the typical example beside the extremes (thesis 2.3): a further point, the
+    simplex's centre, that examples can be mixtures of. The centre is the even mixture of all
+    vertices; its weight is added to theirs in equal parts, and A remains [B, K].
     """
 
     n_archetypes: int  # K
@@ -103,7 +105,7 @@ class ArchetypeHeads(nn.Module):
         return self.latent(weights, label).reshape(n_sets, k, self.n_dims)
 
     def side(self, weights: Array, label: Array | None = None) -> Array:
-        """What weights [B, K] say of the side information: class logits or scores [B, n_side]."""
+        """Predicted side information of weights [B, K]: class logits or scores [B, n_side]."""
         assert self.to_side is not None, "these heads predict no side information"
         return self.to_side(weights @ self.vertices(), label)
 
@@ -120,5 +122,9 @@ class ArchetypeHeads(nn.Module):
 
 
 def noisy_weights(weights: Array, noise: Array, scale: float) -> Array:
-    """Weights [B, K] with noise [B, K] of a standard deviation, which leaves their sum as it is."""
+    """Weights [B, K] + scale · noise [B, K], less the noise's mean: rows still sum to one.
+
+    >>> noisy_weights(jnp.array([[0.5, 0.5]]), jnp.array([[1.0, -1.0]]), 0.1).tolist()
+    [[0.6000000238418579, 0.4000000059604645]]
+    """
     return weights + scale * (noise - noise.mean(-1, keepdims=True))

@@ -1,9 +1,9 @@
-"""The losses of deep archetypal analysis, each a pure function; means over the global batch.
+"""The losses of deep archetypal analysis, pure functions of a batch.
 
-Under a map over a named axis the batch is divided over devices, and over hosts. What is a mean
-over examples is left to the caller, who averages over the axis. What is not, B of eq. 2.13, a
-softmax over all examples, is computed over the axis here. So the mean over the axis of each
-device's gradient is the gradient of one device that had the whole batch.
+Losses [B] are of each example, and the caller takes their mean over the global batch. Losses [] are
+of the whole batch. Under a map over a named axis, which divides the batch over devices and hosts,
+these sum over the axis: B (thesis eq. 2.13), a softmax over all examples, is that of the global
+batch. So the mean over devices of the gradients is the gradient of one device with the whole batch.
 """
 
 import jax.numpy as jnp
@@ -14,8 +14,12 @@ from jax import Array, lax
 def safe_norm(x: Array) -> Array:
     """Euclidean norm over the last axis, with gradient zero at zero.
 
-    There the norm itself has none and autodiff gives NaN; the archetype loss does arrive there.
-    The inner `where` keeps the root away from zero, since a NaN times zero would still be one.
+    The norm has no gradient at zero, which the archetype loss reaches, and autodiff gives NaN. The
+    inner `where` keeps the root away from zero: the outer one alone would give 0 · NaN = NaN.
+
+    >>> import jax
+    >>> jax.grad(safe_norm)(jnp.zeros(2)).tolist()
+    [0.0, 0.0]
     """
     squared = jnp.square(x).sum(-1)
     is_zero = squared == 0.0
@@ -25,7 +29,7 @@ def safe_norm(x: Array) -> Array:
 def selected_weights(
     selection_logits: Array, weights: Array, axis_name: str | None = None
 ) -> Array:
-    """B A [K, K] of the global batch: what the examples that make up each archetype are made of.
+    """B A [K, K]: the weights of the mixtures of examples that are to be the archetypes.
 
     Args:
         selection_logits: [B, K]; their softmax over all examples is B (thesis eq. 2.13).
@@ -46,10 +50,15 @@ def selected_weights(
 def archetype_loss(
     selection_logits: Array, weights: Array, vertices: Array, axis_name: str | None = None
 ) -> Array:
-    """mean_j ‖(B A Z − Z)_j‖ []: archetypes are mixtures of examples (thesis eq. 2.12, 2.13).
+    """mean_j ‖(B A Z − Z)_j‖ []: archetypes are mixtures of examples.
 
-    Keller et al. 2020 (IJCV), the loss ℓ_AT. Z are the vertices [K, L]; the other arguments are as
-    for `selected_weights`.
+    The loss ℓ_AT of Keller, Samarin, Torres, Wieser & Roth (2020, IJCV 129, arXiv 2002.00815);
+    thesis eq. 2.12 and 2.13. Z are the vertices [K, L]; the other arguments are as for
+    `selected_weights`.
+
+    >>> logits, vertices = 100.0 * jnp.eye(2), jnp.array([[1.0], [-1.0]])
+    >>> float(archetype_loss(logits, jnp.eye(2), vertices))
+    0.0
     """
     mixed = selected_weights(selection_logits, weights, axis_name)
     return safe_norm(mixed @ vertices - vertices).mean()
@@ -92,8 +101,9 @@ def prototype_loss(
 def volume_loss(corners: Array) -> Array:
     """Log of the simplex's volume [] per edge, up to a constant; the mean over sets of corners.
 
-    The smallest simplex that still explains the data is the one that touches it (Craig 1994; Miao
-    & Qi 2007). Without it, archetypes that are learned in an unbounded latent drift outwards.
+    The smallest simplex that contains the data touches it (Craig 1994, IEEE Trans. Geosci. Remote
+    Sens. 32; Miao & Qi 2007, ibid. 45). Without this loss, archetypes that are learned in an
+    unbounded latent space drift outwards.
 
     Args:
         corners: latents [G, K, D] of the vertices.
@@ -101,6 +111,6 @@ def volume_loss(corners: Array) -> Array:
     edges = corners[:, 1:] - corners[:, :1]
     n_edges = edges.shape[1]
     gram = edges @ edges.swapaxes(-1, -2)
-    # A relative floor: a degenerate simplex has no logarithm.
+    # A floor relative to the edges: a degenerate simplex has volume 0, and no logarithm.
     floor = 1e-6 * jnp.trace(gram, axis1=-2, axis2=-1)[:, None, None] * jnp.eye(n_edges)
     return 0.5 * jnp.linalg.slogdet(gram + floor)[1].mean() / n_edges

@@ -30,13 +30,13 @@ Side = Literal["none", "label", "scores"]
 class LossWeights:
     """Weights of the losses; 0 leaves one out, and what only it needs is not computed."""
 
-    nll: float  # of nats per dimension
-    archetype: float
-    reconstruction: float  # of the mean square in model units (about 1 is all of the variance)
-    latent_reconstruction: float  # likewise, of the latent
-    side: float
-    prototype: float
-    volume: float
+    nll: float = 0.0  # of nats per dimension
+    archetype: float = 0.0
+    reconstruction: float = 0.0  # of the mean square in model units (1 is about all variance)
+    latent_reconstruction: float = 0.0  # likewise, of the latent
+    side: float = 0.0
+    prototype: float = 0.0
+    volume: float = 0.0
 
     def total(self, terms: dict[str, Array], n_dims: int) -> Array:
         """Σ weight · loss, of losses by name; `nll` in nats of examples with D dimensions."""

@@ -78,6 +78,9 @@ class ArchetypeOptions:
             UserError: the data lacks what the heads need.
         """
         self._check_data(spec)
+        if density.flow.context_mean:
+            raise UserError("archetypes: a flow with context has none; leave the context out of "
+                            "the data, or set --config.flow.conditional=False")
         bottleneck: Bottleneck = FlowBottleneck(density)
         if self.bottleneck == "variational":
             network = EncoderDecoder(
@@ -119,8 +122,7 @@ class ArchetypeOptions:
         joint = Phase(self.warm_up_steps, objective(self.loss_weights), start)
         if not self.warm_up_steps:
             return (joint,)
-        nothing = {field.name: 0.0 for field in dataclasses.fields(LossWeights)}
-        return Phase(0, objective(LossWeights(**{**nothing, "nll": 1.0}))), joint
+        return Phase(0, objective(LossWeights(nll=1.0))), joint
 
     def _check_data(self, spec: DataSpec) -> None:
         by_label = {"sets": self.sets == "per_class", "side": self.side == "label"}
