@@ -159,6 +159,15 @@ def test_scores_of_data_that_has_none(tmp_path):
               str(tmp_path))
 
 
+def test_archetypes_of_a_flow_with_context(tmp_path):
+    random = np.random.default_rng(0)
+    np.savez(tmp_path / "x.npz", x=random.normal(size=(90, 3)), context=random.normal(size=(90, 2)))
+    config = config_of(**{"data.name": "arrays", "data.path": str(tmp_path / "x.npz"),
+                          "flow.conditional": True, "archetypes.n_archetypes": K})
+    with pytest.raises(UserError, match="leave the context out"):
+        train(config, str(tmp_path / "run"))
+
+
 @pytest.fixture(scope="module")
 def warmed_up(tmp_path_factory):
     folder = tmp_path_factory.mktemp("warmed_up")
