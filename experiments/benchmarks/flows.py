@@ -19,10 +19,10 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from experiments.benchmarks import _ours
+from experiments.benchmarks._bars import Panel, save_bars
 from experiments.benchmarks._race import Racer, Task, race
 from experiments.benchmarks._timing import Side, median_s
 from flowaa.configs import digits, mixture, moons, thesis
-from flowaa.figures.bars import Panel, save_bars
 
 _PEERS = ("freia", "normflows", "flowjax")
 _WALL_S = 60.0  # of each race, building and compiling included

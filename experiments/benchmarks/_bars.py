@@ -3,8 +3,7 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-
-from matplotlib.axes import Axes
+from typing import Any
 
 from flowaa.figures.canvas import new_figure, save
 
@@ -51,7 +50,7 @@ def save_bars(path: Path | str, panels: Sequence[Panel], *, highlight: str, n_co
     save(figure, path)
 
 
-def _draw(axes: Axes, panel: Panel, highlight: str) -> None:
+def _draw(axes: Any, panel: Panel, highlight: str) -> None:
     """One panel, its first name on top."""
     names, values = list(panel.values), list(panel.values.values())
     colours = ["tab:blue" if name == highlight else "0.7" for name in names]
