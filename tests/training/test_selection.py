@@ -69,6 +69,7 @@ def test_selection_outlives_the_process(tmp_path):
     first.close()
     second = Checkpoints(tmp_path / "checkpoints", keep=1)
     assert second.validation_losses() == {2: 3.0, 3: 4.0}
+    assert second.candidates(None) == [2, 3]
     second.save(4, state, {"data": {}})
     assert second.steps() == [2, 4]
     assert second.candidates(None) == [2, 4]
