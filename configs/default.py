@@ -133,7 +133,6 @@ def get_config(variant: str = "") -> ConfigDict:
     analysis.choose_up_to = 8  # numbers whose fit and stability are drawn; 0 = none
     analysis.n_bootstraps = 5  # samples of the rows that stability is judged by
     analysis.max_rows = 4_000  # training rows used, evenly spread
-    analysis.solver = "pcha"  # pcha | als | frank_wolfe
     analysis.init = "coreset"  # coreset | aa++ | furthest_first | furthest_sum | uniform
     analysis.n_init = 10  # starts, of which the best is kept
     analysis.tol = 1e-6  # relative decrease of the loss that ends the fit

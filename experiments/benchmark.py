@@ -17,6 +17,8 @@ from absl import flags
 from experiments import benchmarks, command, overrides
 from flowaa.errors import UserError
 
+flags.DEFINE_string("adbench", None, "Folder of ADBench's .npz files, for `archetypes_real`.")
+flags.DEFINE_integer("n_tables", None, "How many tables `archetypes_real` takes; all if unset.")
 _OUT = flags.DEFINE_string("out", None, "File the figures are written to, as a flat JSON object.")
 _TABLES = flags.DEFINE_string(
     "tables", "", "real_detectors: folder of tables as ADBench has them, .npz with X and y; "

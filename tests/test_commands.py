@@ -189,7 +189,7 @@ CONFLICTS = [
     ("optimizer.clip_norm=nan", ["optimizer.clip_norm"]),
     ("detector.extremeness=(1.0,)", ["detector.extremeness", "2 values"]),
     ("detector.kind=oracle", ["detector.kind", "discriminator, classifier"]),
-    ("archetypal_analysis.solver=pca", ["archetypal_analysis.solver", "pcha"]),
+    ("archetypal_analysis.init=pca", ["archetypal_analysis.init", "coreset"]),
     ("archetypes.n_archetypes=1", ["archetypes.n_archetypes"]),
 ]
 

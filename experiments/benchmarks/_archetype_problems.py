@@ -66,9 +66,9 @@ def exact_rss(x: np.ndarray, archetypes: np.ndarray) -> float:
     All solvers are judged by it, so that none gains by loose weights or by rounding.
     """
     rows = np.asarray(x, np.float64)
-    frame = Frame(rows.mean(0), float(rows.std()) or 1.0)
-    return float(find_weights(rows, np.asarray(archetypes, np.float64), frame, solver="als")[1]
-                 .sum())
+    frame = Frame(1.0, rows.mean(0), float(rows.std()) or 1.0)
+    squared = find_weights(rows, np.asarray(archetypes, np.float64), frame)[1]
+    return frame.sum_of_squares(float(squared.sum()))
 
 
 def hull_archetypes(x: np.ndarray, data_weights: np.ndarray) -> np.ndarray:

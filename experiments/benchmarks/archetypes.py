@@ -7,7 +7,6 @@ where a line below says otherwise.
 
 import itertools
 import json
-import logging
 import statistics
 import subprocess
 import sys
@@ -15,7 +14,6 @@ import time
 import warnings
 from collections.abc import Callable
 
-import jax
 import numpy as np
 from tqdm import tqdm
 
@@ -29,7 +27,6 @@ from experiments.benchmarks._archetype_problems import (
     random_problems,
 )
 from experiments.benchmarks._archetypes_fresh import N_ARCHETYPES, make_rows, one_start
-from flowaa.archetypes.classical.alternation import SOLVERS
 
 Figures = dict[str, float]
 
@@ -46,7 +43,7 @@ def run() -> Figures:
     """All figures; `*_over_best` are relative excesses, 0 being the best."""
     warnings.filterwarnings("ignore")  # of the peers
     found = peers.import_peers()
-    figures = _scale_invariance() | _compilations() | _memory()
+    figures = _scale_invariance() | _memory()
     figures |= _race(found)
     figures |= _residuals("", random_problems(), found)
     return figures | _residuals("without_corners/", problems_without_corners(), found)
@@ -58,15 +55,13 @@ def _residuals(prefix: str, problems: list[Problem], found: dict[str, peers.Peer
     sums, outside = 0.0, 0.0
     for problem in tqdm(problems, "problems"):
         x, rss = problem.x, {}
-        for solver in SOLVERS:
-            fitted = flowaa.ArchetypalAnalysis(
-                problem.n_archetypes, solver=solver, random_state=0).fit(x)
-            archetypes = hull_archetypes(x, fitted.data_weights_)
-            rss[solver] = exact_rss(x, archetypes)
-            for weights in (fitted.weights_, fitted.data_weights_):
-                sums = max(sums, float(np.abs(weights.sum(1, dtype=np.float64) - 1.0).max()))
-                outside = max(outside, -float(weights.min()))
-            outside = max(outside, float(np.abs(archetypes - fitted.archetypes_).max() / x.std()))
+        fitted = flowaa.ArchetypalAnalysis(problem.n_archetypes, random_state=0).fit(x)
+        archetypes = hull_archetypes(x, fitted.data_weights_)
+        rss["ours"] = exact_rss(x, archetypes)
+        for weights in (fitted.weights_, fitted.data_weights_):
+            sums = max(sums, float(np.abs(weights.sum(1, dtype=np.float64) - 1.0).max()))
+            outside = max(outside, -float(weights.min()))
+        outside = max(outside, float(np.abs(archetypes - fitted.archetypes_).max() / x.std()))
         for name, peer in found.items():
             package = "archetypes" if name.startswith("archetypes_") else name
             if len(x) > _PEER_MAX_ROWS[package]:
@@ -174,33 +169,3 @@ def _scale_invariance() -> Figures:
     rss = {scale: flowaa.ArchetypalAnalysis(N_ARCHETYPES, random_state=0)
            .fit(np.float32(scale) * x).rss_ / scale**2 for scale in _SCALES}
     return {"scale_invariance_max_error": max(abs(value / rss[1.0] - 1) for value in rss.values())}
-
-
-class _Traces(logging.Handler):
-    """Counts how often JAX traces a function."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.count = 0
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.count += record.getMessage().startswith("Finished tracing fit ")
-
-
-def _compilations() -> Figures:
-    """How often the fit is traced in a first fit and in another of the same shape."""
-    jax.clear_caches()
-    traces, logger, figures = _Traces(), logging.getLogger("jax"), {}
-    before_level, before_propagate = logger.level, logger.propagate
-    logger.addHandler(traces)
-    logger.setLevel(logging.WARNING)
-    logger.propagate = False  # the messages are counted, not shown
-    with jax.log_compiles():
-        for name, seed in (("first", 0), ("refit", 1)):
-            before = traces.count
-            flowaa.ArchetypalAnalysis(3, random_state=seed).fit(make_rows(500 - seed))
-            figures[f"traces/{name}"] = float(traces.count - before)
-    logger.removeHandler(traces)
-    logger.setLevel(before_level)
-    logger.propagate = before_propagate
-    return figures

@@ -5,9 +5,8 @@ from typing import Annotated
 
 from ml_collections import ConfigDict
 
-from flowaa.archetypes.classical.alternation import SOLVERS
-from flowaa.archetypes.classical.model import INITS, Settings
 from flowaa.archetypes.classical.robust import LOSSES
+from flowaa.archetypes.classical.search import INITS, Settings
 from flowaa.config.fields import COUNT, COUNT_0, SHARE, Range, read
 from flowaa.errors import UserError
 
@@ -32,7 +31,7 @@ def read_archetypal_analysis(config: ConfigDict) -> tuple[Settings, AnalysisFiel
     """
     settings = read(Settings, config, "archetypal_analysis", _RANGES)
     fields = read(AnalysisFields, config, "archetypal_analysis")
-    for name, choices in (("solver", tuple(SOLVERS)), ("init", INITS), ("loss", LOSSES)):
+    for name, choices in (("init", INITS), ("loss", LOSSES)):
         if getattr(settings, name) not in choices:
             raise UserError(f"archetypal_analysis.{name}: there is no {getattr(settings, name)!r}; "
                             f"there are {', '.join(choices)}")

@@ -2,7 +2,7 @@
 
 from ml_collections import ConfigDict
 
-from flowaa.archetypes.classical.model import Settings
+from flowaa.archetypes.classical.search import Settings
 from flowaa.config import archetypal_analysis, archetypes, data, detector, flow, optimizer, training
 from flowaa.config.fields import read_seed, refuse_unknown_keys
 from flowaa.errors import UserError

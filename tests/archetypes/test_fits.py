@@ -1,17 +1,11 @@
 """Whole fits: starts, weights, robust losses, trimming, scales, streams, and what is compiled."""
 
-import logging
-import re
-
-import jax
 import numpy as np
 import pytest
 
 import flowaa
-from flowaa.archetypes.classical import rows
-from flowaa.archetypes.classical.alternation import SOLVERS
-from flowaa.archetypes.classical.model import INITS
-from flowaa.archetypes.classical.streaming import CAPACITY
+from flowaa.archetypes.classical.coreset import CAPACITY
+from flowaa.archetypes.classical.search import INITS
 from tests.archetypes import oracles
 
 CORNERS = np.array([[0.0, 0.0, 0.0], [4.0, 0.0, 1.0], [0.0, 4.0, -1.0]])
@@ -37,9 +31,8 @@ def distance_from_corners(archetypes: np.ndarray) -> float:
     return np.linalg.norm(archetypes[:, None] - CORNERS, axis=-1).min(0).max()
 
 
-@pytest.mark.parametrize("solver", SOLVERS)
-def test_corners_that_are_data_are_found(solver):
-    fitted = fit(ROWS, solver=solver)
+def test_corners_that_are_data_are_found():
+    fitted = fit(ROWS)
     assert distance_from_corners(fitted.archetypes_) < 0.1
     assert oracles.distance_from_hull(fitted.archetypes_.astype(np.float64), ROWS) < 1e-5
     np.testing.assert_allclose(fitted.weights_.sum(1), 1, atol=1e-6)
@@ -89,7 +82,6 @@ def test_outliers_do_not_move_a_robust_fit_weighted_or_not(loss):
     weight = np.append(np.random.default_rng(0).uniform(0.5, 2.0, len(ROWS)), [1.0, 2.0, 1.0])
     squared = fit(x)  # badly conditioned, and moved: what a robust fit is for
     assert squared.converged_
-    assert squared.rss_ < 1.001 * fit(x, solver="als").rss_
     assert distance_from_corners(squared.archetypes_) > 1.0
     for sample_weight in (None, weight):
         fitted = fit(x, loss=loss, sample_weight=sample_weight)
@@ -132,32 +124,6 @@ def test_many_rows_are_fitted_as_well_as_few():
     np.testing.assert_allclose(fitted.weights_, fitted.transform(x), atol=2e-2)
 
 
-@pytest.mark.parametrize("misaligned_by", [0, 1, 3])
-def test_a_large_table_is_read_where_it_lies(misaligned_by, monkeypatch):
-    memory = np.empty(3 * 5_000 + 64, np.float32)
-    start = -memory.ctypes.data % 64 // 4 + misaligned_by
-    x = memory[start : start + 3 * 5_000].reshape(5_000, 3)
-    x[:] = mixtures(5_000) + 5.0
-    copied = fit(x)
-    monkeypatch.setattr(rows, "_SHARED_BYTES", 0)
-    weight = np.ones(len(x))
-    laid = rows.prepare(x, weight, coreset=True, trim=0.0, resistant=False,
-                        rng=np.random.default_rng(0))
-    assert np.shares_memory(laid.table, x)
-    assert len(laid.copied) <= 3 < len(laid.weight)
-    # Every row is found at its place, and the fit is the same.
-    back = laid.frame.restore(np.asarray(laid.blocks().rows(laid.place)))
-    np.testing.assert_allclose(back, x, atol=1e-4)
-    blocks = np.concatenate([laid.blocks().block(i) for i in range(len(laid.weight))])
-    np.testing.assert_allclose(laid.frame.restore(blocks[laid.place]), x, atol=1e-4)
-    assert (laid.origin[laid.place] == np.arange(len(x))).all()
-    before = x.copy()
-    shared = fit(x)
-    np.testing.assert_array_equal(x, before)
-    np.testing.assert_allclose(shared.rss_, copied.rss_, rtol=1e-3)
-    np.testing.assert_allclose(shared.data_weights_ @ x, shared.archetypes_, atol=1e-4)
-
-
 def test_an_archetype_may_be_made_of_many_rows():
     """In 150 dimensions, about ninety noisy rows make up an archetype."""
     rng = np.random.default_rng(1)
@@ -179,29 +145,3 @@ def test_a_stream_is_fitted_like_the_whole():
     assert streamed.score(x) > whole.score(x) - 1e-3
     np.testing.assert_allclose(
         streamed.data_weights_ @ streamed.summary_rows_, streamed.archetypes_, atol=1e-4)
-
-
-def compilations(caplog: pytest.LogCaptureFixture, call) -> dict[str, list[str]]:
-    """What JAX traced and compiled during a call, by name of the function."""
-    caplog.clear()
-    with jax.log_compiles(), caplog.at_level(logging.WARNING):
-        call()
-    messages = "\n".join(record.getMessage() for record in caplog.records)
-    return {"traced": re.findall(r"Finished tracing (?:\+ transforming )?(\S+)", messages),
-            "compiled": re.findall(r"Finished XLA compilation of jit\((\S+)\)", messages)}
-
-
-def test_a_fit_is_traced_once_and_a_refit_not_at_all(caplog):
-    jax.clear_caches()
-    first = compilations(caplog, lambda: fit(ROWS))
-    assert [name for name in first["traced"] if name == "fit"] == ["fit"]
-    assert [name for name in first["compiled"] if name == "fit"] == ["fit"]
-    again = compilations(caplog, lambda: fit(2.0 * ROWS[::-1], tol=1e-5, max_iter=50))
-    assert again == {"traced": [], "compiled": []}
-
-
-def test_batches_of_a_stream_share_one_compilation(caplog):
-    streamed = flowaa.ArchetypalAnalysis(3, random_state=0)
-    streamed.partial_fit(ROWS)
-    again = compilations(caplog, lambda: streamed.partial_fit(ROWS[:50]))
-    assert again == {"traced": [], "compiled": []}

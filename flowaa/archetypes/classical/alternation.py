@@ -1,206 +1,155 @@
-"""One round of archetypal analysis: A for the archetypes as they stand, then Z for that A.
+"""The alternation: weights A for the archetypes as they stand, then archetypes Z for that A.
 
-Letters: K archetypes, D features, N blocks of B rows. A is kept as [K, B] in each block.
+R runs advance side by side from different archetypes, so that small tables are not held up by
+Python's overhead; a run that has converged leaves. Each half solves a convex problem, so the loss
+never rises; Nesterov's momentum on Z, dropped whenever it stops paying, saves rounds.
 """
 
 import dataclasses
-from collections.abc import Callable
-from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
-from jax import Array, lax
+import numpy as np
 
 from flowaa.archetypes.classical import hull as hulls
-from flowaa.archetypes.classical import mixtures, robust
-from flowaa.archetypes.classical.blocks import Blocks
-from flowaa.archetypes.classical.hull import BUCKETS, BucketBest, Hull
+from flowaa.archetypes.classical import robust
+from flowaa.archetypes.classical.hull import N_FRESH, Hull, best_rows, improve
+from flowaa.archetypes.classical.rows import Rows
+from flowaa.archetypes.classical.simplex_least_squares import Problems, solve
+
+_ROUNDING = 1e-14  # of the total sum of squares: a smaller loss, or change of it, is none
 
 
 @dataclasses.dataclass(frozen=True)
-class Solver:
-    """The rules that improve A and Z, and the steps each may take in one round."""
+class Round:
+    """What a round of the alternation is asked for."""
 
-    mix: Callable[[Array, Array, Array, Array, Array], Array]
-    mix_steps: int  # or as many as there are archetypes, if that is more
-    shape: Callable[[Array, Array, Array, Array, Array, Array], Array]
-    shape_steps: int
-
-
-SOLVERS = {
-    # Alternating least squares: both problems solved as exactly as their gaps are asked to be.
-    "als": Solver(mixtures.accelerated_gradient, 200, hulls.pairwise_frank_wolfe, 100),
-    "frank_wolfe": Solver(mixtures.pairwise_frank_wolfe, 10, hulls.pairwise_frank_wolfe, 10),
-    "pcha": Solver(mixtures.accelerated_gradient, 10, hulls.spectral_gradient, 20),
-}
-
-PATIENT_AFTER = 20  # rounds; as many again, and sub-problems are solved more exactly still
-LAST_MIX_STEPS = 1000  # of the round that ends a fit, and of new rows
-
-
-class Totals(NamedTuple):
-    """Sums over rows: all that the archetypes need to know of them."""
-
-    gram: Array  # [K, K] A W Aᵀ
-    cross: Array  # [K, D] A W X
-    loss: Array  # [] weighted losses
-    rss: Array  # [] weighted squared residuals
-    gap: Array  # [] weighted duality gaps
-    median: Array  # [] median residual norms of the blocks (robust losses only)
-
-
-class Run(NamedTuple):
-    """One alternation under way."""
-
-    mixture: Array  # [N, K, B] A
-    hull: Hull  # B, the archetypes as mixtures of rows
-    archetypes: Array  # [K, D] Z = B X
-    ahead: Array  # [K, D] Z extrapolated, where the next A is found
-    momentum: Array  # []
-    loss: Array  # []
-    rss: Array  # []
-    gap: Array  # [] duality gaps of both problems, at A and `ahead`
-    cutoff: Array  # [] of a robust loss; it never grows, so that the loss never does
-    rounds: Array  # []
-    converged: Array  # [] bool
+    loss: str  # one of robust.LOSSES
+    tol: float  # relative decrease of the loss in a round that ends a run
+    max_rounds: int
 
 
 @dataclasses.dataclass(frozen=True)
-class Stage:
-    """What a stage of the fit asks of its rounds; the values may be traced."""
+class Fits:
+    """Where R runs ended."""
 
-    low: Array | int  # the blocks low … high − 1 are fitted
-    high: Array | int
-    tol: Array | float  # relative decrease of the loss that counts as none
-    last: Array | bool  # only find A and the gaps, as exactly as possible
+    hull: Hull  # B
+    loss: np.ndarray  # [R] weighted
+    n_rounds: np.ndarray  # [R]
+    stalled: np.ndarray  # [R] bool: whether a round gained less than `tol`, before `max_rounds`
+    cutoff: np.ndarray  # [R] of the robust loss
+
+    @staticmethod
+    def before(hull: Hull) -> "Fits":
+        """Runs that have not begun."""
+        n_runs = len(hull.row)
+        return Fits(hull, np.full(n_runs, np.inf), np.zeros(n_runs, int), np.zeros(n_runs, bool),
+                    np.full(n_runs, np.inf))
+
+    def some(self, runs: np.ndarray) -> "Fits":
+        """Some of the runs."""
+        return Fits(self.hull.some(runs), self.loss[runs], self.n_rounds[runs], self.stalled[runs],
+                    self.cutoff[runs])
 
 
-def assign_block(
-    x: Array, archetypes: Array, warm: Array, is_warm: Array | bool, tolerance: Array,
-    max_steps: Array, *, solver: str,
-) -> tuple[Array, Array, Array]:
-    """Finds the weights of one block of rows.
+@dataclasses.dataclass(frozen=True)
+class Mixing:
+    """The weights for given archetypes, and the sums over rows that new archetypes depend on."""
+
+    weights: np.ndarray  # [R, n, K] A
+    gram: np.ndarray  # [R, K, K] AᵀA, rows counting by their weights and the loss's slope
+    cross: np.ndarray  # [R, K, D] AᵀX, likewise
+    loss: np.ndarray  # [R] weighted losses
+    squared: np.ndarray  # [R, n] residuals
+
+
+def find_weights(
+    x: np.ndarray, archetypes: np.ndarray, start: np.ndarray | None = None, tolerance: float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """The weights A for given archetypes.
 
     Args:
-        x: [B, D] rows.
-        archetypes: [K, D].
-        warm: [K, B] weights to start from …
-        is_warm: … if this is true, and otherwise from each row's nearest archetype.
-        tolerance: [] duality gap at which a row stops.
-        max_steps: [] steps after which all do.
-        solver: a key of SOLVERS.
+        x: [n, D] rows.
+        archetypes: [R, K, D] of R runs.
+        start: [R, n, K] weights to improve; None starts at each row's nearest archetype.
+        tolerance: by how much a row's ½‖x − A Z‖² may stay above its minimum.
 
     Returns:
-        Weights [K, B], squared residuals [B] and duality gaps [B].
+        A [R, n, K], and squared residuals [R, n].
     """
+    n_runs, k, _ = archetypes.shape
     # Weights that sum to one do not see a shift; without the centre the problem is better posed.
-    centre = archetypes.mean(0)
+    centre = archetypes.mean(1, keepdims=True)
     spread = archetypes - centre
-    gram = spread @ spread.T
-    target = spread @ x.T - (spread @ centre)[:, None]
-    # Gaps below the rounding of the gradient cannot be told from zero.
-    rounding = 4.0 * jnp.finfo(x.dtype).eps * gram.max()
-    nearest = (0.5 * jnp.diagonal(gram)[:, None] - target).argmin(0)
-    cold = (jnp.arange(len(gram))[:, None] == nearest).astype(x.dtype)
-    mixture = SOLVERS[solver].mix(
-        gram, target, jnp.where(is_warm, warm, cold), jnp.maximum(tolerance, rounding), max_steps)
-    mixture = mixture / mixture.sum(0)
-    squared = ((x - mixture.T @ archetypes) ** 2).sum(1)
-    return mixture, squared, mixtures.duality_gaps(mixture, gram @ mixture - target)
+    gram = spread @ spread.swapaxes(1, 2)
+    offset = (spread @ centre.swapaxes(1, 2)).swapaxes(1, 2)
+    target = x @ spread.swapaxes(1, 2) - offset
+    if start is None:
+        nearest = (0.5 * np.einsum("rkk->rk", gram)[:, None] - target).argmin(2)
+        start = np.eye(k)[nearest]
+    owner = np.repeat(np.arange(n_runs), len(x))
+    problems = Problems(gram, owner, target.reshape(-1, k))
+    flat = solve(problems, np.asarray(start, np.float64).reshape(-1, k), tolerance)
+    weights = (flat / flat.sum(1, keepdims=True)).reshape(n_runs, len(x), k)
+    squared = np.stack([((x - mixed) ** 2).sum(1) for mixed in weights @ archetypes])
+    return weights, squared
 
 
-def alternate(blocks: Blocks, run: Run, stage: Stage, *, solver: str, loss: str) -> Run:
-    """One round: the weights A at `run.ahead`, then archetypes that are better for that A."""
-    rules = SOLVERS[solver]
-    # Sub-problems need not be solved better than the loss is watched. In the first round, the
-    # loss is infinite, and no tolerance is known.
-    goal = jnp.where(jnp.isfinite(run.loss), 0.1 * stage.tol * run.loss, 0.0)
-    mixture, totals = _assign(blocks, run, stage, goal, solver=solver, loss=loss)
-    pull = totals.gram @ run.ahead - totals.cross
-    best = _best_rows(blocks, run.hull, pull, stage)
-    gap = (pull * run.ahead).sum() - best.value.min(1).sum()
-
-    hull = hulls.refresh(run.hull, best.place)
-    rows = blocks.rows(hull.place)
-    steps = jnp.where(stage.last, 0, rules.shape_steps * _patience(run))
-    weight = rules.shape(hull.weight, rows, totals.gram, totals.cross, goal, steps)
-    archetypes = hulls.mix_rows(weight, rows)
-    # The decrease is computed as such: the difference of two sums of squares would lose it to
-    # rounding long before it is negligible. For a robust loss it is a lower bound.
-    change = archetypes - run.ahead
-    gain = -(change * (totals.gram @ (archetypes + run.ahead) - 2.0 * totals.cross)).sum()
-    value = totals.loss - gain
-
-    # Nesterov's momentum on Z; where it stops paying, a plain round decides what happens.
-    # A loss at the rounding of unit residuals is none at all.
-    n_values = blocks.copied[0].size * (stage.high - stage.low)
-    negligible = n_values * (8.0 * jnp.finfo(value.dtype).eps) ** 2
-    stalled = run.loss - value <= stage.tol * value + negligible
-    grown = jnp.where(stalled, 1.0, 0.5 + jnp.sqrt(0.25 + run.momentum**2))
-    drive = jnp.where(stalled, 0.0, (run.momentum - 1.0) / grown)
-    return Run(
-        mixture=mixture,
-        hull=Hull(hull.place, weight),
-        archetypes=archetypes,
-        ahead=archetypes + drive * (archetypes - run.archetypes),
-        momentum=grown,
-        loss=value,
-        rss=totals.rss,
-        gap=totals.gap + gap,
-        cutoff=robust.next_cutoff(loss, run.cutoff, totals.median / (stage.high - stage.low)),
-        rounds=run.rounds + 1,
-        converged=stalled & (run.momentum == 1.0) & (run.rounds > 0),
-    )
+def alternate(rows: Rows, fits: Fits, asked: Round) -> Fits:
+    """Follows runs until a round without momentum lowers their loss by less than `asked.tol`."""
+    done = [np.array(value) for value in (fits.loss, fits.n_rounds, fits.stalled, fits.cutoff)]
+    loss, n_rounds, stalled, cutoff = done
+    ended: dict[int, Hull] = {}
+    runs, hull = np.arange(len(loss)), fits.hull
+    archetypes = hull.archetypes(rows)
+    ahead, momentum, weights = archetypes, np.ones(len(runs)), None
+    for number in range(asked.max_rounds):
+        finite = np.isfinite(loss[runs])
+        tolerance = 0.1 * asked.tol * float(loss[runs].min()) if finite.all() else 0.0
+        mixing = mix(rows, ahead, weights, cutoff[runs], asked, tolerance)
+        pull = mixing.gram @ archetypes - mixing.cross
+        candidates = hull.compact().with_candidates(best_rows(rows, pull, N_FRESH)[1])
+        hull, new = improve(candidates, rows, mixing.gram, mixing.cross, tolerance=tolerance)
+        # The decrease as such: as the difference of two sums of squares it would be lost to
+        # rounding long before it is negligible. For a robust loss it is a lower bound.
+        change = new - ahead
+        gain = -(change * (mixing.gram @ (new + ahead) - 2.0 * mixing.cross)).sum((1, 2))
+        value = mixing.loss - gain
+        slow = loss[runs] - value <= asked.tol * value + _ROUNDING * rows.total
+        finished = slow & (momentum == 1.0) & (number > 0)
+        grown = np.where(slow, 1.0, 0.5 + np.sqrt(0.25 + momentum**2))
+        drive = np.where(slow, 0.0, (momentum - 1.0) / grown)[:, None, None]
+        loss[runs], n_rounds[runs], stalled[runs] = value, n_rounds[runs] + 1, finished
+        cutoff[runs] = robust.next_cutoff(asked.loss, cutoff[runs], mixing.squared)
+        ahead, archetypes, momentum = new + drive * (new - archetypes), new, grown
+        weights = mixing.weights
+        if finished.any() or number == asked.max_rounds - 1:
+            for place in np.flatnonzero(finished | (number == asked.max_rounds - 1)):
+                ended[int(runs[place])] = hull.some(np.array([place]))
+            going = ~finished
+            runs, hull, momentum = runs[going], hull.some(going), momentum[going]
+            archetypes, ahead, weights = archetypes[going], ahead[going], weights[going]
+        if not len(runs):
+            break
+    hull = hulls.stack([ended[run] for run in range(len(loss))])
+    return Fits(hull, loss, n_rounds, stalled, cutoff)
 
 
-def _patience(run: Run) -> Array:
-    """By how much more steps a round may take: a fit of many rounds is badly conditioned."""
-    return 1 + run.rounds // PATIENT_AFTER
-
-
-def _assign(
-    blocks: Blocks, run: Run, stage: Stage, goal: Array, *, solver: str, loss: str
-) -> tuple[Array, Totals]:
-    """A [N, K, B] for all blocks of the stage, and the totals over their rows."""
-    n_rows = blocks.weight.shape[1] * (stage.high - stage.low)
-    usual_steps = max(SOLVERS[solver].mix_steps, len(run.ahead))
-    steps = jnp.where(stage.last, LAST_MIX_STEPS, usual_steps * _patience(run))
-
-    def one(i: Array | int, mixture: Array) -> tuple[Array, Totals]:
-        x, weight = blocks.block(i), blocks.weight[i]
-        mixture, squared, gap = assign_block(
-            x, run.ahead, mixture, run.rounds > 0, goal / n_rows, steps, solver=solver)
-        value, slope = robust.loss_and_slope(loss, squared, run.cutoff)
-        weighted = mixture * (weight * slope)
-        sums = jnp.stack([value, squared, slope * gap]) @ weight
-        return mixture, Totals(
-            gram=weighted @ mixture.T, cross=weighted @ x, loss=sums[0], rss=sums[1], gap=sums[2],
-            median=robust.median_norm(loss, squared, weight))
-
-    if blocks.n_blocks == 1:
-        mixture, totals = one(0, run.mixture[0])
-        return mixture[None], totals
-
-    def add(i: Array, carry: tuple[Array, Totals]) -> tuple[Array, Totals]:
-        mixture, part = one(i, carry[0][i])
-        return carry[0].at[i].set(mixture), jax.tree.map(jnp.add, carry[1], part)
-
-    zero = jnp.zeros((), run.ahead.dtype)
-    nothing = Totals(jnp.zeros((len(run.ahead),) * 2, zero.dtype), jnp.zeros_like(run.ahead),
-                     zero, zero, zero, zero)
-    return lax.fori_loop(stage.low, stage.high, add, (run.mixture, nothing))
-
-
-def _best_rows(blocks: Blocks, hull: Hull, pull: Array, stage: Stage) -> BucketBest:
-    """The rows that the gradient `pull` [K, D] would have archetypes move to."""
-    # Where a bucket has no eligible row, the archetype's heaviest row stands in.
-    place = jnp.repeat(hull.place[:, :1], BUCKETS, axis=1)
-    best = BucketBest(jnp.full(place.shape, jnp.inf, pull.dtype), place)
-    size = blocks.weight.shape[1]
-
-    def update(i: Array | int, best: BucketBest) -> BucketBest:
-        return hulls.bucket_best(best, pull, blocks.block(i), blocks.eligible[i], i * size)
-
-    if blocks.n_blocks == 1:
-        return update(0, best)
-    return lax.fori_loop(stage.low, stage.high, update, best)
+def mix(rows: Rows, archetypes: np.ndarray, start: np.ndarray | None, cutoff: np.ndarray,
+        asked: Round, tolerance: float) -> Mixing:
+    """A for archetypes [R, K, D] over all rows, block by block, and its sums."""
+    n_runs, k, n_features = archetypes.shape
+    kept_in = np.float64 if rows.converted is not None else rows.x.dtype
+    # Written over `start`: of a large table, every copy of A counts.
+    weights = np.empty((n_runs, len(rows), k), kept_in) if start is None else start
+    gram, cross = np.zeros((n_runs, k, k)), np.zeros((n_runs, k, n_features))
+    loss, squared = np.zeros(n_runs), np.empty((n_runs, len(rows)))
+    for part in rows.slices():
+        x = rows.block(part)
+        found, squared[:, part] = find_weights(
+            x, archetypes, None if start is None else start[:, part], tolerance / len(rows))
+        value, slope = robust.loss_and_slope(asked.loss, squared[:, part], cutoff)
+        weighted = (found * (rows.weight[part] * slope)[:, :, None]).swapaxes(1, 2)
+        gram += weighted @ found
+        cross += weighted @ x
+        loss += value @ rows.weight[part]
+        weights[:, part] = found
+    return Mixing(weights, gram, cross, loss, squared)

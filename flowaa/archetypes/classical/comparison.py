@@ -3,7 +3,8 @@
 import numpy as np
 import scipy.optimize
 
-from flowaa.archetypes.classical.model import Settings, find_weights, fit_model
+from flowaa.archetypes.classical.model import find_weights, fit_model
+from flowaa.archetypes.classical.search import Settings
 from flowaa.archetypes.principal_components import principal_components
 
 _N_COMPONENTS = 64  # of wider data, classical analysis sees its principal components
@@ -34,7 +35,7 @@ def linear_weights(train: np.ndarray, test: np.ndarray, n_archetypes: int, *, se
         train, test = (train - mean) @ components.T, (test - mean) @ components.T
     settings = Settings(n_archetypes=n_archetypes, n_init=_N_STARTS)
     model = fit_model(train, settings, rng=np.random.default_rng(seed))
-    return find_weights(test, model.archetypes, model.frame, solver=settings.solver)[0]
+    return find_weights(test, model.archetypes, model.frame)[0]
 
 
 def pca_error(train: np.ndarray, test: np.ndarray, n: int) -> float:

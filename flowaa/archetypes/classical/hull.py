@@ -1,159 +1,126 @@
-"""The archetypes themselves: given the weights A, min ½‖X − A Z‖² over Z in the hull of the rows.
+"""The archetypes Z for given weights A: min ½‖X − A Z‖², each archetype in the hull of the rows.
 
-The objective depends on X only through `gram` = AᵀA [K, K] and `cross` = AᵀX [K, D], so
-archetype j needs no more than the rows of its own face of the hull. It keeps S candidate rows:
-those in use, and the best of each bucket of rows by the gradient. The weights over the data are
-thus stored as K × S, whatever the number of rows, and the best row overall, always among the
-candidates, gives the duality gap over all rows.
-
-A solver takes (weight, rows, gram, cross, tolerance, max_steps) and improves `weight`:
-
-    weight     [K, S]     on the simplex, of the candidate rows
-    rows       [K, S, D]  the candidate rows
-    tolerance  []         stop when the sum of the archetypes' duality gaps is below
-    max_steps  []         stop after as many steps
+The objective depends on the rows only through gram = AᵀA [K, K] and cross = AᵀX [K, D]. For the
+other archetypes as they are, archetype j minimises the distance from one point, so it is the
+projection of that point onto the hull: a least-squares problem over the simplex whose columns are
+rows of the data. A point of a hull in D dimensions is a mixture of D + 1 rows or fewer
+(Carathéodory), hence only a few candidate rows of each archetype are kept: those in use, and the
+rows that the gradient points to. The best row of all is always among them, and gives the duality
+gap over all rows. R runs are improved side by side.
 """
 
 from typing import NamedTuple
 
-import jax.numpy as jnp
-from jax import Array, lax
+import numpy as np
 
-from flowaa.archetypes.classical.projection import project_onto_simplex
+from flowaa.archetypes.classical.rows import Rows
+from flowaa.archetypes.classical.simplex_least_squares import Problems, solve
 
-BUCKETS = 64  # fresh candidates for each archetype
-_MAX_KEPT = 512  # rows in use that an archetype carries over; optima seen use up to about ninety
+N_FRESH = 8  # new candidates of each archetype and round
+_USED = 1e-12  # a smaller share of an archetype is none
 
 
 class Hull(NamedTuple):
-    """Archetypes as mixtures of a few rows."""
+    """Archetypes as mixtures of rows."""
 
-    place: Array  # [K, S] int32 of the rows, counted over all blocks
-    weight: Array  # [K, S] on the simplex
+    row: np.ndarray  # [R, K, S] rows
+    share: np.ndarray  # [R, K, S] on the simplex
+
+    def archetypes(self, rows: Rows) -> np.ndarray:
+        """Z [R, K, D]."""
+        return np.asarray((self.share[:, :, None] @ rows.at(self.row))[:, :, 0])
+
+    def some(self, runs: np.ndarray) -> "Hull":
+        """The mixtures of some runs."""
+        return Hull(self.row[runs], self.share[runs])
+
+    def compact(self) -> "Hull":
+        """Without the rows that are not in use; S is the largest number that an archetype uses."""
+        size = int((self.share > _USED).sum(2).max())
+        order = np.argsort(-self.share, axis=2, kind="stable")[:, :, :size]
+        share = np.take_along_axis(self.share, order, 2)
+        share = np.where(share > _USED, share, 0.0)
+        return Hull(np.take_along_axis(self.row, order, 2), share / share.sum(2, keepdims=True))
+
+    def with_candidates(self, index: np.ndarray) -> "Hull":
+        """With further rows [R, K, M], of share zero."""
+        return Hull(np.concatenate([self.row, index], axis=2),
+                    np.concatenate([self.share, np.zeros(index.shape)], axis=2))
 
 
-class BucketBest(NamedTuple):
-    """The row of each bucket with the smallest inner product with a direction."""
-
-    value: Array  # [K, BUCKETS]
-    place: Array  # [K, BUCKETS] int32
+def at_rows(index: np.ndarray) -> Hull:
+    """Archetypes that are the rows at `index` [R, K]."""
+    return Hull(index[:, :, None], np.ones((*index.shape, 1)))
 
 
-def at_rows(place: Array, dtype: jnp.dtype, *, n_features: int) -> Hull:
-    """Archetypes that are the rows at `place` [..., K].
+def stack(hulls: list[Hull]) -> Hull:
+    """Several runs' mixtures as one, padded with rows of share zero."""
+    size = max(hull.row.shape[2] for hull in hulls)
 
-    A point of a hull in D dimensions is a mixture of D + 1 rows or fewer (Carathéodory).
-    """
-    kept = -(-min(n_features, _MAX_KEPT) // BUCKETS) * BUCKETS
-    place = jnp.repeat(place[..., None], kept + BUCKETS, axis=-1)
-    return Hull(place, jnp.zeros(place.shape, dtype).at[..., 0].set(1.0))
+    def pad(values: np.ndarray, mode: str) -> np.ndarray:
+        width = ((0, 0), (0, 0), (0, size - values.shape[2]))
+        return np.pad(values, width, mode=mode)  # type: ignore[call-overload, no-any-return]
 
-
-def mix_rows(weight: Array, rows: Array) -> Array:
-    """Mixtures [K, D] of rows [K, S, D] with weights [K, S]."""
-    return (weight[:, :, None] * rows).sum(1)
+    return Hull(np.concatenate([pad(hull.row, "edge") for hull in hulls]),
+                np.concatenate([pad(hull.share, "constant") for hull in hulls]))
 
 
-def bucket_best(best: BucketBest, direction: Array, x: Array, eligible: Array, offset: Array | int
-                ) -> BucketBest:
-    """Updates the best rows by one block of data.
+def best_rows(rows: Rows, pull: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The rows with the least inner products with gradients.
 
     Args:
-        best: of the blocks before.
-        direction: [K, D] gradients with respect to the archetypes.
-        x: [B, D] rows; B is a multiple of BUCKETS.
-        eligible: [B] whether a row may be part of an archetype.
-        offset: [] place of the block's first row.
+        rows: the data.
+        pull: [R, K, D] gradients with respect to the archetypes.
+        count: how many rows for each, M; fewer if fewer are eligible.
+
+    Returns:
+        Inner products and row numbers, both [R, K, M].
     """
-    slope = jnp.where(eligible, direction @ x.T, jnp.inf).reshape(len(direction), -1, BUCKETS)
-    value, where = slope.min(1), slope.argmin(1).astype(jnp.int32)
-    place = offset + where * BUCKETS + jnp.arange(BUCKETS, dtype=jnp.int32)
-    better = value < best.value
-    return BucketBest(jnp.where(better, value, best.value), jnp.where(better, place, best.place))
+    n_runs, k, _ = pull.shape
+    value, index = np.empty((n_runs, k, 0)), np.empty((n_runs, k, 0), int)
+    for part in rows.slices():
+        eligible = np.flatnonzero(rows.eligible[part])
+        slope = pull @ rows.block(part)[eligible].T
+        value = np.concatenate([value, slope], axis=2)
+        where = np.broadcast_to(part.start + eligible, slope.shape)
+        index = np.concatenate([index, where], axis=2)
+        if value.shape[2] > count:
+            kept = np.argpartition(value, count - 1, axis=2)[:, :, :count]
+            value = np.take_along_axis(value, kept, 2)
+            index = np.take_along_axis(index, kept, 2)
+    return value, index
 
 
-def refresh(hull: Hull, fresh: Array) -> Hull:
-    """Keeps the heaviest rows in use and takes `fresh` [K, BUCKETS] as new candidates."""
-    weight, kept = lax.top_k(hull.weight, hull.weight.shape[1] - BUCKETS)
-    place = jnp.take_along_axis(hull.place, kept, axis=1)
-    weight = weight / weight.sum(1, keepdims=True)
-    return Hull(jnp.concatenate([place, fresh], axis=1),
-                jnp.concatenate([weight, jnp.zeros(fresh.shape, weight.dtype)], axis=1))
+def improve(
+    hull: Hull, rows: Rows, gram: np.ndarray, cross: np.ndarray, *, tolerance: float
+) -> tuple[Hull, np.ndarray]:
+    """Improves the archetypes one after the other, for the others as they are by then.
 
+    Args:
+        hull: candidate rows and their shares.
+        rows: the data.
+        gram: [R, K, K] AᵀA, rows counting by their weights.
+        cross: [R, K, D] AᵀX, likewise.
+        tolerance: by how much the objective may stay above its minimum.
 
-def pairwise_frank_wolfe(
-    weight: Array, rows: Array, gram: Array, cross: Array, tolerance: Array, max_steps: Array
-) -> Array:
-    """Moves weight, in every archetype at once, from the worst row in use to the best one.
-
-    Pairwise Frank–Wolfe (Lacoste-Julien & Jaggi 2015). Each archetype's own step minimises the
-    bound gram ⪯ diag(gram 1), which couples no archetypes; it holds because `gram` ≥ 0.
+    Returns:
+        The new shares, and Z [R, K, D].
     """
-    tiny = jnp.finfo(gram.dtype).tiny
-    slots = jnp.arange(weight.shape[1])
-    usage = gram.sum(1)
-
-    def advance(state: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
-        weight, archetypes, steps, _ = state
-        pull = gram @ archetypes - cross
-        slope = mix_features(rows, pull)
-        best = slots == slope.argmin(1)[:, None]
-        worst = slots == jnp.where(weight > 0, slope, -jnp.inf).argmax(1)[:, None]
-        move = best.astype(weight.dtype) - worst
-        direction = mix_rows(move, rows)
-        available = jnp.where(worst, weight, 0.0).sum(1)
-        descent = -(pull * direction).sum(1)  # at least the duality gap
-        step = descent / jnp.maximum(usage * (direction**2).sum(1), tiny)
-        step = jnp.minimum(step, available)[:, None]
-        return (jnp.maximum(weight + step * move, 0.0), archetypes + step * direction, steps + 1,
-                descent.sum())
-
-    def unfinished(state: tuple[Array, Array, Array, Array]) -> Array:
-        return (state[2] < max_steps) & (state[3] > tolerance)
-
-    infinite = jnp.array(jnp.inf, gram.dtype)
-    return lax.while_loop(
-        unfinished, advance, (weight, mix_rows(weight, rows), jnp.int32(0), infinite))[0]
-
-
-def mix_features(rows: Array, direction: Array) -> Array:
-    """Inner products [K, S] of rows [K, S, D] with directions [K, D]."""
-    return (rows * direction[:, None]).sum(2)
-
-
-def spectral_gradient(
-    weight: Array, rows: Array, gram: Array, cross: Array, tolerance: Array, max_steps: Array
-) -> Array:
-    """Projected gradient with Barzilai–Borwein step lengths (Birgin, Martínez & Raydan 2000).
-
-    Each archetype has its own length and takes only steps that lower the objective under the
-    same bound as above; a step refused is tried again, shorter. No Lipschitz constant is
-    needed, which over hundreds of rows would be far too cautious.
-    """
-    tiny = jnp.finfo(gram.dtype).tiny
-    usage = gram.sum(1)
-    spread = ((rows - rows.mean(1, keepdims=True)) ** 2).sum((1, 2))
-    first = 10.0 / jnp.maximum(usage * spread, tiny)
-
-    def advance(
-        state: tuple[Array, Array, Array, Array, Array]
-    ) -> tuple[Array, Array, Array, Array, Array]:
-        weight, archetypes, length, steps, _ = state
-        slope = mix_features(rows, gram @ archetypes - cross)
-        slope = slope - slope.min(1, keepdims=True)
-        change = project_onto_simplex(weight - length[:, None] * slope, axis=1) - weight
-        direction = mix_rows(change, rows)
-        curvature = usage * (direction**2).sum(1)
-        accepted = ((slope * change).sum(1) + 0.5 * curvature <= 0.0)[:, None]
-        spectral = (change**2).sum(1) / jnp.maximum(curvature, tiny)
-        length = jnp.where(accepted[:, 0] & (curvature > 0), spectral, 0.25 * length)
-        return (jnp.where(accepted, weight + change, weight),
-                jnp.where(accepted, archetypes + direction, archetypes), length, steps + 1,
-                (weight * slope).sum())
-
-    def unfinished(state: tuple[Array, Array, Array, Array, Array]) -> Array:
-        return (state[3] < max_steps) & (state[4] > tolerance)
-
-    infinite = jnp.array(jnp.inf, gram.dtype)
-    return lax.while_loop(unfinished, advance,
-                          (weight, mix_rows(weight, rows), first, jnp.int32(0), infinite))[0]
+    share, archetypes = hull.share.copy(), hull.archetypes(rows)
+    n_runs, k, size = share.shape
+    least = np.finfo(float).eps * np.trace(gram, axis1=1, axis2=2)
+    for j in range(k):
+        candidates = rows.at(hull.row[:, j])
+        usage = gram[:, j, j]
+        step = np.where(usage > least, 1.0 / np.maximum(usage, least + np.finfo(float).tiny), 0.0)
+        pull = (gram[:, j, None] @ archetypes)[:, 0] - cross[:, j]
+        goal = archetypes[:, j] - step[:, None] * pull
+        # With the goal as the origin, nothing is lost to rounding near the solution.
+        edges = candidates - goal[:, None]
+        squares = edges @ edges.swapaxes(1, 2)
+        close = tolerance / max(float(usage.max()) * k, np.finfo(float).tiny)
+        problems = Problems(squares, np.arange(n_runs), np.zeros((n_runs, size)))
+        share[:, j] = solve(problems, share[:, j], close)
+        share[:, j] /= share[:, j].sum(1, keepdims=True)
+        archetypes[:, j] = (share[:, j, None] @ candidates)[:, 0]
+    return Hull(hull.row, share), archetypes

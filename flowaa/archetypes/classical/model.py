@@ -1,36 +1,18 @@
-"""Archetypal analysis of a table: what the estimator, the choice of k and the commands share."""
+"""The fit of a table, from its rows to a model with its certificate."""
 
-import contextlib
 import dataclasses
-from collections.abc import Iterator
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import Array
 
-from flowaa.archetypes.classical import linear, starts
-from flowaa.archetypes.classical.alternation import LAST_MIX_STEPS
-from flowaa.archetypes.classical.rows import Frame, Rows, block_shape, prepare
+from flowaa.archetypes.classical import alternation, robust
+from flowaa.archetypes.classical.hull import best_rows
+from flowaa.archetypes.classical.rows import BLOCK_ROWS, Frame, Rows, prepare
+from flowaa.archetypes.classical.search import Found, Settings, search
 
-_ROUNDING = 1e3  # units in the last place of the total sum of squares that count as none
-_START_MIX_STEPS = 30  # AA++ draws rows by their residuals, which need not be exact
-
-INITS = ("coreset", "aa++", "furthest_first", "furthest_sum", "uniform")
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """How archetypes are found."""
-
-    n_archetypes: int
-    solver: str = "pcha"  # a key of alternation.SOLVERS
-    init: str = "coreset"  # one of INITS
-    n_init: int = 10  # starts that are compared
-    tol: float = 1e-6  # relative decrease of the loss in a round that ends the fit
-    max_iter: int = 500  # rounds of the best start
-    loss: str = "squared"  # one of robust.LOSSES
-    trim: float = 0.0  # share of the rows, the furthest out, that archetypes may not use
+_ROUNDING = 1e-10  # of the total sum of squares: as much counts as none
+# Rounds that gain little may also be slow ones: a fit has converged if, besides, its duality gap is
+# below this share of its loss. Fits that rounds leave alone have gaps below 0.01.
+_LARGEST_GAP = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,11 +24,12 @@ class Model:
     data_index: np.ndarray  # [K, S] the rows that make up the archetypes …
     data_weight: np.ndarray  # [K, S] … and their weights: B without its zeros
     frame: Frame
-    rss: float  # weighted residual sum of squares
+    rss: float  # weighted residual sum of squares; infinite where float64 does not reach
+    explained_variance: float  # share of the weighted variance about the mean
     mean: np.ndarray  # [D] weighted
-    total: float  # weighted sum of squares about the mean
     gap: float  # the most that a better A, or a better B, could lower the loss, as a share of it
-    n_iter: int  # rounds of the best start
+    agreement: float  # share of the starts that ended within 0.1 % of the best loss found
+    n_iter: int  # rounds of the best fit
     converged: bool
 
     def dense_data_weights(self) -> np.ndarray:
@@ -58,101 +41,75 @@ class Model:
 
 def fit_model(
     x: np.ndarray, settings: Settings, *, weight: np.ndarray | None = None,
-    rng: np.random.Generator, room: int = 0,
+    rng: np.random.Generator,
 ) -> Model:
     """Fits archetypes.
 
     Args:
-        x: [n, D] finite, float32 or float64, which is also the precision of the computation.
+        x: [n, D] finite, float32 or float64, which is also the precision of the result.
         settings: how.
         weight: [n] sample weights, non-negative and some positive; None for equal ones.
-        rng: draws the coreset and the starts.
-        room: compile for so many rows, if there are fewer, so that later fits need not compile.
+        rng: draws the starts.
     """
     rows = prepare(x, np.ones(len(x)) if weight is None else np.asarray(weight, np.float64),
-                   coreset=settings.init == "coreset", trim=settings.trim,
-                   resistant=settings.loss != "squared", rng=rng, room=room)
-    with _precision(x.dtype):
-        fit = linear.fit(
-            rows.blocks(), _choose_starts(rows, settings, rng),
-            jax.device_put(x.dtype.type(settings.tol)), jax.device_put(np.int32(settings.max_iter)),
-            solver=settings.solver, loss=settings.loss, coreset=rows.coreset)
-        return _in_data_units(fit, rows)
+                   trim=settings.trim, resistant=settings.loss != "squared")
+    return _certify(x, rows, search(rows, settings, rng), settings)
 
 
-def find_weights(
-    x: np.ndarray, archetypes: np.ndarray, frame: Frame, *, solver: str
-) -> tuple[np.ndarray, np.ndarray]:
-    """The weights [n, K] of archetypes [K, D] in the rows [n, D], and squared residuals [n]."""
-    n_blocks, size = block_shape(len(x))
-    blocks = np.empty((n_blocks, size, x.shape[1]), x.dtype)
-    frame.write(x, blocks.reshape(-1, x.shape[1]))
-    normalised = ((archetypes - frame.centre) / frame.scale).astype(x.dtype)
-    with _precision(x.dtype):
-        mixture, squared = linear.assign(
-            jnp.asarray(blocks), jnp.asarray(normalised), jnp.int32(LAST_MIX_STEPS), solver=solver)
-        weights = np.asarray(mixture).transpose(0, 2, 1).reshape(-1, len(archetypes))
-        return weights[: len(x)], np.asarray(squared, np.float64).ravel()[: len(x)] * frame.scale**2
+def find_weights(x: np.ndarray, archetypes: np.ndarray, frame: Frame
+                 ) -> tuple[np.ndarray, np.ndarray]:
+    """The exact weights [n, K] of archetypes [K, D] in rows [n, D].
+
+    Returns:
+        Weights, in the precision of `x`, and squared residuals [n], in units of `frame`.
+    """
+    weights = np.empty((len(x), len(archetypes)), x.dtype)
+    squared = np.empty(len(x))
+    corners = frame.to_rows(archetypes)[None]
+    for i in range(0, len(x), BLOCK_ROWS):
+        part = slice(i, i + BLOCK_ROWS)
+        found, squared[None, part] = alternation.find_weights(frame.to_rows(x[part]), corners)
+        weights[part] = found[0]
+    return weights, squared
 
 
-def _choose_starts(rows: Rows, settings: Settings, rng: np.random.Generator) -> Array:
-    """Places [R, K] of the rows that the archetypes start from."""
-    flat = rows.copied.reshape(-1, rows.copied.shape[-1])
-    n_places = rows.copied.shape[1] if rows.coreset else rows.eligible.size
-    allowed = np.flatnonzero(rows.eligible.reshape(-1)[:n_places])
-    # Where nothing is left out but padding, no copy is needed.
-    is_whole = len(allowed) == allowed[-1] + 1
-    x = flat[: len(allowed)] if is_whole else flat[allowed]
-    weight = rows.weight.reshape(-1)[allowed]
+def _certify(x: np.ndarray, rows: Rows, found: Found, settings: Settings) -> Model:
+    """The weights of all rows of the table, and how far, at most, they are from optimal."""
+    hull = found.fit.hull.compact()
+    archetypes = hull.archetypes(rows)
+    asked = alternation.Round(settings.loss, 0.0, 1)
+    mixing = alternation.mix(rows, archetypes, None, found.fit.cutoff, asked, 0.0)
+    pull = mixing.gram @ archetypes - mixing.cross
+    gap = float((pull * archetypes).sum() - best_rows(rows, pull, 1)[0].min(2).sum())
+    gap += _weights_gap(rows, archetypes[0], mixing, settings.loss, found.fit.cutoff)
+    gap = 2.0 * max(gap, 0.0) / (float(mixing.loss[0]) + _ROUNDING * rows.total or 1.0)
 
-    scope = jax.device_put(rows.copied[:1] if rows.coreset else rows.copied)
-
-    def residuals(archetypes: np.ndarray) -> np.ndarray:
-        squared = linear.assign(
-            scope, jnp.asarray(archetypes), jnp.int32(_START_MIX_STEPS), solver=settings.solver)[1]
-        return np.asarray(squared).ravel()[allowed]
-
-    rules_of: dict[str, list[starts.Rule]] = {
-        "uniform": [starts.uniform],
-        "furthest_first": [starts.furthest_first],
-        "furthest_sum": [starts.furthest_sum],
-        "aa++": [starts.aa_plus_plus(residuals)],
-        # Far-out rows and typical ones fail on different data: take turns.
-        "coreset": [starts.furthest_sum, starts.uniform],
-    }
-    rules = rules_of[settings.init]
-    picks = [rules[i % len(rules)](x, weight, settings.n_archetypes, rng)
-             for i in range(settings.n_init)]
-    return jax.device_put(allowed[np.array(picks)].astype(np.int32))
-
-
-def _in_data_units(fit: linear.Fit, rows: Rows) -> Model:
-    """The result of a fit for the table it was made for."""
-    first = int(rows.coreset)
-    mixture = np.asarray(fit.mixture)
-    share = np.einsum("nkb,nb->k", mixture[first:], rows.weight[first:])
+    share = rows.weight @ mixing.weights[0]
     order = np.argsort(-share, kind="stable")
-    weights = np.empty((len(rows.place), len(order)), mixture.dtype)
-    for column, j in enumerate(order):  # one at a time, for the memory's sake
-        weights[:, column] = mixture[:, j].reshape(-1)[rows.place]
-    unit = rows.frame.scale**2 * rows.mean_weight
-    # Where the archetypes reproduce the data, the gap is rounding, and so is what it compares with.
-    floor = _ROUNDING * float(np.finfo(weights.dtype).eps) * rows.total / unit
+    frame = rows.frame
+    in_data_units = frame.to_data(archetypes[0, order]).astype(x.dtype)
+    squared = float(rows.weight @ mixing.squared[0])
+    index = hull.row[0, order]
     return Model(
-        archetypes=rows.frame.restore(np.asarray(fit.archetypes)[order]).astype(weights.dtype),
-        weights=weights,
-        data_index=rows.origin[np.asarray(fit.hull.place)[order]],
-        data_weight=np.asarray(fit.hull.weight)[order],
-        frame=rows.frame, rss=float(fit.rss) * unit, mean=rows.mean, total=rows.total,
-        gap=2.0 * float(fit.gap) / (float(fit.loss) + floor or 1.0),
-        n_iter=int(fit.n_rounds), converged=bool(fit.converged))
+        archetypes=in_data_units,
+        weights=find_weights(x, frame.to_data(archetypes[0, order]), frame)[0],
+        data_index=index if rows.source is None else rows.source[index],
+        data_weight=hull.share[0, order].astype(x.dtype),
+        frame=frame, rss=frame.sum_of_squares(squared * rows.mean_weight),
+        explained_variance=1.0 - squared / rows.total if rows.total > 0 else 1.0,
+        mean=rows.mean, gap=gap, agreement=found.agreement, n_iter=int(found.fit.n_rounds[0]),
+        converged=bool(found.fit.stalled[0]) and gap <= _LARGEST_GAP
+        and bool(np.isfinite(in_data_units).all()))
 
 
-@contextlib.contextmanager
-def _precision(dtype: np.dtype) -> Iterator[None]:
-    """Computes in the given precision, and never multiplies matrices in less (GPU, TPU)."""
-    # jax.experimental.enable_x64 was renamed in jax 0.8.
-    home = jax if hasattr(jax, "enable_x64") else jax.experimental
-    enable_x64 = home.enable_x64
-    with enable_x64(bool(dtype == np.float64)), jax.default_matmul_precision("highest"):
-        yield
+def _weights_gap(rows: Rows, archetypes: np.ndarray, mixing: alternation.Mixing, loss: str,
+                 cutoff: np.ndarray) -> float:
+    """The weighted sum of the rows' duality gaps."""
+    gap = 0.0
+    for part in rows.slices():
+        weights = mixing.weights[0, part]
+        gradient = (weights @ archetypes - rows.block(part)) @ archetypes.T
+        slope = robust.loss_and_slope(loss, mixing.squared[:, part], cutoff)[1][0]
+        gaps = (weights * gradient).sum(1) - gradient.min(1)
+        gap += float((rows.weight[part] * slope) @ gaps)
+    return gap

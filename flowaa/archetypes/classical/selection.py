@@ -1,4 +1,4 @@
-"""How many archetypes: the elbow of the explained variance, and stability under resampling."""
+"""How many archetypes: what they explain beyond chance and of rows left out; stability."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -6,18 +6,22 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from flowaa.archetypes.classical.model import Settings, fit_model
+from flowaa.archetypes.classical.model import Model, find_weights, fit_model
+from flowaa.archetypes.classical.search import Settings
 
-_BOOTSTRAP_TOL = 1e-4
+_ROUGH_TOL = 1e-4  # where an archetype lies to a hundredth is enough to see it move
 
 
 @dataclasses.dataclass(frozen=True)
 class Selection:
-    """Fits with different numbers of archetypes."""
+    """Fits with different numbers of archetypes; M numbers, R resamples."""
 
     n_archetypes: np.ndarray  # [M] the numbers tried, increasing
     explained_variance: np.ndarray  # [M] share of the variance about the mean
-    shift: np.ndarray  # [M, R] see `choose_n_archetypes`
+    held_out: np.ndarray  # [M, R] the same of the rows that a resample leaves out
+    by_chance: np.ndarray  # [M] the same of rows whose features were shuffled independently
+    shift: np.ndarray  # [M, R] between the archetypes of a resample and of all rows
+    seed_shift: np.ndarray  # [M] between the archetypes of two searches of the same rows
     elbow: int  # the number suggested
 
 
@@ -25,20 +29,22 @@ def choose_n_archetypes(
     x: np.ndarray, candidates: Sequence[int] = range(1, 11), *, settings: Settings | None = None,
     n_bootstraps: int = 10, seed: int = 0,
 ) -> Selection:
-    """Fits each number of archetypes to the rows, and again to bootstrap samples of them.
+    """Fits each number of archetypes to the rows, to bootstrap samples and to shuffled rows.
 
-    The elbow is the number whose explained variance lies furthest above the straight line between
-    the first number and the last (Satopää et al. 2011, Kneedle). An elbow that moves under
-    resampling is none: `shift` says how far archetypes of a bootstrap sample lie from those of
-    all rows, as the root mean square over the best pairing of the two, in units of the rows' root
-    mean square distance from their mean. It jumps where there are more archetypes than corners.
+    Suggested is the number whose explained variance exceeds by most what the same number explains
+    of shuffled rows, which have the same features but no corners in common (a permutation null, as
+    in ParTI, Hart et al. 2015, doi:10.1038/nmeth.3254). Unlike an elbow, a number's gap does
+    not depend on the others tried. A number whose archetypes move is none: `shift` is the root mean
+    square distance between paired archetypes, in units of the rows' root mean square distance from
+    their mean. Every fit searches anew, and `seed_shift` shows how much of the shift is that of the
+    search rather than of the data.
 
     Args:
         x: [n, D] finite rows.
         candidates: the numbers to try, each at least 1 and at most n.
         settings: how archetypes are found; its number is not used.
         n_bootstraps: R, samples of n rows with replacement; 0 for none.
-        seed: governs starts and samples.
+        seed: governs starts, samples and the shuffling.
 
     Raises:
         ValueError: the rows are no finite table, or there is no candidate or an impossible one.
@@ -51,30 +57,35 @@ def choose_n_archetypes(
         raise ValueError(f"candidates={list(candidates)}: give numbers from 1 to the {len(x)} rows")
     rng = np.random.default_rng(seed)
     samples = [rng.multinomial(len(x), np.full(len(x), 1 / len(x))) for _ in range(n_bootstraps)]
-    explained, shift = [], np.empty((len(numbers), n_bootstraps))
+    shuffled = rng.permuted(x, axis=0)
+    spread = float(np.sqrt(((x - x.mean(0)) ** 2).sum() / len(x))) or 1.0
+    explained, by_chance, seed_shift = (np.empty(len(numbers)) for _ in range(3))
+    held_out, shift = (np.empty((len(numbers), n_bootstraps)) for _ in range(2))
     for i, number in enumerate(numbers):
         of_number = dataclasses.replace(settings or Settings(1), n_archetypes=int(number))
-        # Where an archetype lies to a hundredth is enough to see it move.
-        roughly = dataclasses.replace(of_number, tol=max(of_number.tol, _BOOTSTRAP_TOL))
+        rough = dataclasses.replace(of_number, tol=max(of_number.tol, _ROUGH_TOL))
         model = fit_model(x, of_number, rng=rng)
-        explained.append(1.0 - model.rss / model.total if model.total > 0 else 1.0)
-        spread = np.sqrt(model.total / len(x)) or 1.0
+        explained[i] = model.explained_variance
+        by_chance[i] = fit_model(shuffled, rough, rng=rng).explained_variance
+        again = fit_model(x, rough, rng=rng)
+        seed_shift[i] = _shift(model.archetypes, again.archetypes) / spread
         for j, counts in enumerate(samples):
-            # Weights rather than copies: the shapes stay, and nothing is compiled anew.
-            resampled = fit_model(x, roughly, weight=counts, rng=rng)
+            resampled = fit_model(x, rough, weight=counts, rng=rng)
             shift[i, j] = _shift(model.archetypes, resampled.archetypes) / spread
-    return Selection(numbers, np.array(explained), shift, int(numbers[_elbow(numbers, explained)]))
+            held_out[i, j] = _explained(resampled, x[counts == 0])
+    suggested = int(numbers[(explained - by_chance).argmax()])
+    return Selection(numbers, explained, held_out, by_chance, shift, seed_shift, suggested)
+
+
+def _explained(model: Model, x: np.ndarray) -> float:
+    """Share of the variance of rows [m, D] about the mean of a model's that it explains."""
+    rows = model.frame.to_rows(np.concatenate([x, model.mean[None]]))
+    total = float(((rows[:-1] - rows[-1]) ** 2).sum())
+    squared = float(find_weights(x, model.archetypes, model.frame)[1].sum())
+    return 1.0 - squared / total if total > 0 else 1.0
 
 
 def _shift(archetypes: np.ndarray, others: np.ndarray) -> float:
     """Root mean square distance of two sets [K, D], paired so that it is smallest."""
     squared = ((archetypes[:, None] - others) ** 2).sum(-1)
     return float(np.sqrt(squared[linear_sum_assignment(squared)].mean()))
-
-
-def _elbow(numbers: np.ndarray, explained: Sequence[float]) -> int:
-    """Index of the point furthest above the line between the ends."""
-    if len(numbers) < 3:
-        return len(numbers) - 1
-    return int((np.array(explained) - np.interp(numbers, numbers[[0, -1]],
-                                                [explained[0], explained[-1]])).argmax())

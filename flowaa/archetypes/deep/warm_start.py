@@ -17,7 +17,8 @@ import scipy.optimize
 from jax import Array
 from jax.flatten_util import ravel_pytree
 
-from flowaa.archetypes.classical.model import Settings, fit_model
+from flowaa.archetypes.classical.model import fit_model
+from flowaa.archetypes.classical.search import Settings
 from flowaa.archetypes.deep.heads import ArchetypeHeads
 from flowaa.archetypes.principal_components import principal_components
 from flowaa.bijectors.base import bound
