@@ -9,6 +9,7 @@ from PIL import Image
 from configs import default
 from experiments import archetypes as command
 from flowaa.archetypes import choose_n_archetypes
+from flowaa.archetypes.classical.search import Settings
 from flowaa.archetypes.classical.selection import _shift
 from flowaa.config.data import build_data
 from flowaa.errors import UserError
@@ -26,6 +27,24 @@ def test_the_elbow_is_at_the_number_of_corners():
     shift = found.shift.mean(1)
     assert shift[2] < 0.05
     assert shift[3] > 3.0 * shift[2]  # archetypes beyond the corners are nowhere at home
+
+
+def test_held_out_rows_are_explained_less():
+    """Noise in eight features, of which archetypes of twenty rows explain their own."""
+    rows = np.random.default_rng(0).normal(size=(20, 8))
+    settings = Settings(1, n_init=2)
+    found = choose_n_archetypes(rows, [6], settings=settings, n_bootstraps=3)
+    assert (found.held_out < found.explained_variance - 0.2).all()
+    assert found.seed_shift.shape == found.by_chance.shape == (1,)
+    # Noise has no corners: shuffled, it is explained as well.
+    assert abs(found.by_chance[0] - found.explained_variance[0]) < 0.15
+
+
+def test_the_number_suggested_does_not_depend_on_the_range():
+    settings = Settings(1, n_init=2)
+    suggested = [choose_n_archetypes(ROWS, numbers, settings=settings, n_bootstraps=0).elbow
+                 for numbers in ((2, 3, 4), (2, 3, 4, 8), (3, 4))]
+    assert suggested == [3, 3, 3]
 
 
 def test_the_shift_of_archetypes_knows_no_order():

@@ -1,5 +1,9 @@
 """The estimator among scikit-learn's tools, on every kind of input, and its messages."""
 
+import subprocess
+import sys
+import warnings
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -77,6 +81,82 @@ def test_a_fit_cut_short_says_so():
     with pytest.warns(ConvergenceWarning, match="max_iter=1 rounds: raise max_iter or tol"):
         fitted = estimator(max_iter=1, n_init=1).fit(ROWS)
     assert not fitted.converged_
+
+
+def test_converged_means_that_the_certificate_is_small_too():
+    with pytest.warns(ConvergenceWarning, match="gap_ of .*: lower tol"):
+        fitted = estimator(tol=0.9, n_init=1, init="uniform").fit(ROWS)
+    assert fitted.gap_ > 0.1
+    assert not fitted.converged_
+
+
+@pytest.mark.parametrize("scale", [1e200, 1e-200])
+def test_numbers_whose_squares_no_float_holds(scale):
+    fitted = estimator().fit(ROWS * scale)
+    assert fitted.converged_
+    assert fitted.gap_ < 0.1
+    np.testing.assert_allclose(fitted.archetypes_ / scale, estimator().fit(ROWS).archetypes_,
+                               atol=1e-6)
+    np.testing.assert_allclose(fitted.score(ROWS * scale), fitted.explained_variance_, rtol=1e-6)
+
+
+@pytest.mark.parametrize("make", [np.random.default_rng, np.random.RandomState])
+def test_random_states_of_numpy(make):
+    def starts(seed: int) -> np.ndarray:
+        fitted = flowaa.ArchetypalAnalysis(
+            2, n_init=1, init="uniform", tol=0.5, max_iter=2, random_state=make(seed))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            return fitted.fit(ROWS).archetypes_
+
+    np.testing.assert_array_equal(starts(0), starts(0))
+    assert any((starts(0) != starts(seed)).any() for seed in range(1, 4))
+
+
+def test_a_first_batch_may_be_smaller_than_the_number_of_archetypes():
+    streamed = estimator()
+    streamed.partial_fit(ROWS[:2])
+    assert streamed.n_samples_seen_ == 2
+    with pytest.raises(NotFittedError):
+        streamed.transform(ROWS)
+    streamed.partial_fit(ROWS[2:])
+    np.testing.assert_allclose(streamed.rss_, estimator().fit(ROWS).rss_, rtol=1e-4)
+
+
+@pytest.mark.parametrize("n_rows", [60, 4200])
+def test_a_stream_goes_on_from_a_fit(n_rows):
+    """The corners are among the first rows, and the rows after them are not."""
+    rng = np.random.default_rng(5)
+    first = np.concatenate([CORNERS, rng.dirichlet(np.full(3, 5.0), n_rows - 3) @ CORNERS])
+    fitted = estimator(n_init=2).fit(first)
+    fitted.partial_fit(rng.dirichlet(np.full(3, 5.0), 50) @ CORNERS)
+    assert fitted.n_samples_seen_ == n_rows + 50
+    distances = np.linalg.norm(fitted.archetypes_[:, None] - CORNERS, axis=-1)
+    assert distances.min(0).max() < 0.2
+
+
+def test_a_score_counts_rows_by_their_weights():
+    fitted = estimator(n_init=1).fit(ROWS)
+    other = np.concatenate([ROWS, ROWS[:10] + 3.0])
+    weight = np.random.default_rng(1).integers(0, 4, len(other))
+    repeated = np.repeat(other, weight, axis=0)
+    np.testing.assert_allclose(
+        fitted.score(other, sample_weight=weight), fitted.score(repeated), rtol=1e-9)
+    assert abs(fitted.score(other) - fitted.score(repeated)) > 1e-3
+
+
+def test_a_first_fit_does_not_wait_for_jax():
+    script = ("import sys, flowaa; flowaa.ArchetypalAnalysis(2).fit([[0., 1.], [1., 0.], [2., 2.]]);"
+              " print('jax' in sys.modules)")
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ran.stdout == "False\n"
+
+
+@pytest.mark.parametrize("solver", ["pcha", "frank_wolfe"])
+def test_earlier_solvers_are_the_exact_one_and_say_so(solver):
+    with pytest.warns(UserWarning, match=f"{solver}.*no longer"):
+        fitted = estimator(solver=solver, n_init=1).fit(ROWS)
+    np.testing.assert_array_equal(fitted.archetypes_, estimator(n_init=1).fit(ROWS).archetypes_)
 
 
 def one_line(call, kind=ValueError) -> str:

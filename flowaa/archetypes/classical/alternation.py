@@ -62,7 +62,8 @@ class Mixing:
 
 
 def find_weights(
-    x: np.ndarray, archetypes: np.ndarray, start: np.ndarray | None = None, tolerance: float = 0.0
+    x: np.ndarray, archetypes: np.ndarray, start: np.ndarray | None = None,
+    tolerance: np.ndarray | float = 0.0,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The weights A for given archetypes.
 
@@ -70,7 +71,7 @@ def find_weights(
         x: [n, D] rows.
         archetypes: [R, K, D] of R runs.
         start: [R, n, K] weights to improve; None starts at each row's nearest archetype.
-        tolerance: by how much a row's ½‖x − A Z‖² may stay above its minimum.
+        tolerance: [R] or one for all: by how much a row's ½‖x − A Z‖² may stay above its minimum.
 
     Returns:
         A [R, n, K], and squared residuals [R, n].
@@ -102,8 +103,8 @@ def alternate(rows: Rows, fits: Fits, asked: Round) -> Fits:
     archetypes = hull.archetypes(rows)
     ahead, momentum, weights = archetypes, np.ones(len(runs)), None
     for number in range(asked.max_rounds):
-        finite = np.isfinite(loss[runs])
-        tolerance = 0.1 * asked.tol * float(loss[runs].min()) if finite.all() else 0.0
+        # Halves need not be solved better than the loss is watched.
+        tolerance = np.where(np.isfinite(loss[runs]), 0.1 * asked.tol * loss[runs], 0.0)
         mixing = mix(rows, ahead, weights, cutoff[runs], asked, tolerance)
         pull = mixing.gram @ archetypes - mixing.cross
         candidates = hull.compact().with_candidates(best_rows(rows, pull, N_FRESH)[1])
@@ -134,7 +135,7 @@ def alternate(rows: Rows, fits: Fits, asked: Round) -> Fits:
 
 
 def mix(rows: Rows, archetypes: np.ndarray, start: np.ndarray | None, cutoff: np.ndarray,
-        asked: Round, tolerance: float) -> Mixing:
+        asked: Round, tolerance: np.ndarray | float) -> Mixing:
     """A for archetypes [R, K, D] over all rows, block by block, and its sums."""
     n_runs, k, n_features = archetypes.shape
     kept_in = np.float64 if rows.converted is not None else rows.x.dtype

@@ -92,7 +92,7 @@ def best_rows(rows: Rows, pull: np.ndarray, count: int) -> tuple[np.ndarray, np.
 
 
 def improve(
-    hull: Hull, rows: Rows, gram: np.ndarray, cross: np.ndarray, *, tolerance: float
+    hull: Hull, rows: Rows, gram: np.ndarray, cross: np.ndarray, *, tolerance: np.ndarray
 ) -> tuple[Hull, np.ndarray]:
     """Improves the archetypes one after the other, for the others as they are by then.
 
@@ -101,7 +101,7 @@ def improve(
         rows: the data.
         gram: [R, K, K] AᵀA, rows counting by their weights.
         cross: [R, K, D] AᵀX, likewise.
-        tolerance: by how much the objective may stay above its minimum.
+        tolerance: [R] by how much the objective may stay above its minimum.
 
     Returns:
         The new shares, and Z [R, K, D].
@@ -118,7 +118,7 @@ def improve(
         # With the goal as the origin, nothing is lost to rounding near the solution.
         edges = candidates - goal[:, None]
         squares = edges @ edges.swapaxes(1, 2)
-        close = tolerance / max(float(usage.max()) * k, np.finfo(float).tiny)
+        close = tolerance / np.maximum(usage * k, np.finfo(float).tiny)
         problems = Problems(squares, np.arange(n_runs), np.zeros((n_runs, size)))
         share[:, j] = solve(problems, share[:, j], close)
         share[:, j] /= share[:, j].sum(1, keepdims=True)

@@ -48,7 +48,9 @@ class Problems(NamedTuple):
         return product
 
 
-def solve(problems: Problems, start: np.ndarray, tolerance: float = 0.0) -> np.ndarray:
+def solve(
+    problems: Problems, start: np.ndarray, tolerance: np.ndarray | float = 0.0
+) -> np.ndarray:
     """The exact solutions [N, K], by the active-set method of Lawson & Hanson (1974, chapter 23).
 
     Each step solves the equations of the weights in use (the support). If all come out positive,
@@ -59,7 +61,7 @@ def solve(problems: Problems, start: np.ndarray, tolerance: float = 0.0) -> np.n
     Args:
         problems: the N problems.
         start: [N, K] on the simplex; a good one saves steps.
-        tolerance: a problem ends when its duality gap is not above this, or rounding.
+        tolerance: [P] or one for all; a problem ends when its duality gap is not above this.
     """
     weights, support = start.copy(), start > 0
     entered = np.full(len(weights), -1)
