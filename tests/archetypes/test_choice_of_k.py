@@ -111,7 +111,7 @@ def test_the_command_writes_what_it_says(data, pictures, tmp_path):
 
 
 @pytest.mark.parametrize(("key", "value", "words"), [
-    ("solver", "simplex", "frank_wolfe"), ("init", "kmeans", "furthest_sum"),
+    ("init", "kmeans", "furthest_sum"),
     ("loss", "l1", "bisquare"), ("trim", 1.0, "less than 1"), ("choose_up_to", 0, "n_archetypes"),
     ("n_archetypes", 1000, "fewer|no more"),
 ])

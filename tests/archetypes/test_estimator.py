@@ -146,8 +146,8 @@ def test_a_score_counts_rows_by_their_weights():
 
 
 def test_a_first_fit_does_not_wait_for_jax():
-    script = ("import sys, flowaa; flowaa.ArchetypalAnalysis(2).fit([[0., 1.], [1., 0.], [2., 2.]]);"
-              " print('jax' in sys.modules)")
+    script = ("import sys, flowaa; flowaa.ArchetypalAnalysis(2).fit([[0.0, 1.0], [1.0, 0.0]]); "
+              "print('jax' in sys.modules)")
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert ran.stdout == "False\n"
 

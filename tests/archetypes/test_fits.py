@@ -21,8 +21,9 @@ def mixtures(n: int, seed: int = 0) -> np.ndarray:
 ROWS = mixtures(240)
 
 
-def fit(x, n_archetypes=3, *, sample_weight=None, **parameters):
-    return flowaa.ArchetypalAnalysis(n_archetypes, random_state=0, **parameters).fit(
+def fit(x, n_archetypes=3, *, sample_weight=None, n_init=4, **parameters):
+    return flowaa.ArchetypalAnalysis(
+        n_archetypes, random_state=0, n_init=n_init, **parameters).fit(
         x, sample_weight=sample_weight)
 
 
@@ -104,7 +105,7 @@ def test_trimmed_archetypes_of_gaussian_data_stay_where_they_are():
     """Untrimmed, they drift outwards as rows are added."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(40_000, 4)).astype(np.float32)
-    norms = {trim: [np.linalg.norm(fit(x[:n], 5, trim=trim, tol=1e-4).archetypes_, axis=1).mean()
+    norms = {trim: [np.linalg.norm(fit(x[:n], 5, trim=trim, tol=1e-4, n_init=1).archetypes_, axis=1).mean()
                     for n in (2_000, 40_000)]
              for trim in (0.0, 0.1)}
     assert norms[0.0][1] > 1.1 * norms[0.0][0]
@@ -128,15 +129,15 @@ def test_an_archetype_may_be_made_of_many_rows():
     """In 150 dimensions, about ninety noisy rows make up an archetype."""
     rng = np.random.default_rng(1)
     x = rng.dirichlet(np.full(2, 0.2), 1_500) @ rng.normal(size=(2, 150))
-    fitted = fit((x + 0.3 * rng.normal(size=x.shape)).astype(np.float32), 2)
+    fitted = fit((x + 0.3 * rng.normal(size=x.shape)).astype(np.float32), 2, n_init=2)
     assert (fitted.data_weights_ > 1e-6).sum(1).max() > 64
     assert fitted.gap_ < 1e-3
 
 
 def test_a_stream_is_fitted_like_the_whole():
     x = mixtures(12_000, seed=2)
-    streamed = flowaa.ArchetypalAnalysis(3, random_state=0)
-    for batch in np.array_split(x, 8):
+    streamed = flowaa.ArchetypalAnalysis(3, n_init=1, random_state=0)
+    for batch in np.array_split(x, 5):
         streamed.partial_fit(batch)
     whole = fit(x)
     assert streamed.n_samples_seen_ == len(x)

@@ -20,6 +20,7 @@ INITS = tuple(starts.RULES)
 
 _SEARCHED_VALUES, _SEARCHED_ROWS = 2**18, 2**13  # the largest table that is searched as a whole
 _ROUGH_TOL = 1e-4  # of fits that are only compared
+_POLISH = 1e-2  # by how much `tol` is tightened for the best fit
 _MAX_EXCHANGES = 10  # that help; the search ends with the first that does not
 _SAME = 1e-3  # losses that differ by a smaller share are equal
 _NEGLIGIBLE = 1e-12  # of the total sum of squares: the fit is exact
@@ -72,6 +73,11 @@ def _search_all(rows: Rows, settings: Settings, asked: Round, rng: np.random.Gen
             break
         best = better
     agreement = float((fits.loss <= (1.0 + _SAME) * best.loss[0]).mean())
+    if n_starts > 1:  # so that no start alone, by other roundings, ends lower within `tol`
+        polished = alternate(rows, Fits.before(best.hull), dataclasses.replace(
+            asked, tol=_POLISH * asked.tol))
+        best = dataclasses.replace(polished, stalled=best.stalled | polished.stalled,
+                                   n_rounds=best.n_rounds)
     return Found(best, agreement)
 
 
