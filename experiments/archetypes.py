@@ -73,6 +73,7 @@ def analyse(config: ConfigDict, workdir: str) -> dict[str, float]:
     summary = {
         "n_archetypes": settings.n_archetypes, "n_rows": len(rows), "rss": estimator.rss_,
         "explained_variance": estimator.explained_variance_, "gap": estimator.gap_,
+        "agreement": estimator.agreement_,
         "n_iter": estimator.n_iter_, "converged": int(estimator.converged_),
     }
     folder = Path(workdir)
