@@ -156,7 +156,7 @@ class ArchetypalAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
 
     def inverse_transform(self, X: ArrayLike) -> np.ndarray:
         """Mixtures [n_samples, n_features] of the archetypes with weights [n_samples, K]."""
-        check_is_fitted(self)
+        check_is_fitted(self, "archetypes_")
         weights = check_array(X, dtype=_DTYPES)
         if weights.shape[1] != len(self.archetypes_):
             raise UserError(f"X has {weights.shape[1]} columns, but there are "
@@ -177,7 +177,7 @@ class ArchetypalAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
 
     def _find_weights(self, X: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Weights [n, K] and squared residuals [n] of validated rows [n, D], and the rows."""
-        check_is_fitted(self)
+        check_is_fitted(self, "archetypes_")
         x = validate_data(self, X, dtype=_DTYPES, order="C", reset=False)
         return *find_weights(x, self.archetypes_, self._frame), x
 

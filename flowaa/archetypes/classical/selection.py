@@ -9,6 +9,7 @@ from scipy.optimize import linear_sum_assignment
 from flowaa.archetypes.classical.model import Model, find_weights, fit_model
 from flowaa.archetypes.classical.search import Settings
 
+_EXACT = 1e-9  # a smaller share of unexplained variance is none
 _ROUGH_TOL = 1e-4  # where an archetype lies to a hundredth is enough to see it move
 
 
@@ -31,13 +32,15 @@ def choose_n_archetypes(
 ) -> Selection:
     """Fits each number of archetypes to the rows, to bootstrap samples and to shuffled rows.
 
-    Suggested is the number whose explained variance exceeds by most what the same number explains
-    of shuffled rows, which have the same features but no corners in common (a permutation null, as
-    in ParTI, Hart et al. 2015, doi:10.1038/nmeth.3254). Unlike an elbow, a number's gap does
-    not depend on the others tried. A number whose archetypes move is none: `shift` is the root mean
-    square distance between paired archetypes, in units of the rows' root mean square distance from
-    their mean. Every fit searches anew, and `seed_shift` shows how much of the shift is that of the
-    search rather than of the data.
+    Suggested is the number with the largest gap log(1 − EV') − log(1 − EV), where EV is the
+    explained variance of the rows and EV' that of shuffled ones: each feature is permuted by
+    itself, so that they have no corners in common (a permutation null, as in ParTI, Hart et al.
+    2015, doi:10.1038/nmeth.3254; the gap statistic of Tibshirani et al. 2001). Unlike an elbow's, a
+    number's gap does not depend on the others tried.
+
+    A number whose archetypes move is none: `shift` is the root mean square distance between paired
+    archetypes, in units of the rows' root mean square distance from their mean. Every fit searches
+    anew, and `seed_shift` shows how much of the shift is the search's rather than the data's.
 
     Args:
         x: [n, D] finite rows.
@@ -73,7 +76,8 @@ def choose_n_archetypes(
             resampled = fit_model(x, rough, weight=counts, rng=rng)
             shift[i, j] = _shift(model.archetypes, resampled.archetypes) / spread
             held_out[i, j] = _explained(resampled, x[counts == 0])
-    suggested = int(numbers[(explained - by_chance).argmax()])
+    unexplained, of_shuffled = (np.maximum(1.0 - share, _EXACT) for share in (explained, by_chance))
+    suggested = int(numbers[np.log(of_shuffled / unexplained).argmax()])
     return Selection(numbers, explained, held_out, by_chance, shift, seed_shift, suggested)
 
 
