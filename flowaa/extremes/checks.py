@@ -92,6 +92,24 @@ def require_one_of(**given: Any) -> str:
     return names[0]
 
 
+def require_values(x: Any, name: str, *, least: int) -> np.ndarray:
+    """Returns a row of finite values [N] in float64.
+
+    Raises:
+        UserError: if it is no row, has NaN or infinite values, or fewer than `least`.
+    """
+    entries = _known(x, name)
+    if entries is None or entries.ndim != 1:
+        raise UserError(f"{name} must be one row of known numbers, [N]; it has the shape "
+                        f"{np.shape(x)}")
+    if n_bad := np.sum(~np.isfinite(entries)):
+        raise UserError(f"{name} has {n_bad} NaN or infinite values among {len(entries)}; leave "
+                        "them out")
+    if len(entries) < least:
+        raise UserError(f"{name} has {len(entries)} values; at least {least} are needed")
+    return entries
+
+
 def log_of(value: Any) -> jax.Array:
     """Natural logarithm in the default float type; of known values in float64 first.
 

@@ -6,7 +6,7 @@ centre (1/K, …, 1/K),
     gauge(a) = 1 − K·min_i a_i,
 
 which is 0 at the centre, 1 on the boundary and above 1 outside: a point of gauge e is e times as
-far from the centre as the boundary is in its direction. `extremeness` is that gauge.
+far from the centre as the boundary is in its direction.
 """
 
 import functools
@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from flowaa.errors import UserError
+from flowaa.errors import UserError, warn
 from flowaa.extremes import checks
 from flowaa.extremes.sampling import place
 
@@ -24,42 +24,52 @@ def sample_exterior(
     key: jax.Array,
     n: int,
     k: int,
+    gauge: ArrayLike | None = None,
     *,
-    extremeness: ArrayLike,
     concentration: ArrayLike = 1.0,
+    extremeness: ArrayLike | None = None,
 ) -> jax.Array:
-    """Weights that sum to one and lie outside the simplex by a stated extremeness.
+    """Weights that sum to one and lie outside the simplex at a stated gauge.
 
     A Dirichlet draw gives the direction from the simplex's centre; along it the draw goes to the
-    boundary and then `extremeness` times as far. With the same key the same directions are taken,
-    so that a draw's distance from the simplex grows with the extremeness.
+    boundary and then `gauge` times as far. With the same key the same directions are taken, so that
+    a draw's distance from the simplex grows with the gauge.
 
     Args:
         key: a random key.
         n: draws.
         k: archetypes, at least 2.
-        extremeness: gauge of the draws: 1 is the boundary, larger is outside, smaller inside; a
-            number above 0, or one a row, [n]. `exterior_extremeness` gives it for a return period.
+        gauge: of the draws: 1 is the boundary, larger is outside, smaller inside; a number above 0,
+            or one a row, [n]. `gauge_return_level` gives it for a return period.
         concentration: of the Dirichlet law: small (0.1) puts draws beyond the corners, 1 spreads
             them, large (100) puts them beyond the facets, in all directions from the centre. A
             number, one for each archetype [k], or [n, k] (a class's own archetypes larger).
+        extremeness: the former name of `gauge`; elsewhere it means a return period.
 
     Returns:
-        A [n, k] in the default float type. Up to an extremeness of 1e6 every row sums to one
-        exactly, in whatever order it is summed. Its smallest weight is (1 − extremeness)/k, within
-        rounding and on the right side of 0.
+        A [n, k] in the default float type. Up to a gauge of 1e6 every row sums to one exactly, in
+        whatever order it is summed. Its smallest weight is (1 − gauge)/k, within rounding and on
+        the right side of 0.
 
     Raises:
-        UserError: if extremeness or concentration is not finite and above 0, or k < 2.
+        UserError: if gauge or concentration is not finite and above 0, or k < 2.
+
+    >>> weights = sample_exterior(jax.random.key(0), 2, 3, gauge=1.5)
+    >>> weights.sum(axis=1).tolist()
+    [1.0, 1.0]
     """
+    if extremeness is not None:
+        checks.require_one_of(gauge=gauge, extremeness=extremeness)
+        warn("sample_exterior: `extremeness` is deprecated; the same number is now called `gauge`")
+        gauge = extremeness
     n = checks.require_count(n, "n, the number of draws,")
     k = checks.require_count(k, "k, the number of archetypes,", least=2)
-    checks.require_positive(extremeness, "extremeness")
+    checks.require_positive(gauge, "gauge")
     checks.require_positive(concentration, "concentration")
     if jnp.shape(concentration) not in ((), (k,), (n, k)):
         raise UserError(f"concentration has the shape {jnp.shape(concentration)}; it must be a "
                         f"number, [{k}] or [{n}, {k}]")
-    return _sample(key, jnp.asarray(extremeness, jnp.result_type(float)),
+    return _sample(key, jnp.asarray(gauge, jnp.result_type(float)),
                    jnp.broadcast_to(jnp.asarray(concentration, jnp.result_type(float)), (n, k)),
                    n, k)
 
@@ -142,7 +152,7 @@ def sample_given_projection(
 
 @functools.partial(jax.jit, static_argnames=("n", "k"))
 def _sample(
-    key: jax.Array, extremeness: jax.Array, concentration: jax.Array, n: int, k: int,
+    key: jax.Array, gauge: jax.Array, concentration: jax.Array, n: int, k: int,
 ) -> jax.Array:
     inside = jax.random.dirichlet(key, concentration)
     offset = inside - 1 / k
@@ -152,7 +162,7 @@ def _sample(
     # A draw at the very centre, as a huge concentration gives, has no direction: take a corner's.
     corner = jnp.broadcast_to(jnp.eye(1, k, dtype=offset.dtype) - 1 / k, (n, k))
     to_boundary = jnp.where(depth > 0, offset / jnp.where(depth > 0, depth, 1), corner)
-    gauges = jnp.broadcast_to(extremeness, (n,))[:, None]
+    gauges = jnp.broadcast_to(gauge, (n,))[:, None]
     return _round_to_sum_one(1 / k + gauges * to_boundary, gauges)
 
 

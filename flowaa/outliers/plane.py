@@ -75,7 +75,7 @@ def draw_exterior(
     scale = jnp.broadcast_to(jnp.asarray(scale, jnp.float32), (n, d))
     gauge = extremes.gauge_return_level(extremeness, *_gauge_moments(plane, place, mean, scale))
     weights = extremes.sample_exterior(
-        weight_key, n, k, extremeness=jnp.maximum(gauge, _JUST_OUTSIDE),
+        weight_key, n, k, jnp.maximum(gauge, _JUST_OUTSIDE),
         concentration=concentration)
     target = jnp.einsum("nk,nkd,nld->nl", weights, plane.corners[place], basis)
 

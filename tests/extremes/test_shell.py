@@ -184,6 +184,33 @@ def test_wrong_shells(given, said):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("n", [np.int64(10**12), np.array(10**12), np.array([10**12, 10**12]),
+                               np.float32(1e12), [10**12, 10**12]])
+def test_a_dial_is_read_in_double_precision_whatever_holds_it(n):
+    """An int32 cannot hold 1e12, and float32 not 1e50: NaN and infinity in the first version."""
+    wanted = stats.chi(5).isf(1e-12)
+    for z in (extremes.sample_shell(KEY, 2, 5, extremeness=n),
+              extremes.sample_shell(KEY, 2, 5, quantile=1 - 1 / np.asarray(n, np.float64))):
+        np.testing.assert_allclose(radius(z), wanted, rtol=2e-5)
+    np.testing.assert_array_equal(
+        extremes.sample_gumbel(KEY, 2, 5, extremeness=n),
+        extremes.sample_gumbel(KEY, 2, 5, extremeness=float(np.ravel(n)[0])))
+    np.testing.assert_allclose(extremes.chi_return_level(n, 5), wanted, rtol=1e-6)
+    np.testing.assert_allclose(extremes.gumbel_of_radius(5, n).loc, wanted, rtol=1e-6)
+    np.testing.assert_allclose(
+        extremes.gauge_return_level(n, np.zeros(2), np.ones(2)), stats.norm.isf(5e-13), rtol=1e-5)
+
+
+@pytest.mark.parametrize("n", [1e50, np.array([1e50, 1e50]), np.float64(1e50), 10**50])
+def test_return_periods_beyond_float32(n):
+    wanted = np.sqrt(stats.chi2.isf(1e-50, 3))
+    np.testing.assert_allclose(
+        radius(extremes.sample_shell(KEY, 2, 3, extremeness=n)), wanted, rtol=1e-6)
+    np.testing.assert_allclose(extremes.chi_return_level(n, 3), wanted, rtol=1e-6)
+    with pytest.raises(UserError, match=r"radius is .*at most 3\.4e"):
+        extremes.sample_shell(KEY, 2, 3, radius=n)
+
+
 @pytest.mark.parametrize("extremeness", [0, -1.0, 0.99, np.inf, np.nan, "far", [10.0, np.inf]])
 def test_wrong_extremeness(extremeness):
     for call in (lambda: extremes.sample_gumbel(KEY, 2, 2, extremeness=extremeness),
