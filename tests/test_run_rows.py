@@ -6,6 +6,7 @@ import re
 import jax
 import numpy as np
 import pytest
+from scipy import stats
 
 import flowaa
 from flowaa.errors import UserError
@@ -198,3 +199,12 @@ def test_rows_have_noise_of_their_own(levels_run):
     """Equal rows are dequantised differently."""
     found = np.asarray(levels_run.log_prob(np.repeat(IMAGE, 5, 0), key=jax.random.key(0)))
     assert len(np.unique(found)) == 5
+
+
+def test_draws_are_those_of_the_latent_law(rows_run):
+    """Encoded again they are standard normal (Kolmogorov-Smirnov), each another one."""
+    x = rows_run.sample(jax.random.key(5), 400)
+    assert len(np.unique(np.asarray(x), axis=0)) == 400
+    z = np.asarray(rows_run.encode(x)[0])
+    for column in z.T:
+        assert stats.kstest(column, "norm").pvalue > 1e-3

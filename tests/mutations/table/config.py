@@ -100,7 +100,7 @@ MUTATIONS: tuple[Mutation, ...] = (
               f"{_ROWS}::test_rows_have_noise_of_their_own")),
     Mutation("every draw is the first", "flowaa/run/compiled.py",
              "jax.random.fold_in(key, row), 1, label", "key, 1, label",
-             (f"{_RUN}::test_samples_are_data_and_repeat_with_their_key",)),
+             (f"{_ROWS}::test_draws_are_those_of_the_latent_law",)),
     Mutation("temperature is ignored", "flowaa/run/compiled.py",
              "1, label, temperature)[0]", "1, label, 1.0)[0]",
              (f"{_RUN}::test_samples_are_data_and_repeat_with_their_key",)),
