@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 import flowaa
-from flowaa.errors import UserError
+from flowaa.errors import FlowaaWarning, UserError
 from tests.training.tiny import config_of, image_config
 
 RANDOM = np.random.default_rng(0)
@@ -158,12 +158,19 @@ def test_a_table_of_pandas(tmp_path):
     ((ROWS, labels()[1:]), "data: y has shape"),
     ((ROWS, labels(), ROWS), "a tuple of 3"),
     ({"rows": ROWS}, "data has the keys rows"),
-    (ROWS[:3], "cannot be drawn from 1 training rows"),
+    (ROWS[:2], "too few"),
 ])
 def test_data_in_memory_that_is_wrong_writes_nothing(tmp_path, data, message):
     with pytest.raises(UserError, match=message):
         flowaa.train(config_of(), tmp_path / "run", data=data)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_table_smaller_than_the_batch_is_trained_on_whole(tmp_path):
+    data = {"X": ROWS, "y": labels()}
+    with pytest.warns(FlowaaWarning, match=r"a batch of 1024 rows is larger than the \d+ training"):
+        run = flowaa.train(config_of(**{"training.batch_size": 1024}), tmp_path, data=data)
+    assert np.isfinite(run.summary["test/nll"])
 
 
 def test_a_run_does_not_go_on_with_other_data(tmp_path):

@@ -6,7 +6,7 @@ A run therefore continues from any step without saved state.
 import numpy as np
 
 from flowaa.data.seeding import Stream, generator
-from flowaa.errors import UserError
+from flowaa.errors import UserError, warn
 
 
 class BatchOrder:
@@ -52,3 +52,13 @@ def batch_order(n_rows: int, *, batch_size: int, seed: int, n_devices: int) -> B
                         " devices; set --config.training.batch_size to a multiple of "
                         f"{n_devices} or --config.training.n_devices to a divisor of it")
     return BatchOrder(n_rows, batch_size, seed)
+
+
+def fitting_batch_size(batch_size: int, *, n_rows: int, n_devices: int) -> int:
+    """The batch size, or with a warning the largest that the training rows and devices allow."""
+    if batch_size <= n_rows or n_rows < n_devices:
+        return batch_size
+    fitting = n_rows // n_devices * n_devices
+    warn(f"a batch of {batch_size} rows is larger than the {n_rows} training rows: each step takes "
+         f"{fitting}")
+    return fitting

@@ -16,7 +16,7 @@ from flowaa.config.data import build_data, given_data
 from flowaa.config.flow import build_density, read_flow
 from flowaa.config.problem import build_problem
 from flowaa.config.training import build_options, read_figures, read_training
-from flowaa.data.batch_order import batch_order
+from flowaa.data.batch_order import batch_order, fitting_batch_size
 from flowaa.data.dataset import Dataset
 from flowaa.data.splitting import save_record
 from flowaa.errors import UserError, warn
@@ -73,6 +73,8 @@ def train(
              "--config.flow.conditional=True")
     problem = build_problem(config, density, dataset, pretrained_flow(config, dataset.spec))
     options = build_options(config)
+    options = dataclasses.replace(options, batch_size=fitting_batch_size(
+        options.batch_size, n_rows=len(dataset.train), n_devices=len(options.devices)))
     # All that can be wrong with a config is found out before anything is written.
     batch_order(len(dataset.train), batch_size=options.batch_size, seed=options.seed,
                 n_devices=len(options.devices))

@@ -160,12 +160,15 @@ def test_transparency_fades_to_white_and_hides_its_colour(tmp_path):
 
 
 def test_the_command_shows_what_is_left_out(tmp_path):
-    """Ended by a batch larger than the data, after which only what it said is left."""
-    paint_folder(tmp_path)
+    """Ended by a folder that is a file, after which only what it said is left."""
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    paint_folder(pictures)
+    (tmp_path / "run").touch()
     done = subprocess.run(
         [sys.executable, "-m", "experiments.train", "--config=configs/image_folder.py:smoke",
-         f"--config.data.dir={tmp_path}", "--config.training.batch_size=64",
-         f"--workdir={tmp_path / 'run'}"], cwd=ROOT, capture_output=True, text=True, check=False)
+         f"--config.data.dir={pictures}", f"--workdir={tmp_path / 'run'}"],
+        cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.count("10 files are left out: ") == 1
     assert done.stderr.count("1 first frame of several (moving.gif)") == 1

@@ -22,9 +22,9 @@ _KEYS_EXPECTED = ("keep x (and y, context), or x_train and x_test (and x_validat
 def arrays(*, path: str, seed: int, validation_fraction: float, test_fraction: float) -> Dataset:
     """Rows, labels and context of a NumPy file.
 
-    The file holds either `x`, of which validation and test rows are held out here, or `x_train`,
-    `x_test` and maybe `x_validation`. For each `x…` there may be labels `y…`, whole numbers or
-    text, and `context…`, [N, E] or [N] numbers that a conditional density is given.
+    The file holds either `x` (or `X`), of which validation and test rows are held out here, or
+    `x_train`, `x_test` and maybe `x_validation`. For each `x…` there may be labels `y…`, whole
+    numbers or text, and `context…`, [N, E] or [N] numbers that a conditional density is given.
 
     Images are [N, H, W, C] or [N, H, W], which gets one channel; rows of features are [N, D].
     uint8 are discrete data of 256 levels, as are images of other integers from 0 to 255 and images
@@ -51,6 +51,8 @@ def arrays(*, path: str, seed: int, validation_fraction: float, test_fraction: f
 def from_arrays(found: Mapping[str, np.ndarray], path: str, *, seed: int,
                 validation_fraction: float, test_fraction: float) -> Dataset:
     """As `arrays`, of arrays in memory; `path` is what errors call them."""
+    # scikit-learn's name for a table is X.
+    found = {f"x{key[1:]}" if key.startswith("X") else key: found[key] for key in found}
     suffixes = _check_keys(path, set(found))
     rows = {suffix: _rows(found[f"x{suffix}"], f"{path}: x{suffix}") for suffix in suffixes}
     _check_alike(path, "x", rows)
