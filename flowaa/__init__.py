@@ -11,14 +11,16 @@ __version__ = "0.1.0"
 
 _PUBLIC = {  # name -> the module that defines it
     "ArchetypalAnalysis": "flowaa.estimators",
+    "Detector": "flowaa.run.detector",
     "Run": "flowaa.run",
+    "load_detector": "flowaa.run.detector",
     "load_run": "flowaa.run",
     "train": "flowaa.run.train",
 }
 _SUBPACKAGES = {"archetypes", "bijectors", "configs", "extremes"}
 
-__all__ = ["ArchetypalAnalysis", "Run", "__version__", "archetypes", "bijectors", "configs",
-           "extremes", "load_run", "train"]
+__all__ = ["ArchetypalAnalysis", "Detector", "Run", "__version__", "archetypes", "bijectors",
+           "configs", "extremes", "load_detector", "load_run", "train"]
 
 
 def __getattr__(name: str) -> Any:

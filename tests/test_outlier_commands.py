@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import jax
 import numpy as np
@@ -9,12 +10,14 @@ import pytest
 
 import flowaa
 from experiments.detect import detect
+from experiments.detector_figures import calibrate
 from experiments.outlier_figures import grey_rows, save_walks
 from experiments.outliers import save_outliers
 from flowaa.config.data import build_data
 from flowaa.config.detector import build_detector
 from flowaa.data.batches import Labelled
 from flowaa.errors import UserError
+from flowaa.outliers.scores import SCORES
 from flowaa.training.step import AXIS
 from tests.training.tiny import config_of, train
 
@@ -81,13 +84,123 @@ def test_rows_in_grey_are_the_data_s_or_are_called_samples(run, dataset, tmp_pat
     assert rows.shape == (1000, 2)
 
 
-def test_detector_trains_and_leaves_a_folder(run, dataset, tmp_path):
-    detector, params, summary = detect(run, tiny_detector(run), dataset, tmp_path)
-    assert json.loads((tmp_path / "summary.json").read_text()) == summary
+@pytest.fixture(scope="module")
+def trained(run, dataset, tmp_path_factory):
+    """A detector's folder, its model, parameters and summary."""
+    folder = tmp_path_factory.mktemp("detector")
+    return folder, *detect(run, tiny_detector(run), dataset, folder)
+
+
+def test_detector_trains_and_leaves_a_folder(dataset, trained):
+    folder, model, params, summary = trained
+    assert json.loads((folder / "summary.json").read_text()) == summary
     assert np.isfinite(list(summary.values())).all()
+    for source in ("shell", "box", "noise", "permutation"):
+        assert {f"kept_{source}", f"test/auroc_{source}", f"test/kept_{source}"} <= set(summary)
+        assert summary[f"kept_{source}"] >= 0.1
     assert {"detector.png", "density.png", "latent_grid.png", "reliability.png", "curves.png"} == {
-        path.name for path in (tmp_path / "figures").iterdir()}
-    assert detector.logits(params, dataset.test.x).shape == (len(dataset.test), 1)
+        path.name for path in (folder / "figures").iterdir()}
+    assert model.logits(params, dataset.test.x).shape == (len(dataset.test), 1)
+
+
+def test_auroc_is_of_all_draws_and_outliers_are_the_larger(run, dataset, trained):
+    """By pairs, with the draws made again from the key that `detect` takes."""
+    _, model, params, summary = trained
+    _, mixture, _ = build_detector(tiny_detector(run), run.density, run.params, dataset)
+    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(run.config.seed), 2**31 - 3), 2)
+    x = np.asarray(dataset.test.x)
+    index = mixture.all_sources().index("box")
+    drawn, _ = mixture.only("box")(run.params, jax.random.fold_in(key, 1 + index), x)
+    inliers, outliers = (np.asarray(model.outlier_logit(model.logits(params, rows)))
+                         for rows in (x, drawn))
+    pairs = (outliers[:, None] > inliers).mean() + 0.5 * (outliers[:, None] == inliers).mean()
+    assert summary["test/auroc_box"] == pytest.approx(pairs, abs=2e-3)
+
+
+def test_a_detector_is_restored_without_run_and_data(trained, dataset, tmp_path):
+    folder, model, params, summary = trained
+    moved = shutil.copytree(folder, tmp_path / "elsewhere")
+    detector = flowaa.load_detector(moved)
+    x = np.asarray(dataset.test.x)[:50]
+    expected = np.asarray(model.outlier_logit(model.logits(params, x)))
+    np.testing.assert_allclose(detector.score(x), expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        detector.probability(x), 1 / (1 + np.exp(-expected / summary["temperature"])), rtol=1e-4)
+    with pytest.raises(UserError, match="x has shape"):
+        detector.score(np.zeros((3, 5)))
+
+
+def test_the_temperature_is_fitted_on_validation_rows(run, dataset, trained):
+    """Other validation rows change it, other training rows do not."""
+    _, model, params, summary = trained
+    _, mixture, _ = build_detector(tiny_detector(run), run.density, run.params, dataset)
+    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(run.config.seed), 2**31 - 3), 1)
+    again = calibrate(model, mixture, params, dataset.validation, key, weight=1.0)
+    assert again.value == pytest.approx(summary["temperature"], rel=1e-5)
+    other = calibrate(model, mixture, params, dataset.train, key, weight=1.0)
+    assert other.value != pytest.approx(summary["temperature"], rel=1e-5)
+
+
+@pytest.mark.parametrize("spoil", ["nothing", "unfinished"])
+def test_a_folder_without_a_finished_detector_is_refused(trained, tmp_path, spoil):
+    folder = tmp_path / "detector"
+    if spoil == "unfinished":
+        shutil.copytree(trained[0], folder)
+        (folder / "calibration.json").unlink()
+    with pytest.raises(UserError, match=r"no run|no finished detector") as caught:
+        flowaa.load_detector(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_loss_weighs_outliers(run, dataset):
+    """With weights of 0 and 1, by hand: the mean over the outliers that count."""
+    of_detector, _, problem = build_detector(
+        tiny_detector(run), run.density, run.params, dataset)
+    x = np.asarray(dataset.train.x)[:8]
+    weight = np.array([1, 0, 1, 0, 0, 1, 0, 0], np.float32)
+    params = problem.init(jax.random.key(0), Labelled(x, None))
+    weighing = dataclasses.replace(of_detector, make_outliers=lambda *_: (x + 3, weight))
+    value, parts = jax.vmap(lambda x: weighing.loss()(
+        params, Labelled(x, None), jax.numpy.arange(8), jax.random.key(0)), axis_name=AXIS)(x[None])
+    logits = np.asarray(of_detector.detector.logits(params, x + 3))[:, 0]
+    expected = np.log1p(np.exp(-logits))[weight > 0].mean()
+    np.testing.assert_allclose(parts["outlier_loss"][0], expected, rtol=1e-4)
+    np.testing.assert_allclose(value, parts["inlier_loss"] + parts["outlier_loss"], rtol=1e-6)
+
+
+@pytest.mark.parametrize("score", [score for score in SCORES if score not in (
+    "hull", "discriminator")])
+def test_every_score_finds_far_rows_outlying(run, dataset, score):
+    x = np.asarray(dataset.test.x)[:40]
+    near, far = (np.asarray(run.outlier_score(rows, score)) for rows in (x, x * 30 + 50))
+    assert near.shape == (40,)
+    assert (far > near.max()).all()
+
+
+def test_scores_are_what_they_say(run, dataset):
+    x = np.asarray(dataset.test.x)[:30]
+    np.testing.assert_allclose(run.outlier_score(x, "nll", label=1), -run.log_prob(x, 1), rtol=1e-5)
+    marginal = np.mean([np.exp(np.asarray(run.log_prob(x, label))) for label in (0, 1)], 0)
+    np.testing.assert_allclose(run.outlier_score(x), -np.log(marginal), rtol=1e-3, atol=1e-3)
+    z = np.asarray(run.encode(x, 0)[0])
+    np.testing.assert_allclose(run.outlier_score(x, "latent_norm", label=0),
+                               np.linalg.norm(z, axis=1), rtol=1e-4)
+    train = np.asarray(dataset.train.x)
+    np.testing.assert_allclose(run.outlier_score(train[:5], "neighbour"), 0, atol=1e-4)
+    typical = np.median(run.outlier_score(dataset.validation.x))
+    np.testing.assert_allclose(run.outlier_score(x, "typicality"), np.abs(
+        np.asarray(run.outlier_score(x)) - typical), atol=1e-3)
+
+
+@pytest.mark.parametrize(("score", "message"), [
+    ("knn", "score is 'knn'; choose one of nll, latent_norm"),
+    ("hull", "this run has no archetypes"),
+    ("discriminator", "there is no config.json"),
+])
+def test_a_score_that_there_is_not_is_refused(run, dataset, score, message):
+    with pytest.raises(UserError, match=message) as caught:
+        run.outlier_score(dataset.test.x[:2], score)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("adversary", ["generator", "flow"])

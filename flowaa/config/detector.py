@@ -19,7 +19,7 @@ from flowaa.flow.density import Density
 from flowaa.outliers.evidence import flow_evidence
 from flowaa.outliers.mixture import OutlierMixture, adversary, outlier_mixture
 from flowaa.outliers.plane import ArchetypePlane
-from flowaa.training.detector_objective import DetectorProblem
+from flowaa.training.detector_objective import DetectorProblem, MakeOutliers
 from flowaa.training.parallel import local_devices
 from flowaa.training.problem import Problem, TrainingOptions
 from flowaa.training.state import Params
@@ -76,15 +76,10 @@ def build_detector(
         density, flow_params, dataset, sources=fields.sources, shares=fields.shares,
         extremeness=fields.extremeness, box_margin=fields.box_margin, noise=fields.noise,
         reject_quantile=fields.reject_quantile, reference=fields.reference, plane=plane)
-    generator = None
-    if fields.adversary == "generator":
-        generator = DenseNetwork(density.flow.n_dims, fields.width, fields.depth)
     evidence = None
     if fields.kind == "discriminator" or fields.rejects:
         evidence = flow_evidence(density, flow_params, dataset)
-    of_detector = DetectorProblem(
-        untrained_detector(fields, spec, evidence), mixture, fields.confidence_weight,
-        adversary(density, generator, fields.adversary), generator)
+    of_detector = detector_problem(fields, spec, density, evidence, mixture)
     schedule = optax.cosine_decay_schedule(fields.learning_rate, fields.steps)
     learned = optax.adamw(schedule, weight_decay=fields.weight_decay, mask=kernels)
     parts = {"network": "learned", "flow": "frozen"}
@@ -101,17 +96,23 @@ def build_detector(
     )
 
 
-def untrained_detector(
-    fields: DetectorFields, spec: DataSpec, evidence: FlowEvidence | None
-) -> DetectorModel:
-    """The detector of these fields; without evidence it sees the data alone."""
+def detector_problem(
+    fields: DetectorFields, spec: DataSpec, density: Density, evidence: FlowEvidence | None,
+    make_outliers: MakeOutliers | None = None,
+) -> DetectorProblem:
+    """The detector of these fields and its losses; without evidence it sees the data alone."""
     n_classes = spec.n_classes if fields.kind == "classifier" else 0
     rejects = bool(n_classes) and fields.rejects
     network: nn.Module = (ConvNetwork if fields.network == "conv" else DenseNetwork)(
         n_classes + rejects or 1, fields.width, fields.depth, fields.spectral_norm)
     if evidence is not None:
         network = FlowGuided(network)
-    return DetectorModel(network, spec.mean, spec.std, n_classes, rejects, evidence)
+    generator = None
+    if fields.adversary == "generator":
+        generator = DenseNetwork(density.flow.n_dims, fields.width, fields.depth)
+    return DetectorProblem(
+        DetectorModel(network, spec.mean, spec.std, n_classes, rejects, evidence), make_outliers,
+        fields.confidence_weight, adversary(density, generator, fields.adversary), generator)
 
 
 def build_detector_options(config: ConfigDict, detector: ConfigDict) -> TrainingOptions:

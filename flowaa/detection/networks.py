@@ -10,7 +10,7 @@ Array = jax.Array
 Initializer = Callable[..., Array]
 
 _SLOPE = 0.2  # of the leaky ReLU below zero: no unit of a discriminator dies (Radford et al. 2016)
-REACH = 1.0  # in units of the flow's evidence: rows nearer than twice this can be reordered
+REACH = 0.5  # in units of the flow's evidence: rows nearer than twice this can be reordered
 
 
 class DenseNetwork(nn.Module):

@@ -39,10 +39,11 @@ class Latents(NamedTuple):
 
 
 class FlowStatistics(NamedTuple):
-    """How outlying a flow finds rows, whatever their class."""
+    """What a flow says of rows."""
 
-    nll: Array  # [n] −log p(x), nats
-    radius: Array  # [n] of the latent, in deviations from the nearest class's centre
+    nll: Array  # [n] −log p(x), nats: of the given class, or of all
+    radius: Array  # [n] of the latent, in deviations from the given or the nearest class's centre
+    z: Array  # [n, D] latent, of the given or the most probable class
 
 
 class Numbers(NamedTuple):
@@ -219,23 +220,26 @@ def numbers(
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def flow_statistics(density: Density, params: Params, x: Array) -> FlowStatistics:
-    """What a flow says of x [n, *shape] in data units; classes are equally likely.
+def flow_statistics(
+    density: Density, params: Params, x: Array, label: Array | None = None
+) -> FlowStatistics:
+    """What a flow says of x [n, *shape] in data units.
 
-    Costs one encoding for each class where the flow is conditional.
+    Without label [n] every class is equally likely; that costs one encoding for each class where
+    the flow is conditional.
     """
-    def of_class(label: Array | None) -> tuple[Array, Array]:
+    def of_class(label: Array | None) -> FlowStatistics:
         z, log_det = density.encode(params, x, label, MIDDLE_OF_LEVEL)
         log_prob = bound(density.flow, params).latent_log_prob(z, label) + log_det
-        return log_prob, latent_radius(density, params, z, label)
+        return FlowStatistics(-log_prob, latent_radius(density, params, z, label), z)
 
     n_classes = density.flow.n_condition_classes
-    if not n_classes:
-        log_prob, radius = of_class(None)
-        return FlowStatistics(-log_prob, radius)
-    log_probs, radii = jax.lax.map(
+    if not n_classes or label is not None:
+        return of_class(label)
+    nll, radius, z = jax.lax.map(
         lambda index: of_class(jnp.full(len(x), index)), jnp.arange(n_classes))
-    return FlowStatistics(jnp.log(n_classes) - jax.nn.logsumexp(log_probs, axis=0), radii.min(0))
+    return FlowStatistics(jnp.log(n_classes) - jax.nn.logsumexp(-nll, axis=0), radius.min(0),
+                          z[nll.argmin(0), jnp.arange(len(x))])
 
 
 @functools.partial(jax.jit, static_argnums=0)

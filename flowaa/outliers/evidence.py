@@ -21,7 +21,7 @@ _ROWS = 2_000  # of a split, that quantiles are taken of
 
 def statistics(density: Density) -> Callable[[Params, Array], Array]:
     """A function of the flow's parameters and x to −log p(x) in nats and the latent norm [B, 2]."""
-    return lambda params, x: jnp.stack(flow_statistics(density, params, x), axis=1)
+    return lambda params, x: jnp.stack(flow_statistics(density, params, x)[:2], axis=1)
 
 
 def split_statistics(density: Density, flow_params: Params, split: Split) -> np.ndarray:

@@ -50,6 +50,8 @@ class Compiled:
         self.encode, self.decode = Batched(encode, size), Batched(density.decode, size)
         self.log_prob, self.sample = Batched(log_prob, size), Batched(sample, size)
         self.numbers = Batched(numbers, size)
+        self.statistics = Batched(
+            lambda params, x, label: outliers.flow_statistics(density, params, x, label), size)
         if model is not None:
             self.weights = Batched(
                 lambda params, x, label: model.weights(params, x, label, MIDDLE_OF_LEVEL), size)

@@ -32,7 +32,7 @@ def load_run(workdir: str | os.PathLike[str], step: int | None = None) -> Run:
         UserError: there is no run, no such step, or no checkpoint that can be read.
     """
     folder = RunFolder(workdir)
-    config = ConfigDict(_tuples(folder.read_config())).lock()
+    config = ConfigDict(as_tuples(folder.read_config())).lock()
     if not folder.checkpoints.is_dir():
         raise UserError(f"{folder.path} holds no checkpoint yet; train first")
     checkpoints = Checkpoints(folder.checkpoints, read_only=True)
@@ -47,8 +47,9 @@ def load_run(workdir: str | os.PathLike[str], step: int | None = None) -> Run:
             like = params_like(spec, model or density)
             params = checkpoints.try_params(candidate, like)
             if params is not None:
-                return run_of(config, spec, jax.tree.map(jnp.asarray, params), candidate,
-                              folder.read_summary())
+                run = run_of(config, spec, jax.tree.map(jnp.asarray, params), candidate,
+                             folder.read_summary())
+                return dataclasses.replace(run, folder=folder.path)
     finally:
         checkpoints.close()
     if step is not None:
@@ -78,7 +79,7 @@ def spec_to_json(spec: DataSpec) -> dict[str, Any]:
 
 def spec_from_json(fields: dict[str, Any]) -> DataSpec:
     """The inverse of `spec_to_json`: JSON has lists where a spec has tuples."""
-    return DataSpec(**_tuples(fields))
+    return DataSpec(**as_tuples(fields))
 
 
 def params_like(spec: DataSpec, model: Density | ArchetypeModel) -> Params:
@@ -88,10 +89,10 @@ def params_like(spec: DataSpec, model: Density | ArchetypeModel) -> Params:
     return jax.eval_shape(model.init, jax.random.key(0), x, label, *context)
 
 
-def _tuples(value: Any) -> Any:
+def as_tuples(value: Any) -> Any:
     """JSON's lists as tuples, all the way down."""
     if isinstance(value, dict):
-        return {key: _tuples(entry) for key, entry in value.items()}
+        return {key: as_tuples(entry) for key, entry in value.items()}
     if isinstance(value, list):
-        return tuple(_tuples(entry) for entry in value)
+        return tuple(as_tuples(entry) for entry in value)
     return value

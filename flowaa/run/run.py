@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -14,10 +15,12 @@ from ml_collections import ConfigDict
 from flowaa.bijectors.base import bound
 from flowaa.data.dataset import DataSpec
 from flowaa.errors import UserError
+from flowaa.extremes import distance_to_simplex
 from flowaa.flow.density import Density, DensityDistribution
 from flowaa.flow.likelihood import bits_per_dim
 from flowaa.outliers import draws as outliers
-from flowaa.outliers.plane import ArchetypePlane, archetype_plane
+from flowaa.outliers.plane import ArchetypePlane, archetype_plane, coordinates
+from flowaa.outliers.scores import SCORES, Reference, load_rows, reference_of
 from flowaa.run import arguments
 from flowaa.run.compiled import Compiled
 from flowaa.training.archetypes.objective import ArchetypeModel
@@ -45,6 +48,7 @@ class Run:
     archetype_model: ArchetypeModel | None = None
     archetype_params: Params | None = None  # of flow and heads
     summary: Mapping[str, float] = dataclasses.field(default_factory=dict)  # of `summary.json`
+    folder: Path | None = None  # where it lies, of a run that was trained or loaded
 
     def __repr__(self) -> str:
         """Five lines: the checkpoint, its data, its flow, its archetypes, its test figure."""
@@ -164,6 +168,42 @@ class Run:
             self._flow, plane, method == "simplex", rows=(x, z, labels))
         return Outliers(x, z, labels, *numbers)
 
+    def outlier_score(self, x: Any, score: str = "nll", label: Any = None) -> Array:
+        """How outlying x [B, *shape] is, [B]: larger is more so.
+
+        Args:
+            x: rows in data units.
+            score: "nll": −log p(x) in nats; "latent_norm": deviations from the nearest class's
+                centre; "typicality": |nll less that of typical held-out rows|; "hull": distance of
+                the archetype coordinates from the simplex; "neighbour": distance to the nearest
+                training row in the latent space; "discriminator": log-odds by the run's detector of
+                this name; "combined": nll, norm, typicality and neighbour, as p-values among
+                held-out rows.
+            label: class index, or one for each; None leaves the class open.
+
+        Raises:
+            UserError: the score is unknown, or needs what the run lacks.
+        """
+        if score not in SCORES:
+            raise UserError(f"score is {score!r}; choose one of {', '.join(SCORES)}")
+        x = arguments.examples(x, self.spec)
+        labels = None if label is None else self._labels(label, len(x))
+        if score == "discriminator":
+            from flowaa.run.detector import load_detector
+
+            return load_detector(self._file("detectors/discriminator")).score(x)
+        found = self._compiled.statistics(self._flow, rows=(x, labels))
+        if score in ("nll", "latent_norm"):
+            return found.nll if score == "nll" else found.radius
+        if score == "hull":
+            self._model  # noqa: B018 - says so where the run has none
+            assert self.archetype_plane is not None
+            return distance_to_simplex(coordinates(self.archetype_plane, found.z, labels))
+        values = {"typicality": lambda: self._reference.typicality(np.asarray(found.nll)),
+                  "neighbour": lambda: self._reference.distances(np.asarray(found.z)),
+                  "combined": lambda: self._reference.combined(found)}
+        return jnp.asarray(values[score](), jnp.float32)
+
     def distribution(
         self, label: int | None = None, *, context: Any = None
     ) -> DensityDistribution:
@@ -199,6 +239,16 @@ class Run:
         """Whether anything of the run depends on a label: flow, base or archetypes."""
         heads = self.archetype_model and self.archetype_model.heads
         return outliers.has_classes(self.density) or bool(heads and heads.n_classes)
+
+    @functools.cached_property
+    def _reference(self) -> Reference:
+        rows = load_rows(self._file("reference.npz"))
+        return reference_of(*(self._compiled.statistics(self._flow, rows=(x, None)) for x in rows))
+
+    def _file(self, name: str) -> Path:
+        if self.folder is None:
+            raise UserError("this score needs the run's folder; restore it with flowaa.load_run")
+        return self.folder / name
 
     @property
     def _model(self) -> ArchetypeModel:

@@ -23,6 +23,7 @@ from flowaa.errors import UserError, warn
 from flowaa.figures.curves import save_curves
 from flowaa.figures.images import save_image_grid
 from flowaa.figures.scatter import save_scatter
+from flowaa.outliers.scores import save_rows
 from flowaa.run.archetype_figures import (
     archetype_figures,
     linear_figures,
@@ -99,7 +100,8 @@ def train(
         folder.write_summary(summary)
         if run.params is not None:
             _save_samples(folder.figures, run, dataset)
-    return dataclasses.replace(run, summary=summary)
+            save_rows(folder.path / "reference.npz", dataset)
+    return dataclasses.replace(run, summary=summary, folder=folder.path)
 
 
 def _check_memory(count: int) -> None:

@@ -37,7 +37,7 @@ class DetectorProblem:
     """
 
     detector: DetectorModel
-    make_outliers: MakeOutliers
+    make_outliers: MakeOutliers | None  # None where nothing is trained
     confidence_weight: float  # of outliers in a classifier's loss
     generate: Generate | None = None  # draws of the adversary, if there is one
     generator: nn.Module | None = None  # of the adversary "generator"; None starts as the flow
@@ -69,8 +69,7 @@ class DetectorProblem:
             # Each device draws outliers of its own.
             key = jax.random.fold_in(key, jax.lax.axis_index(AXIS))
             outlier_key, generator_key = jax.random.split(key)
-            x, weight = jax.lax.stop_gradient(
-                self.make_outliers(params["flow"], outlier_key, batch.x))
+            x, weight = jax.lax.stop_gradient(self._outliers(params, outlier_key, batch.x))
             inlier, outlier = self._losses(params, batch.x, batch.y, x, seen=True)
             parts = {"inlier_loss": inlier.mean(), "outlier_loss": weighted_mean(
                 outlier, weight, AXIS)}
@@ -92,7 +91,7 @@ class DetectorProblem:
         """Values per example, for evaluation; outliers are made as in training."""
         x, y = batch.x, batch.y
         key = jax.random.fold_in(key, batch.example_ids[0])
-        outliers, weight = self.make_outliers(params["flow"], key, x)
+        outliers, weight = self._outliers(params, key, x)
         inlier, outlier = self._losses(params, x, y, outliers, seen=False)
         mean_outlier = weighted_mean(outlier, weight, AXIS)
         values = {"inlier_loss": inlier, "outlier_loss": jnp.full(len(x), mean_outlier)}
@@ -102,6 +101,10 @@ class DetectorProblem:
             best = self.detector.class_log_probs(logits).argmax(-1)
             values["accuracy"] = (best == y).astype(jnp.float32)
         return values
+
+    def _outliers(self, params: Params, key: Array, x: Array) -> tuple[Array, Array]:
+        assert self.make_outliers is not None, "training needs outliers"
+        return self.make_outliers(params["flow"], key, x)
 
     def _losses(
         self, params: Params, x: Array, y: Array | None, outliers: Array, *, seen: bool

@@ -8,9 +8,11 @@ from scipy.special import softmax
 from scipy.stats import entropy
 from sklearn.metrics import log_loss
 
+from experiments.toy_truth import true_log_prob
+from flowaa.data.sources import toy
 from flowaa.detection import calibration, losses
 from flowaa.detection.evidence import evidence_scale
-from flowaa.detection.model import DetectorModel
+from flowaa.detection.model import DetectorModel, FlowEvidence
 from flowaa.detection.networks import (
     REACH,
     ConvNetwork,
@@ -171,3 +173,31 @@ def test_odds_of_being_an_outlier():
         np.exp(rejecting.class_log_probs(logits)), [[0.7 / 0.9, 0.2 / 0.9]], rtol=1e-5)
     doubting = DetectorModel(network, (0.0,), (1.0,), n_classes=3)
     assert doubting.outlier_logit(logits)[0] == pytest.approx(np.log(0.3 / 0.7), rel=1e-5)
+
+
+def test_rows_that_the_flow_has_seen_are_scaled_by_their_own_quantiles():
+    """Else the evidence of an overfitted flow would tell training rows from all others."""
+    held_out, seen = (evidence_scale(np.array([[0.0, 0], [largest, largest]]))
+                      for largest in (100.0, 2.0))
+    evidence = FlowEvidence(lambda params, x: params * x, held_out, seen)
+    model = DetectorModel(DenseNetwork(1), (0.0, 0.0), (2.0, 2.0), evidence=evidence)
+    x = jnp.array([[1.0, 1.0], [50.0, 50.0]])
+    standard, scaled = model.inputs({"flow": 1.0}, x, seen=jnp.array([True, False]))
+    np.testing.assert_allclose(standard, x / 2)
+    np.testing.assert_allclose(scaled, 0, atol=1e-6)  # each at the median of its kind
+    assert (model.inputs({"flow": 1.0}, x)[1][0] < -1).all()
+
+
+@pytest.mark.parametrize("name", ["mixture", "moons"])
+def test_true_densities_are_those_of_the_data(name):
+    """Their integral over each cell of a grid is the share of the data that lies in it."""
+    x = {"mixture": toy.mixture, "moons": toy.moons}[name](
+        n_rows=40_000, seed=0, validation_fraction=0.1, test_fraction=0.1).train.x
+    edges = [np.linspace(low, high, 9) for low, high in zip(x.min(0), x.max(0), strict=True)]
+    shares = np.histogram2d(*x.T, bins=edges)[0] / len(x)
+    fine = [np.linspace(edge[0], edge[-1], 241)[:-1] + (edge[-1] - edge[0]) / 480 for edge in edges]
+    points = np.stack(np.meshgrid(*fine, indexing="ij"), -1).reshape(-1, 2)
+    cell = np.prod([(edge[-1] - edge[0]) / 240 for edge in edges])
+    density = np.exp(true_log_prob(name, points)).reshape(8, 30, 8, 30).sum((1, 3)) * cell
+    np.testing.assert_allclose(density, shares, atol=5 * np.sqrt(0.25 / len(x)))
+    assert np.abs(density - shares).sum() < 0.03
