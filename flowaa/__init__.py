@@ -5,7 +5,12 @@ Names of the public surface are imported when they are first asked for, so that 
 """
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # for type checkers and the documentation
+    from flowaa.estimators import ArchetypalAnalysis
+    from flowaa.run import Run, load_run
+    from flowaa.run.train import train
 
 __version__ = "0.1.0"
 

@@ -1,4 +1,4 @@
-"""The drawn faces' weights with scores as side information, without, by the baseline, linearly.
+"""The drawn faces' weights: with scores, without, by the baselines, by ridge given the scores.
 
 The flow is trained alone as well: what archetypes cost it in bits/dim.
 """
@@ -10,6 +10,8 @@ import tempfile
 from ml_collections import ConfigDict
 
 import flowaa
+from experiments.benchmarks._supervised import ridge_per_class
+from flowaa.config.data import build_data
 from flowaa.configs import faces, faces_unsupervised
 
 _FIGURES = ("weight_mae", "weight_mae_linear", "weight_mae_linear_seen", "reconstruction_mse",
@@ -25,6 +27,8 @@ def run() -> dict[str, float]:
         figures |= {f"faces/{name}/{figure}": summary[f"test/{figure}"]
                     for figure in _FIGURES if f"test/{figure}" in summary}
         figures[f"faces/{name}/wall_s"] = summary["wall_s"]
+    figures["faces/ridge/weight_mae"] = ridge_per_class(
+        build_data(faces.get_config()), n_components=150)
     figures["faces/bits_per_dim_ratio"] = (
         figures["faces/scores/bits_per_dim"] / figures["faces/flow_alone/bits_per_dim"])
     return figures

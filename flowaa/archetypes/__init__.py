@@ -1,7 +1,10 @@
 """Archetypal analysis: a data set as mixtures of a few extreme points."""
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # for type checkers and the documentation
+    from flowaa.archetypes.classical.selection import Selection, choose_n_archetypes
 
 _PUBLIC = {  # name -> the module that defines it, imported when first asked for
     "Selection": "flowaa.archetypes.classical.selection",
