@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import flowaa
-from flowaa.errors import UserError
+from flowaa.errors import FlowaaWarning, UserError
 from tests.training.tiny import config_of, image_config, summary, train
 
 
@@ -130,7 +130,15 @@ def test_distribution_is_the_run_as_distrax_has_it(image_run, plane_run):
 
 
 def test_a_step_can_be_chosen(images):
-    assert flowaa.load_run(images, step=4).step == 4
+    figures = summary(images)
+    for step in (4, 8):
+        run = flowaa.load_run(images, step=step)
+        assert run.step == step
+        is_measured = step == figures["selected_step"]
+        assert run.summary == (figures if is_measured else {})
+        line = repr(run).splitlines()[4]
+        assert line.endswith(f"{figures['test/bits_per_dim']:.3f} bits/dim" if is_measured
+                             else f"no bits/dim of step {step} is known")
     with pytest.raises(UserError, match="no checkpoint of step 5; there are"):
         flowaa.load_run(images, step=5)
 
@@ -166,6 +174,21 @@ def test_a_label_to_data_without_labels(tmp_path):
         run.log_prob(np.zeros((1, 2)), label=0)
 
 
+@pytest.mark.parametrize("damaged", [
+    b"{", b"\xff\xfe\xfa", b"[1]", b"null", b'{"test/bits_per_dim": "low"}'])
+def test_a_damaged_summary_blocks_no_run(plane, plane_run, tmp_path, damaged):
+    shutil.copytree(plane, tmp_path / "run")
+    file = tmp_path / "run" / "summary.json"
+    file.write_bytes(damaged)
+    with pytest.warns(FlowaaWarning, match=r"summary\.json is damaged: its figures are left out"):
+        run = flowaa.load_run(tmp_path / "run")
+    assert (run.step, run.summary) == (plane_run.step, {})
+    assert "no bits/dim of step" in repr(run)
+    with pytest.warns(FlowaaWarning, match=r"summary\.json is damaged"):
+        plane_run.save(tmp_path / "run")
+    assert json.loads(file.read_text()) == plane_run.summary
+
+
 def test_folders_that_hold_no_run(tmp_path, plane):
     for workdir in (tmp_path / "nowhere", tmp_path):
         with pytest.raises(UserError, match=r"holds no run: there is no config\.json"):
@@ -173,7 +196,12 @@ def test_folders_that_hold_no_run(tmp_path, plane):
     (tmp_path / "config.json").write_text((plane / "config.json").read_text())
     with pytest.raises(UserError, match="no checkpoint yet; train first"):
         flowaa.load_run(tmp_path)
-    (tmp_path / "config.json").write_text('{"seed": 0, "da')
+    for damaged in ('{"seed": 0, "da', "[1]", "7", '"text"', "null"):
+        (tmp_path / "config.json").write_text(damaged)
+        with pytest.raises(UserError, match=r"config\.json is damaged"):
+            flowaa.load_run(tmp_path)
+    (tmp_path / "config.json").unlink()
+    (tmp_path / "config.json").mkdir()
     with pytest.raises(UserError, match=r"config\.json is damaged"):
         flowaa.load_run(tmp_path)
     file = tmp_path / "file"

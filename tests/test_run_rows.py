@@ -9,6 +9,8 @@ import pytest
 from scipy import stats
 
 import flowaa
+from configs import default
+from flowaa.data.sources.given import given
 from flowaa.errors import FlowaaWarning, UserError
 from tests.training.tiny import config_of, image_config
 
@@ -94,10 +96,23 @@ IMAGE = np.full((1, 4, 4, 1), 200)
     (lambda run: run.sample(jax.random.key(0), True), "n is True"),
     (lambda run: run.sample(jax.random.key(0), 0), "at least one"),
     (lambda run: run.sample_outliers(jax.random.key(0), 2.5, extremeness=9.0), r"n is 2\.5"),
-    (lambda run: run.sample(0, 2), r"key is 0; give a random key, e.g. jax.random.key\(0\)"),
+    (lambda run: run.sample(0, 2), r"key is 0; give one random key, e.g. jax.random.key\(0\)"),
     (lambda run: run.sample(jax.random.key(0), 2, temperature=float("nan")), "temperature is nan"),
     (lambda run: run.sample(jax.random.key(0), 2, temperature=float("inf")), "temperature is inf"),
     (lambda run: run.sample(jax.random.key(0), 2, temperature="hot"), "temperature is 'hot'"),
+    (lambda run: run.sample(jax.random.key(0), 2, temperature=1e39), r"temperature is 1e\+39"),
+    (lambda run: run.sample(jax.random.split(jax.random.key(0), 3), 2), "an array of keys"),
+    (lambda run: run.log_prob(IMAGE, key=jax.random.split(jax.random.key(0))), "array of keys"),
+    (lambda run: run.sample(jax.random.split(jax.random.PRNGKey(0)), 2), "give one random key"),
+    (lambda run: run.bits_per_dim(np.zeros((0, 4, 4, 1))), "x holds no rows"),
+    (lambda run: run.log_prob([[1, 2], [3]]), "x is no array: its rows differ in length"),
+    (lambda run: run.decode([[1, 2], [3]]), "z is no array: its rows differ in length"),
+    (lambda run: run.log_prob("picture"), "x has type <U7; give numbers"),
+    (lambda run: run.decode("picture"), "z has type <U7; give numbers"),
+    (lambda run: run.decode(np.ones((1, 16)) * 1j), "z has type complex128; give numbers"),
+    (lambda run: run.sample(jax.random.key(0), 10**12), "n is 10{12}: so many draws need"),
+    (lambda run: run.sample_outliers(jax.random.key(0), 10**12, extremeness=9.0),
+     "need 59,605 GiB, and this machine has"),
 ])
 def test_what_is_no_example_is_refused(levels_run, call, message):
     with pytest.raises(UserError, match=message) as caught:
@@ -153,11 +168,43 @@ def test_a_table_of_pandas(tmp_path):
     np.testing.assert_allclose(run.spec.std, ROWS.std(0), rtol=0.2)
 
 
+@pytest.mark.parametrize("dtype", ["float64", "Float64", "Int64", "object"])
+def test_missing_values_of_pandas_are_told_with_their_column(tmp_path, dtype):
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame({"height": np.arange(300.0), "age": np.arange(300.0)})
+    table["age"] = table["age"].astype(dtype)
+    table.loc[7, "age"] = None
+    with pytest.raises(UserError, match="data: x has 1 missing values, the first in column age"):
+        flowaa.train(config_of(), tmp_path / "run", data=table)
+    assert not (tmp_path / "run").exists()
+
+
+def test_nullable_columns_without_missing_values_are_numbers():
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame(ROWS).astype({0: "Float64"})
+    dataset = given({"x": table, "y": pandas.Series(labels(), dtype="Int64")}, seed=0,
+                    validation_fraction=0.2, test_fraction=0.2)
+    assert (dataset.spec.shape, dataset.spec.n_classes) == ((3,), 3)
+
+
+@pytest.mark.parametrize(("config", "kind"), [
+    ({"seed": 0}, "dict"), (default, "module"), ("configs/default.py", "str")])
+def test_what_is_no_config_is_told_in_one_line(tmp_path, config, kind):
+    with pytest.raises(UserError, match=f"config is of type {kind}; give a ConfigDict") as caught:
+        flowaa.train(config, tmp_path / "run", data=ROWS)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(("data", "message"), [
     (ROWS * np.nan, "data: x"),
     ((ROWS, labels()[1:]), "data: y has shape"),
     ((ROWS, labels(), ROWS), "a tuple of 3"),
     ({"rows": ROWS}, "data has the keys rows"),
+    ([ROWS, labels()], r"data is a list of two; give a tuple \(x, y\)"),
+    ({0: ROWS}, "data has the key 0, which is no text"),
+    (np.ma.masked_less(ROWS, 0.0), "data: x is a masked array with .* missing values"),
+    ({"x": [[1.0, 2.0], [3.0], [4.0]]}, "data: x is no array"),
     (ROWS[:2], "too few"),
 ])
 def test_data_in_memory_that_is_wrong_writes_nothing(tmp_path, data, message):
@@ -176,7 +223,7 @@ def test_a_table_smaller_than_the_batch_is_trained_on_whole(tmp_path):
 def test_a_run_does_not_go_on_with_other_data(tmp_path):
     flowaa.train(config_of(), tmp_path, data=ROWS)
     flowaa.train(config_of(), tmp_path, data=ROWS)  # is finished
-    with pytest.raises(UserError, match=r"these keys differ: data\.path"):
+    with pytest.raises(UserError, match=r"data\.path \(the run was trained on other data\)"):
         flowaa.train(config_of(), tmp_path, data=ROWS + 1)
 
 

@@ -23,6 +23,9 @@ _BLOCKS: dict[str, tuple[type, ...]] = {
 
 def check_config(config: ConfigDict) -> None:
     """Raises a `UserError` that names the first key that is missing, unknown, or out of range."""
+    if not isinstance(config, ConfigDict):
+        raise UserError(f"config is of type {type(config).__name__}; give a ConfigDict, e.g. "
+                        "flowaa.configs.default.get_config()")
     for key in config:
         if key != "seed" and key not in _BLOCKS:
             raise UserError(f"{key}: the config has no such block; there are seed, "

@@ -1,5 +1,6 @@
 """Checks of what a run's methods are given; each raises a `UserError` of one line."""
 
+import math
 from typing import Any
 
 import jax
@@ -8,6 +9,7 @@ import numpy as np
 
 from flowaa.data.dataset import DataSpec
 from flowaa.errors import UserError
+from flowaa.run.memory import check_memory
 
 
 def examples(x: Any, spec: DataSpec) -> Any:
@@ -21,10 +23,8 @@ def examples(x: Any, spec: DataSpec) -> Any:
     if isinstance(x, jax.core.Tracer):
         _check_shape(x, spec)
         return x
-    x = np.asarray(x)
+    x = _numbers(x, "x")
     _check_shape(x, spec)
-    if x.dtype.kind not in "buif":
-        raise UserError(f"x has type {x.dtype}; give numbers")
     if not spec.n_levels:
         with np.errstate(over="ignore"):
             return finite(x.astype(np.float32), "x")
@@ -54,10 +54,11 @@ def finite(array: Any, name: str) -> Any:
 
 def matrix(array: Any, name: str, n_columns: int) -> Any:
     """Finite rows [B, n_columns], float32."""
-    array = array if isinstance(array, jax.core.Tracer) else np.asarray(array)
+    array = array if isinstance(array, jax.core.Tracer) else _numbers(array, name)
     if array.ndim != 2 or array.shape[1] != n_columns:
         raise UserError(f"{name} has shape {array.shape}, not [B, {n_columns}]")
-    return finite(array.astype(jnp.float32), name)
+    with np.errstate(over="ignore"):  # `finite` names what overflows
+        return finite(array.astype(jnp.float32), name)
 
 
 def labels(label: Any, n: int, spec: DataSpec, *, are_used: bool, are_needed: bool) -> Any:
@@ -74,7 +75,7 @@ def labels(label: Any, n: int, spec: DataSpec, *, are_used: bool, are_needed: bo
                         "or train with --config.flow.conditional=True")
     if isinstance(label, jax.core.Tracer):
         return jnp.broadcast_to(label, (n,))
-    label = np.asarray(label)
+    label = _array(label, "label")
     if label.dtype.kind not in "iu" or label.size == 0 or (
         label.min() < 0 or label.max() >= spec.n_classes
     ):
@@ -93,7 +94,8 @@ def context_rows(context: Any, n: int, width: int) -> Any:
         return None
     if not width:
         raise UserError("context was given, but this run depends on none; leave it out")
-    context = context if isinstance(context, jax.core.Tracer) else np.atleast_1d(context)
+    context = context if isinstance(context, jax.core.Tracer) else np.atleast_1d(
+        _numbers(context, "context"))
     if context.ndim < 2:
         context = context.reshape(-1, width) if context.size == width else context[:, None]
     if context.shape not in ((1, width), (n, width)):
@@ -102,31 +104,55 @@ def context_rows(context: Any, n: int, width: int) -> Any:
     return (jnp if isinstance(context, jax.core.Tracer) else np).broadcast_to(context, (n, width))
 
 
-def count(n: Any) -> int:
-    """A number of draws."""
+def count(n: Any, spec: DataSpec) -> int:
+    """A number of draws, which the machine's memory can hold."""
     if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
         raise UserError(f"n is {n!r}; give a whole number, at least one")
+    check_memory(4 * int(n) * math.prod(spec.shape), f"n is {n}: so many draws need",
+                 "draw fewer at a time")
     return int(n)
 
 
 def temperature_of(temperature: Any) -> float:
-    """A finite number, 0 or larger."""
+    """A finite number of float32, 0 or larger."""
     try:
         value = float(temperature)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         value = np.nan
-    if not 0 <= value < np.inf:
-        raise UserError(f"temperature is {temperature!r}; it must be a number, 0 or larger")
+    if not 0 <= value <= float(np.finfo(np.float32).max):
+        raise UserError(f"temperature is {temperature!r}; it must be a number of float32, "
+                        "0 or larger")
     return value
 
 
 def random_key(key: Any) -> jax.Array:
     """A key of `jax.random.key`, or of the older `jax.random.PRNGKey`."""
-    if (isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)) or (
-        getattr(key, "dtype", None) == np.uint32 and np.shape(key) == (2,)
-    ):
+    if isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+        if key.shape:
+            raise UserError(f"key is an array of keys, of shape {key.shape}; give one of them")
         return key
-    raise UserError(f"key is {key!r}; give a random key, e.g. jax.random.key(0)")
+    if getattr(key, "dtype", None) == np.uint32 and np.shape(key) == (2,):
+        return key
+    raise UserError(f"key is {' '.join(repr(key).split())}; give one random key, e.g. "
+                    "jax.random.key(0)")
+
+
+def _array(values: Any, name: str) -> np.ndarray:
+    try:
+        return np.asarray(values)
+    except (ValueError, TypeError):
+        raise UserError(f"{name} is no array: its rows differ in length; give rows of one "
+                        "length") from None
+
+
+def _numbers(values: Any, name: str) -> np.ndarray:
+    """An array of real numbers."""
+    array = _array(values, name)
+    if array.dtype == jnp.bfloat16:  # which NumPy does not take for a number
+        return array.astype(np.float32)
+    if array.dtype.kind not in "buif":
+        raise UserError(f"{name} has type {array.dtype}; give numbers")
+    return array
 
 
 def _check_shape(x: Any, spec: DataSpec) -> None:

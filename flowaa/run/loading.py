@@ -47,8 +47,10 @@ def load_run(workdir: str | os.PathLike[str], step: int | None = None) -> Run:
             like = params_like(spec, model or density)
             params = checkpoints.try_params(candidate, like)
             if params is not None:
-                run = run_of(config, spec, jax.tree.map(jnp.asarray, params), candidate,
-                             folder.read_summary())
+                summary = folder.read_summary()
+                if summary.get("selected_step") != candidate:
+                    summary = {}  # the figures of another checkpoint
+                run = run_of(config, spec, jax.tree.map(jnp.asarray, params), candidate, summary)
                 return dataclasses.replace(run, folder=folder.path)
     finally:
         checkpoints.close()

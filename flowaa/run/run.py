@@ -47,7 +47,7 @@ class Run:
     step: int  # of the checkpoint
     archetype_model: ArchetypeModel | None = None
     archetype_params: Params | None = None  # of flow and heads
-    summary: Mapping[str, float] = dataclasses.field(default_factory=dict)  # of `summary.json`
+    summary: Mapping[str, float] = dataclasses.field(default_factory=dict)  # of this step
     folder: Path | None = None  # where it lies, of a run that was trained or loaded
 
     def __repr__(self) -> str:
@@ -66,7 +66,8 @@ class Run:
             f"  data: examples {spec.shape}, {values}, {spec.n_classes or 'no'} classes",
             f"  flow: {sum(flow.n_blocks)} {flow.law} blocks, {n_params:,} parameters",
             f"  archetypes: {archetypes}",
-            f"  test: {'unknown' if figure is None else f'{figure:.3f} bits/dim'}"))
+            "  test: " + (f"no bits/dim of step {self.step} is known" if figure is None
+                          else f"{figure:.3f} bits/dim")))
 
     def save(self, workdir: str | os.PathLike[str]) -> None:
         """Writes a folder that `load_run` restores: this checkpoint's parameters, no more.
@@ -115,6 +116,8 @@ class Run:
     ) -> float:
         """Mean of -log p(x) / (D ln 2)."""
         log_prob = self.log_prob(x, label, key, context=context)
+        if not len(log_prob):
+            raise UserError("x holds no rows, which have no mean; give at least one")
         return float(bits_per_dim(log_prob, self.density.flow.n_dims).mean())
 
     def sample(
@@ -126,7 +129,7 @@ class Run:
         The deviations of the latents are multiplied by `temperature`. Draw i depends on key and i
         alone: a smaller n gives the first of the same draws.
         """
-        row = np.arange(arguments.count(n), dtype=np.int32)
+        row = np.arange(arguments.count(n, self.spec), dtype=np.int32)
         return self._compiled.sample(self._flow, arguments.random_key(key),
                             arguments.temperature_of(temperature),
                             rows=(row, *self._given(label, context, len(row))))
@@ -157,7 +160,7 @@ class Run:
         label: Any = None,
     ) -> "Outliers":
         """As `sample_outliers`, with latents, log-likelihoods, radii and return periods."""
-        n = arguments.count(n)
+        n = arguments.count(n, self.spec)
         labels = None if label is None else self._labels(label, n)
         plane = self.archetype_plane
         z, labels = outliers.draw_latents(

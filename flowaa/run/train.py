@@ -19,7 +19,7 @@ from flowaa.config.training import build_options, read_figures, read_training
 from flowaa.data.batch_order import batch_order, fitting_batch_size
 from flowaa.data.dataset import Dataset
 from flowaa.data.splitting import save_record
-from flowaa.errors import UserError, warn
+from flowaa.errors import warn
 from flowaa.figures.curves import save_curves
 from flowaa.figures.images import save_image_grid
 from flowaa.figures.scatter import save_scatter
@@ -31,6 +31,7 @@ from flowaa.run.archetype_figures import (
     with_recorded_start,
 )
 from flowaa.run.loading import params_like, run_of, spec_to_json
+from flowaa.run.memory import check_memory
 from flowaa.run.pretrained import pretrained_flow
 from flowaa.run.run import Run
 from flowaa.training import loop
@@ -68,7 +69,10 @@ def train(
     density = build_density(config, dataset.spec)
     archetypes = read_archetypes(config)
     model = build_archetypes(config, dataset.spec, density) or density
-    _check_memory(n_params(params_like(dataset.spec, model)))
+    count = n_params(params_like(dataset.spec, model))
+    # float32, each with its gradient and two moments of Adam
+    check_memory(4 * 4 * count, f"flow: the model has {count:,} parameters, whose training needs",
+                 "lower flow.width, flow.depth or flow.n_blocks")
     if dataset.spec.context_width and not density.flow.context_mean:
         warn("the data's context is not used: the flow is not conditional; see "
              "--config.flow.conditional=True")
@@ -102,16 +106,6 @@ def train(
             _save_samples(folder.figures, run, dataset)
             save_rows(folder.path / "reference.npz", dataset)
     return dataclasses.replace(run, summary=summary, folder=folder.path)
-
-
-def _check_memory(count: int) -> None:
-    """Raises a `UserError` where the machine cannot hold the state of training."""
-    needed = 4 * 4 * count  # float32, each with its gradient and two moments of Adam
-    there_is = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if needed > there_is:
-        raise UserError(f"flow: the model has {count:,} parameters, whose training needs "
-                        f"{needed / 2**30:,.0f} GiB, and this machine has {there_is / 2**30:.0f}; "
-                        "lower flow.width, flow.depth or flow.n_blocks")
 
 
 def _save_curves(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:

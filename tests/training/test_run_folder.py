@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 
+from flowaa.errors import FlowaaWarning
 from flowaa.training.files.metrics_log import MetricsLog
 from flowaa.training.files.run_folder import RunFolder, write_json
 
@@ -55,6 +56,23 @@ def test_rows_after_the_restored_step_are_dropped(folder, tmp_path):
               if event.session_log.status == SessionLog.START]
     assert starts == [5]
     log.close()
+
+
+def test_rows_that_cannot_be_read_are_counted_and_the_others_kept(folder, tmp_path):
+    log = MetricsLog(folder, 0)
+    for step in range(1, 9):
+        log.write(step, float(step), {"train/nll": 1.0})
+    saved = log.to_json()
+    log.close()
+    file = tmp_path / "metrics.jsonl"
+    lines = file.read_bytes().splitlines(keepends=True)
+    lines[1:6] = [b"[1]\n", b'{"wall_s": 3.0}\n', b'{"step": 4, \n', b"\xff\xfe\n", b"null\n"]
+    file.write_bytes(b"".join(lines) + lines[-1])  # and a row of after the checkpoint
+    with pytest.warns(FlowaaWarning, match="5 of 9 rows cannot be read and are left out"):
+        log = MetricsLog(folder, 8, saved)
+    log.close()
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [row["step"] for row in rows] == [1, 7, 8]
 
 
 def test_what_is_written_is_written_whole(tmp_path, monkeypatch):

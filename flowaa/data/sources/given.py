@@ -34,14 +34,45 @@ def given(
         if len(data) != 2:
             raise UserError(f"data is a tuple of {len(data)}; give x, (x, y) or a mapping")
         data = dict(zip(("x", "y"), data, strict=True))
+    elif isinstance(data, list) and len(data) == 2:  # two rows alone cannot be split
+        raise UserError("data is a list of two; give a tuple (x, y)")
     elif not isinstance(data, Mapping):
         data = {"x": data}
-    found = {name: np.asarray(array) for name, array in data.items() if array is not None}
+    for name in data:
+        if not isinstance(name, str):
+            raise UserError(f"data has the key {name!r}, which is no text; give a mapping with the "
+                            "keys x, y, context, x_test, …")
+    found = {name: _array(array, f"data: {name}") for name, array in data.items()
+             if array is not None}
     if "x_test" in found:  # x is then what is trained on
         found = {f"{name}_train" if name in ("x", "y", "context") else name: array
                  for name, array in found.items()}
     return from_arrays(found, "data", seed=seed, validation_fraction=validation_fraction,
                        test_fraction=test_fraction)
+
+
+def _array(values: Any, where: str) -> np.ndarray:
+    """An array without missing values: none masked, and none of pandas' NA."""
+    if np.ma.is_masked(values):
+        raise UserError(f"{where} is a masked array with {np.ma.count_masked(values)} missing "
+                        "values; leave such rows out, or fill them in")
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        raise UserError(f"{where} is no array: its rows differ in shape; give rows of one "
+                        "shape") from None
+    if not (hasattr(values, "isna") and hasattr(values, "dtypes")):
+        return array
+    missing = np.asarray(values.isna())  # of a table or a column of pandas
+    if missing.any():
+        named = ""
+        if missing.ndim == 2:
+            named = f", the first in column {values.columns[missing.any(0).argmax()]}"
+        raise UserError(f"{where} has {missing.sum()} missing values{named}; leave such rows out, "
+                        "or fill them in")
+    if array.dtype == object and all(kind.kind in "biuf" for kind in np.atleast_1d(values.dtypes)):
+        return array.astype(np.float64)  # Int64, Float64, boolean
+    return array
 
 
 def fingerprint(dataset: Dataset) -> str:

@@ -2,10 +2,11 @@
 
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from flowaa.errors import warn
 from flowaa.training import parallel
 from flowaa.training.files.run_folder import RunFolder, write_atomically
 from flowaa.training.step import Metrics
@@ -67,8 +68,8 @@ class MetricsLog:
         from tensorboardX.proto.event_pb2 import Event, SessionLog
 
         self._file = folder.path / "metrics.jsonl"
-        self.rows = [row for row in _read_rows(self._file) if row["step"] <= step]
-        self.rows = self.rows[: saved["n_rows"] if saved else None]
+        found = _read_rows(self._file)[: saved["n_rows"] if saved else None]
+        self.rows = [row for row in found if row and row["step"] <= step]
         self.means = RunningMeans(saved["means"] if saved else None)
         write_atomically(self._file, "".join(json.dumps(row) + "\n" for row in self.rows))
         # Without the thread of a SummaryWriter, which on a full disk dies and is then waited for.
@@ -106,12 +107,27 @@ class MetricsLog:
         self._events.close()
 
 
-def _read_rows(file: Path) -> Iterable[dict[str, Any]]:
-    """Rows of a metrics file; a last line that was cut off is not one."""
+def _read_rows(file: Path) -> list[dict[str, Any] | None]:
+    """Rows of a metrics file, None in the place of one that cannot be read, with a warning.
+
+    A last line that was cut off while it was written is no row.
+    """
     if not file.is_file():
-        return
-    for line in file.read_text().splitlines():
-        try:
-            yield json.loads(line)
-        except json.JSONDecodeError:
-            return
+        return []
+    rows = [_row(line) for line in file.read_bytes().splitlines(keepends=True)
+            if line.endswith(b"\n") or _row(line)]
+    n_broken = rows.count(None)
+    if n_broken:
+        warn(f"{file}: {n_broken} of {len(rows)} rows cannot be read and are left out")
+    return rows
+
+
+def _row(line: bytes) -> dict[str, Any] | None:
+    """A row with a step and a time; None where the line is none."""
+    try:
+        row = json.loads(line.decode())
+    except ValueError:  # no JSON, no UTF-8
+        return None
+    is_row = isinstance(row, dict) and type(row.get("step")) is int and (
+        isinstance(row.get("wall_s"), int | float))
+    return row if is_row else None

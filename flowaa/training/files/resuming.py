@@ -34,6 +34,9 @@ def differing_keys(
     keys = [key for key in sorted(before.keys() | after.keys())
             if before.get(key) != after.get(key)
             and not any(fnmatch.fnmatchcase(key, pattern) for pattern in free)]
+    if "data.path" in keys and before.get("data.name") == after.get("data.name") == "given":
+        # Of arrays in memory the path is a hash, which the user did not choose.
+        keys[keys.index("data.path")] = "data.path (the run was trained on other data)"
     if "training.steps" in keys:
         keys.remove("training.steps")
         reason = _why_not_longer(before, after)

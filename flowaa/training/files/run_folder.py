@@ -109,20 +109,34 @@ class RunFolder:
         """
         file = self.path / "config.json"
         try:
-            return json.loads(file.read_text())
+            config = json.loads(file.read_text())
         except (FileNotFoundError, NotADirectoryError):
             raise UserError(f"{self.path} holds no run: there is no config.json") from None
-        except (json.JSONDecodeError, UnicodeDecodeError):
-            raise UserError(f"{file} is damaged; restore it or train anew") from None
+        except (ValueError, IsADirectoryError):  # no JSON, no UTF-8
+            config = None
+        if not isinstance(config, dict):
+            raise UserError(f"{file} is damaged; restore it or train anew")
+        return config
 
     def write_summary(self, figures: dict[str, float]) -> None:
         """Writes or extends `summary.json`."""
         write_json(self.path / "summary.json", {**self.read_summary(), **figures})
 
     def read_summary(self) -> dict[str, float]:
-        """The final figures; empty before the run has any."""
+        """The final figures; empty before the run has any, and with a warning if damaged."""
         file = self.path / "summary.json"
-        return json.loads(file.read_text()) if file.is_file() else {}
+        if not file.is_file():
+            return {}
+        try:
+            figures = json.loads(file.read_text())
+        except ValueError:  # no JSON, no UTF-8
+            figures = None
+        if not isinstance(figures, dict) or not all(
+            isinstance(value, int | float) for value in figures.values()
+        ):
+            warn(f"{file} is damaged: its figures are left out")
+            return {}
+        return figures
 
 
 def write_json(file: Path, value: Any) -> None:

@@ -87,7 +87,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation("2.5 draws", "flowaa/run/arguments.py",
              "not isinstance(n, int | np.integer) or n < 1", "n < 1", (_REFUSED,)),
     Mutation("a temperature of NaN", "flowaa/run/arguments.py",
-             "if not 0 <= value < np.inf:", "if value < 0:", (_REFUSED,)),
+             "if not 0 <= value <= float(np.finfo(np.float32).max):", "if value < 0:", (_REFUSED,)),
     Mutation("batches are of the rows' own length", "flowaa/run/batching.py",
              "else _filled(column[start:start + size], size)", "else column[start:start + size]",
              (f"{_ROWS}::test_three_lengths_compile_one_program",)),

@@ -64,7 +64,7 @@ MUTATIONS: tuple[Mutation, ...] = (
              (f"{_GUARD}::test_training_goes_on_with_stored_activations",)),
     Mutation("a resumed run keeps rows later than its checkpoint",
              "flowaa/training/files/metrics_log.py",
-             'self.rows = self.rows[: saved["n_rows"] if saved else None]', "pass",
+             '[: saved["n_rows"] if saved else None]', "",
              (f"{_GUARD}::test_each_measurement_has_one_row_in_a_run_cut_off",)),
     Mutation("means of rare rows are forgotten with the process",
              "flowaa/training/files/metrics_log.py",
