@@ -233,3 +233,12 @@ def test_one_archetype_is_the_mean_and_one_row_is_itself():
     one = flowaa.ArchetypalAnalysis(1, random_state=0)
     np.testing.assert_allclose(one.fit(ROWS).archetypes_[0], ROWS.mean(0), atol=1e-3)
     np.testing.assert_allclose(one.fit(ROWS[:1]).archetypes_, ROWS[:1])
+
+
+def test_one_archetype_is_the_weighted_mean():
+    weight = np.random.default_rng(2).uniform(0.0, 3.0, len(ROWS))
+    fitted = flowaa.ArchetypalAnalysis(1, random_state=0).fit(ROWS, sample_weight=weight)
+    mean = weight @ ROWS / weight.sum()
+    assert np.abs(mean - ROWS.mean(0)).max() > 0.05
+    np.testing.assert_allclose(fitted.archetypes_[0], mean, atol=1e-3)
+    np.testing.assert_allclose(fitted.explained_variance_, 0.0, atol=1e-4)

@@ -38,15 +38,16 @@ def test_weights_of_rows_inside_the_hull_and_outside():
     corners = np.random.default_rng(1).normal(size=(5, 3))
     rows = 0.7 * ROWS
     problems = Problems((corners @ corners.T)[None], np.zeros(len(rows), int), rows @ corners.T)
-    weights = solve(problems, np.full((len(rows), 5), 0.2))
-    on_simplex(weights)
-    np.testing.assert_allclose(
-        weights @ corners, oracles.best_weights(rows, corners) @ corners, atol=1e-5)
-    assert (problems.gaps(weights) < 1e-9).all()
+    corner, middle = np.eye(5)[np.zeros(len(rows), int)], np.full((len(rows), 5), 0.2)
+    for start in (middle, corner):  # weights leave the one, and join the other
+        weights = solve(problems, start)
+        on_simplex(weights)
+        np.testing.assert_allclose(
+            weights @ corners, oracles.best_weights(rows, corners) @ corners, atol=1e-5)
+        assert (problems.gaps(weights) < 1e-9).all()
     # The gap is no less than what is left to gain, wherever the weights are.
-    rough = np.full((len(rows), 5), 0.2)
-    left = [0.5 * ((rows - w @ corners) ** 2).sum(1) for w in (rough, weights)]
-    assert (problems.gaps(rough) >= left[0] - left[1] - 1e-9).all()
+    left = [0.5 * ((rows - w @ corners) ** 2).sum(1) for w in (middle, weights)]
+    assert (problems.gaps(middle) >= left[0] - left[1] - 1e-9).all()
 
 
 def test_problems_with_matrices_of_their_own():
@@ -56,7 +57,7 @@ def test_problems_with_matrices_of_their_own():
     owner, rows = np.repeat(np.arange(3), 5), rng.normal(size=(15, 6))
     target = np.einsum("nkd,nd->nk", corners[owner], rows)
     problems = Problems(corners @ corners.swapaxes(1, 2), owner, target)
-    weights = solve(problems, np.full((15, 4), 0.25))
+    weights = solve(problems, np.eye(4)[np.zeros(15, int)])
     expected = np.concatenate([oracles.best_weights(rows[owner == i], corners[i])
                                for i in range(3)])
     np.testing.assert_allclose(weights, expected, atol=1e-5)

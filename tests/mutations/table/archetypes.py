@@ -30,7 +30,7 @@ MUTATIONS: tuple[Mutation, ...] = (
              "[:, 0] - cross[:, j]", "[:, 0]", (f"{_SOLVERS}::test_the_certificate_holds",)),
     Mutation("sample weights do not move archetypes", f"{_CLASSICAL}/alternation.py",
              "(rows.weight[part] * slope)[:, :, None]", "slope[:, :, None]",
-             (f"{_FITS}::test_a_row_of_weight_two_is_the_row_twice",)),
+             ("tests/archetypes/test_estimator.py::test_one_archetype_is_the_weighted_mean",)),
     Mutation("the certificate leaves the archetypes out", f"{_CLASSICAL}/model.py",
              "gap = float((pull * archetypes).sum() - best_rows(rows, pull, 1)[0].min(2).sum())",
              "gap = 0.0", (f"{_SOLVERS}::test_the_certificate_holds",)),
