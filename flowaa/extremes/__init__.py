@@ -1,6 +1,8 @@
 """Extreme-value laws and the samplers built on them.
 
 - `chi`: the law of the radius of a standard normal vector; `gumbel`: the law of the largest of n.
+- `generalised`: the generalised extreme value and Pareto laws; `peaks_over_threshold`,
+  `block_maxima`: their fits to data, with return levels and intervals; `thresholds`, `tail_index`.
 - `return_period`: the level that one draw in n exceeds, and back.
 - `shell`, `exterior`, `ambient`: outliers on a shell, beyond the archetypes' simplex, or made in
   data space.
@@ -14,7 +16,7 @@ gauge, 1 on the boundary; `gauge_return_level` gives the gauge of a return perio
 from typing import Any
 
 from flowaa.extremes.ambient import add_noise, mix_up, permute_features, sample_box
-from flowaa.extremes.block_maxima import GumbelFit, block_maxima, fit_gumbel
+from flowaa.extremes.block_maxima import BlockMaxima, block_maxima
 from flowaa.extremes.chi import (
     chi_log_cdf,
     chi_log_prob,
@@ -29,13 +31,20 @@ from flowaa.extremes.exterior import (
     sample_exterior,
     sample_given_projection,
 )
+from flowaa.extremes.generalised import GeneralisedExtremeValue, GeneralisedPareto
 from flowaa.extremes.gumbel import gumbel_of_normal, gumbel_of_radius, sample_gumbel
+from flowaa.extremes.peaks_over_threshold import PeaksOverThreshold
 from flowaa.extremes.return_period import chi_return_level, chi_return_period, gauge_return_level
 from flowaa.extremes.sampling import stream
 from flowaa.extremes.shell import sample_shell
+from flowaa.extremes.tail_index import hill, moment, pickands
+from flowaa.extremes.thresholds import choose_threshold, cluster_maxima, mean_residual_life
 
 __all__ = [
-    "GumbelFit",
+    "BlockMaxima",
+    "GeneralisedExtremeValue",
+    "GeneralisedPareto",
+    "PeaksOverThreshold",
     "add_noise",
     "block_maxima",
     "chi_log_cdf",
@@ -46,14 +55,19 @@ __all__ = [
     "chi_quantile_from_log_survival",
     "chi_return_level",
     "chi_return_period",
+    "choose_threshold",
+    "cluster_maxima",
     "distance_to_simplex",
-    "fit_gumbel",
     "gauge",
     "gauge_return_level",
     "gumbel_of_normal",
     "gumbel_of_radius",
+    "hill",
+    "mean_residual_life",
     "mix_up",
+    "moment",
     "permute_features",
+    "pickands",
     "sample_box",
     "sample_exterior",
     "sample_given_projection",
@@ -66,11 +80,13 @@ _REMOVED = {  # name of version 0.1.0 -> what does its work
     "Chi": "the functions chi_*",
     "chi_quantile_from_log_cdf": "chi_quantile",
     "exterior_extremeness": "gauge_return_level",
+    "GumbelFit": "BlockMaxima",
+    "fit_gumbel": "BlockMaxima(shape=0).fit",
     "normal_log_survival": "jax.scipy.stats.norm.logsf",
     "normal_quantile_from_log_survival": "scipy.special.ndtri_exp",
     "Rejection": "numpy.quantile of log densities",
     "reject_inliers": "numpy.quantile of log densities",
-    "return_level": "GumbelFit.return_level",
+    "return_level": "BlockMaxima.return_level",
     "return_period": "1 / law.survival_function(level)",
     "sample_axis": "sample_gumbel with d=1, put into one coordinate",
     "sample_direction": "sample_given_projection",

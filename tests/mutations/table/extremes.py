@@ -4,6 +4,7 @@ from tests.mutations.mutation import Mutation
 
 _CHI, _SHELL = "tests/extremes/test_chi.py", "tests/extremes/test_shell.py"
 _GUMBEL, _EXTERIOR = "tests/extremes/test_gumbel.py", "tests/extremes/test_exterior.py"
+_GENERALISED, _TAILS = "tests/extremes/test_generalised.py", "tests/extremes/test_tails.py"
 _AMBIENT = "tests/extremes/test_ambient.py"
 
 MUTATIONS: tuple[Mutation, ...] = (
@@ -17,9 +18,8 @@ MUTATIONS: tuple[Mutation, ...] = (
              "variance * ratio**2", "variance * ratio",
              (f"{_CHI}::test_moments_keep_their_digits",)),
     Mutation("hazard without its second iteration", "flowaa/extremes/chi_table.py",
-             "(U - bend - (U / S) ** 2)", "(U - (U / S) ** 2)",
-             (f"{_CHI}::test_tails_go_on_beyond_the_table",
-              f"{_CHI}::test_derivatives_are_those_of_the_law")),
+             "(U - bend - (U / S) ** 2) / (S + U / S)", "U / S",
+             (f"{_CHI}::test_derivatives_are_those_of_the_law",)),
     Mutation("SciPy's lower tail at 1e7 dimensions", "flowaa/extremes/chi_table.py",
              "if d > 10**6:", "if d > 10**9:",
              (f"{_CHI}::test_law_and_inverse_against_oracles",)),
@@ -58,4 +58,32 @@ MUTATIONS: tuple[Mutation, ...] = (
              "jax.random.randint(partner_key, (n,), 1, n)",
              "jax.random.randint(partner_key, (n,), 0, n)",
              (f"{_AMBIENT}::test_mix_ups_lie_between_two_different_rows",)),
+    Mutation("extreme value law without its double exponential", "flowaa/extremes/generalised.py",
+             "* y - jnp.exp(-y) - jnp.log", "* y - jnp.log",
+             (f"{_GENERALISED}::test_law_and_quantile_against_mpmath",)),
+    Mutation("no series near a shape of zero", "flowaa/extremes/generalised.py",
+             "near = jnp.abs(w) < 0.25", "near = jnp.abs(w) < 1e-30",
+             (f"{_GENERALISED}::test_gradients_against_mpmath",)),
+    Mutation("likelihood with the shape's sign wrong", "flowaa/extremes/tail_fits.py",
+             "+ (1 + shape) * y.sum()", "+ (1 - shape) * y.sum()",
+             (f"{_TAILS}::test_likelihood_fits_are_scipys",)),
+    Mutation("rate of exceedance left out of the level", "flowaa/extremes/peaks_over_threshold.py",
+             "self.fit_.level(-math.log(n * self.rate_))", "self.fit_.level(-math.log(n))",
+             (f"{_TAILS}::test_levels_and_periods_are_inverse_and_empirical_below",)),
+    Mutation("profile interval of twice the confidence", "flowaa/extremes/tail_fits.py",
+             "least + 0.5 * stats.chi2", "least + stats.chi2",
+             (f"{_TAILS}::test_profile_interval_is_where_the_likelihood_ratio_allows",)),
+    Mutation("standard errors as of one value", "flowaa/extremes/tail_fits.py",
+             "inverse = np.linalg.pinv(information)",
+             "inverse = len(self.x) * np.linalg.pinv(information)",
+             (f"{_TAILS}::test_gumbels_law_where_the_shape_is_known",)),
+    Mutation("the threshold is always the lowest", "flowaa/extremes/thresholds.py",
+             "rejected[-1] + 1 if len(rejected) else 0", "0",
+             (f"{_TAILS}::test_threshold_is_found_where_the_tail_begins",)),
+    Mutation("a cluster ends at the first gap", "flowaa/extremes/thresholds.py",
+             "np.diff(places) > run_length", "np.diff(places) > 1",
+             (f"{_TAILS}::test_mean_residual_life_and_clusters",)),
+    Mutation("Hill's estimator from the logarithms' second moment", "flowaa/extremes/tail_index.py",
+             "shape = float(np.mean(excess))\n", "shape = float(np.mean(excess**2))\n",
+             (f"{_TAILS}::test_tail_indices_within_their_errors",)),
 )

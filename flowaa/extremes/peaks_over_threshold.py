@@ -1,0 +1,127 @@
+"""Peaks over a threshold: the generalised Pareto law fitted to what exceeds it."""
+
+import math
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from flowaa.extremes import checks
+from flowaa.extremes.generalised import GeneralisedPareto
+from flowaa.extremes.tail_fits import (
+    LEAST_ROWS,
+    PARETO,
+    Interval,
+    checked_values,
+    fit_law,
+    plot_levels,
+    quantity,
+    reduced,
+)
+from flowaa.extremes.thresholds import choose_threshold, cluster_maxima
+
+
+class PeaksOverThreshold:
+    """Return levels and periods of data, by its tail above a threshold (Davison and Smith 1990).
+
+    After `fit`: `threshold_`, `shape_` (ξ), `scale_`, `standard_errors_` (scale, shape), `rate_`
+    (exceedances, or clusters of them, a row), `n_exceedances_`, `law_` (a distrax law of values
+    given that they exceed) and `fit_`.
+
+    >>> x = np.random.default_rng(0).exponential(size=2000)
+    >>> tail = PeaksOverThreshold(threshold=1.0).fit(x)
+    >>> round(tail.rate_, 1), round(float(tail.return_period(tail.return_level(1e4))))
+    (0.4, 10000)
+    """
+
+    def __init__(
+        self, *, threshold: float | None = None, method: str = "ml", shape: float | None = None,
+        run_length: int | None = None,
+    ):
+        """Sets what `fit` does.
+
+        Args:
+            threshold: in the units of the data; None chooses it (`choose_threshold`).
+            method: "ml", "pwm" or "lmoments", see `tail_fits`.
+            shape: ξ where it is known, e.g. 0 for an exponential tail; "ml" only.
+            run_length: of dependent rows in the order of time: exceedances with fewer rows between
+                them than this are one cluster, of which the largest is fitted.
+        """
+        self.threshold, self.method = threshold, method
+        self.shape, self.run_length = shape, run_length
+
+    def fit(self, x: ArrayLike) -> Self:
+        """Fits the tail of x [N].
+
+        Raises:
+            UserError: if x is not one row of finite numbers, or too few different values exceed.
+        """
+        values = checks.require_values(x, "x", least=LEAST_ROWS)
+        self.threshold_ = choose_threshold(values) if self.threshold is None else self.threshold
+        peaks = values[values > self.threshold_]
+        if self.run_length is not None and len(peaks):
+            peaks = cluster_maxima(values, self.threshold_, self.run_length)
+        checked_values(peaks, f"values exceed the threshold {self.threshold_:g}",
+                       "lower the threshold or give more rows")
+        self.fit_ = fit_law(PARETO, peaks - self.threshold_, method=self.method, shape=self.shape)
+        _, self.scale_, self.shape_ = (float(value) for value in self.fit_.parameters)
+        self.standard_errors_ = np.sqrt(np.diag(self.fit_.covariance())[1:])
+        self.n_exceedances_, self.rate_ = len(peaks), len(peaks) / len(values)
+        self.law_ = GeneralisedPareto(self.threshold_, self.scale_, self.shape_)
+        self._values = np.sort(values)
+        return self
+
+    def return_level(self, n: float) -> float:
+        """The value that one row in n exceeds; an empirical quantile below the threshold."""
+        checks.require_positive(n, "n, the return period,", least=1, most=None)
+        if n * self.rate_ < 1:
+            return float(np.quantile(self._values, 1 - 1 / n))
+        return self.threshold_ + self.fit_.level(-math.log(n * self.rate_))
+
+    def return_period(self, x: ArrayLike) -> np.ndarray:
+        """Rows it takes, on average, to exceed values x [...]; infinite beyond the tail's end."""
+        x = np.asarray(x, float)
+        y = reduced(np.maximum(x - self.threshold_, 0) / self.scale_, self.shape_)
+        n_exceeding = len(self._values) - np.searchsorted(self._values, x, side="right")
+        with np.errstate(over="ignore", divide="ignore"):
+            return np.where(x >= self.threshold_, np.exp(y) / self.rate_,
+                            len(self._values) / np.maximum(n_exceeding, 1))
+
+    def interval(
+        self, name: str = "return_level", *, n: float | None = None, confidence: float = 0.95,
+        kind: str = "profile",
+    ) -> Interval:
+        """A confidence interval.
+
+        Args:
+            name: "return_level", "shape" or "scale".
+            n: return period in rows, for the level; above the threshold, n · rate > 1.
+            confidence: between 0 and 1.
+            kind: "profile", "delta" (symmetric; knows that the rate is estimated too) or
+                "bootstrap".
+
+        Raises:
+            UserError: if an argument is out of range.
+        """
+        if name != "return_level":
+            return self.fit_.interval(quantity(self.fit_, name), confidence=confidence, kind=kind)
+        checks.require_positive(n, "n, the return period,", least=1 / self.rate_ * (1 + 1e-9),
+                                most=None)
+        assert n is not None
+        level = quantity(self.fit_, name, -math.log(n * self.rate_))
+        # d level/d rate = scale · (n rate)^ξ / rate, and the rate is a share of len(x) rows.
+        slope = self.scale_ * (n * self.rate_) ** self.shape_ / self.rate_
+        rate_variance = self.rate_ * (1 - self.rate_) / len(self._values)
+        found = self.fit_.interval(level, confidence=confidence, kind=kind,
+                                   extra_variance=slope**2 * rate_variance)
+        return Interval(*(end + self.threshold_ for end in found))
+
+    def plot(self, axes: Any) -> None:
+        """Draws levels against return periods, with 95 % intervals and the data.
+
+        Args:
+            axes: matplotlib axes; `flowaa.figures.tails.draw_return_levels` makes them.
+        """
+        n = np.geomspace(1.01 / self.rate_, 100 * len(self._values), 30)
+        intervals = np.array([self.interval(n=period, kind="delta") for period in n])
+        plot_levels(axes, n, intervals, self._values[-self.n_exceedances_:], len(self._values))

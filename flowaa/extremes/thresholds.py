@@ -1,0 +1,127 @@
+"""Where a tail begins: automated thresholds, mean residual life, and clusters of dependent rows."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from flowaa.errors import UserError, warn
+from flowaa.extremes import checks
+from flowaa.extremes.tail_fits import LEAST_ROWS
+
+_LEAST_EXCEEDANCES = 3 * LEAST_ROWS  # at the highest candidate
+
+
+def mean_residual_life(x: ArrayLike, thresholds: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Mean excess over each threshold, and its standard error (Davison and Smith 1990).
+
+    Above a threshold from which on the tail is Pareto's it is a straight line of slope ξ/(1 − ξ).
+
+    Args:
+        x: [N] values.
+        thresholds: [M].
+
+    Returns:
+        mean: [M] in the units of x; NaN above the largest value.
+        standard_error: [M]; NaN where fewer than two values exceed.
+    """
+    values = checks.require_values(x, "x", least=2)
+    excesses = [values[values > u] - u for u in np.atleast_1d(thresholds)]
+    mean = np.array([e.mean() if len(e) else np.nan for e in excesses])
+    error = np.array([e.std(ddof=1) / np.sqrt(len(e)) if len(e) > 1 else np.nan for e in excesses])
+    return mean, error
+
+
+def cluster_maxima(x: ArrayLike, threshold: float, run_length: int) -> np.ndarray:
+    """The largest value of each cluster of exceedances (runs declustering, Leadbetter et al. 1989).
+
+    A cluster ends when `run_length` neighbouring rows in a row do not exceed the threshold. The
+    number of clusters over the number of exceedances estimates the extremal index.
+
+    Args:
+        x: [N] values in the order of time.
+        threshold: in the units of x.
+        run_length: rows, at least 1.
+
+    Returns:
+        [clusters] maxima.
+
+    >>> cluster_maxima([0, 5, 7, 0, 6, 0, 0, 0, 9], 4, 2).tolist()
+    [7.0, 9.0]
+    """
+    values = checks.require_values(x, "x", least=1)
+    run_length = checks.require_count(run_length, "run_length")
+    places = np.flatnonzero(values > threshold)
+    starts = np.flatnonzero(np.diff(places) > run_length) + 1
+    return np.array([values[group].max() for group in np.split(places, starts) if len(group)])
+
+
+def choose_threshold(
+    x: ArrayLike, *, n_candidates: int = 20, highest_quantile: float = 0.98,
+    significance: float = 0.05, n_bootstrap: int = 200, seed: int = 0,
+) -> float:
+    """The lowest threshold whose exceedances pass as Pareto's (Bader, Yan and Zhang 2018).
+
+    Candidates are quantiles from the median upwards. At each, the Anderson–Darling distance of the
+    exceedances from the law fitted to them (by L-moments) has a p-value by parametric bootstrap.
+    The first k candidates are rejected together, k the largest with
+    −(1/k) Σ ln(1 − p_i) ≤ significance, which bounds the false discovery rate (ForwardStop, G'Sell
+    et al. 2016); the next one is taken.
+
+    Args:
+        x: [N] values.
+        n_candidates: number of candidates.
+        highest_quantile: share of values below the highest candidate; lowered where fewer than 30
+            values would exceed it.
+        significance: false discovery rate.
+        n_bootstrap: draws for each p-value.
+        seed: of the draws.
+
+    Returns:
+        A threshold in the units of x.
+
+    Raises:
+        UserError: if fewer than 60 values, or constant ones, are given.
+    """
+    values = checks.require_values(x, "x", least=2 * _LEAST_EXCEEDANCES)
+    highest = max(0.5, min(highest_quantile, 1 - _LEAST_EXCEEDANCES / len(values)))
+    candidates = np.unique(np.quantile(values, np.linspace(0.5, highest, n_candidates)))
+    random = np.random.default_rng(seed)
+    p_values = []
+    for u in candidates:
+        excess = np.sort(values[values > u] - u)
+        if len(np.unique(excess)) < LEAST_ROWS:
+            break
+        p_values.append(_goodness_of_fit(excess, n_bootstrap, random))
+    if not p_values:
+        raise UserError(f"above the median, x has fewer than {LEAST_ROWS} different values; a tail "
+                        "needs more: give finer or more data, or a threshold")
+    below_one = np.minimum(p_values, 1 - 0.5 / n_bootstrap)
+    means = np.cumsum(-np.log1p(-below_one)) / np.arange(1, len(p_values) + 1)
+    rejected = np.flatnonzero(means <= significance)
+    chosen = rejected[-1] + 1 if len(rejected) else 0
+    if chosen == len(p_values):
+        warn("no candidate threshold leaves a generalised Pareto tail; the highest is taken")
+        chosen -= 1
+    return float(candidates[chosen])
+
+
+def _goodness_of_fit(excess: np.ndarray, n_bootstrap: int, random: np.random.Generator) -> float:
+    """p-value of sorted excesses [n] under the law fitted to them."""
+    distance, shape = _anderson_darling(excess[None])
+    y = random.exponential(size=(n_bootstrap, len(excess)))
+    drawn = np.sort(y if abs(shape[0]) < 1e-10 else np.expm1(shape[0] * y) / shape[0], axis=1)
+    return float(np.mean(_anderson_darling(drawn)[0] >= distance[0]))
+
+
+def _anderson_darling(excess: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Distances [B] of rows of sorted excesses [B, n] from their L-moment fits, and shapes [B]."""
+    n = excess.shape[1]
+    j = np.arange(1, n + 1)
+    first = excess.mean(1)
+    second = 2 * (excess * ((j - 1) / (n - 1))).mean(1) - first
+    shape = 2 - first / second
+    scale = first * (1 - shape)
+    w = np.maximum(shape[:, None] * excess / scale[:, None], -1 + 1e-12)
+    y = np.where(np.abs(shape[:, None]) < 1e-10, excess / scale[:, None],
+                 np.log1p(w) / np.where(np.abs(shape) < 1e-10, 1, shape)[:, None])
+    log_cdf = np.log(-np.expm1(-np.maximum(y, 1e-15)))
+    return -n - ((2 * j - 1) * (log_cdf - y[:, ::-1])).mean(1), shape

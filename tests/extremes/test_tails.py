@@ -1,0 +1,177 @@
+"""Fits of tails against SciPy, their intervals by simulation, and what bad data is told."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from flowaa import extremes
+from flowaa.errors import UserError
+from flowaa.figures.tails import draw_return_levels
+
+
+def excesses(shape, n=500, seed=0):
+    return 3 + 2 * stats.genpareto.rvs(shape, size=n, random_state=seed)
+
+
+@pytest.mark.parametrize("shape", [-0.3, 0.0, 0.4, 1.0])
+def test_likelihood_fits_are_scipys(shape):
+    x = excesses(shape)
+    tail = extremes.PeaksOverThreshold(threshold=3.0).fit(x)
+    wanted, _, scale = stats.genpareto.fit(x - 3, shape, floc=0, scale=2)
+    assert tail.shape_ == pytest.approx(wanted, abs=1e-3)
+    assert tail.scale_ == pytest.approx(scale, rel=1e-3)
+    maxima = 1e4 + 5 * stats.genextreme.rvs(-shape, size=300, random_state=1)
+    blocks = extremes.BlockMaxima().fit(maxima)
+    c, location, scale = stats.genextreme.fit(maxima, -shape, loc=1e4, scale=5)
+    assert blocks.shape_ == pytest.approx(-c, abs=1e-3)
+    assert blocks.location_ == pytest.approx(location, abs=1e-3 * scale)
+    assert blocks.scale_ == pytest.approx(scale, rel=1e-3)
+
+
+def test_gumbels_law_where_the_shape_is_known():
+    x = stats.gumbel_r.rvs(5, 2, size=400, random_state=2)
+    fit = extremes.BlockMaxima(shape=0.0).fit(x)
+    location, scale = stats.gumbel_r.fit(x)
+    assert (fit.location_, fit.scale_) == pytest.approx((location, scale), rel=1e-4)
+    # The observed information's inverse is near the expected one (Gumbel 1958).
+    assert fit.standard_errors_[0] == pytest.approx(1.053 * scale / 20, rel=0.1)
+    assert fit.standard_errors_[1] == pytest.approx(0.780 * scale / 20, rel=0.15)
+    assert fit.standard_errors_[2] == 0
+
+
+@pytest.mark.parametrize("method", ["pwm", "lmoments"])
+def test_moment_fits_find_the_parameters(method):
+    tail = extremes.PeaksOverThreshold(threshold=3.0, method=method).fit(excesses(0.2, 20_000))
+    assert (tail.shape_, tail.scale_) == pytest.approx((0.2, 2.0), abs=0.06)
+    maxima = 7 + 2 * stats.genextreme.rvs(-0.2, size=20_000, random_state=3)
+    fit = extremes.BlockMaxima(method=method).fit(maxima)
+    assert (fit.location_, fit.scale_, fit.shape_) == pytest.approx((7, 2, 0.2), abs=0.06)
+    for method_shape in (0.3, -0.3):
+        sample = stats.genextreme.rvs(-method_shape, size=20_000, random_state=4)
+        assert extremes.BlockMaxima(method=method).fit(sample).shape_ == pytest.approx(
+            method_shape, abs=0.05)
+
+
+def test_levels_and_periods_are_inverse_and_empirical_below():
+    x = np.random.default_rng(0).standard_t(4, 5000)
+    tail = extremes.PeaksOverThreshold(threshold=2.0).fit(x)
+    assert tail.rate_ == np.mean(x > 2)
+    for n in (50.0, 1e3, 1e6):
+        assert float(tail.return_period(tail.return_level(n))) == pytest.approx(n, rel=1e-6)
+    level = tail.interval(n=1e4)
+    assert level.low < stats.t.isf(1e-4, 4) < level.high
+    assert tail.return_level(2) == pytest.approx(np.median(x))
+    assert float(tail.return_period(np.median(x))) == pytest.approx(2, rel=1e-3)
+    survival = float(tail.law_.survival_function(np.float32(tail.return_level(1e4))))
+    assert survival * tail.rate_ == pytest.approx(1e-4, rel=1e-3)
+    maxima = extremes.BlockMaxima(block_size=50).fit(x)
+    assert maxima.n_blocks_ == 100
+    assert float(maxima.return_period(maxima.return_level(30))) == pytest.approx(30)
+
+
+def test_profile_interval_is_where_the_likelihood_ratio_allows():
+    x = excesses(0.2, 200)
+    tail = extremes.PeaksOverThreshold(threshold=3.0).fit(x)
+    found = tail.interval("shape")
+    best = tail.fit_.negative_log_likelihood(tail.fit_.parameters)
+    for end in (found.low, found.high):
+        free_scale = min(stats.genpareto.nnlf((end, 0.0, s), x - 3)
+                         for s in np.linspace(0.8, 4, 4001))
+        assert 2 * (free_scale - best) == pytest.approx(stats.chi2.ppf(0.95, 1), rel=1e-2)
+    level = tail.interval(n=1e4)
+    assert level.low < level.estimate < level.high
+    assert level.high - level.estimate > level.estimate - level.low  # skewed, as levels are
+    delta = tail.interval(n=1e4, kind="delta")
+    assert delta.estimate == pytest.approx(tail.return_level(1e4))
+
+
+def test_intervals_cover():
+    """Of 100 samples, 80 % intervals within 3 standard errors; the benchmark `tails` has more."""
+    covered = np.zeros(2)
+    for seed in range(100):
+        tail = extremes.PeaksOverThreshold(threshold=0.0).fit(
+            stats.genpareto.rvs(0.1, size=300, random_state=seed))
+        shape, scale = (tail.interval(name, kind="delta", confidence=0.8)
+                        for name in ("shape", "scale"))
+        covered += [shape.low <= 0.1 <= shape.high, scale.low <= 1 <= scale.high]
+    assert np.all(np.abs(covered / 100 - 0.8) < 0.12)
+
+
+def test_threshold_is_found_where_the_tail_begins():
+    """Uniform up to 1, exponential beyond: half of the rows are tail."""
+    random = np.random.default_rng(0)
+    x = np.concatenate([random.uniform(0, 1, 6000), 1 + 0.2 * random.exponential(size=1500)])
+    chosen = extremes.choose_threshold(x)
+    assert 0.9 < chosen < 1.2
+    pure = random.exponential(size=2000)
+    assert extremes.choose_threshold(pure) == pytest.approx(np.median(pure))
+
+
+def test_mean_residual_life_and_clusters():
+    x = np.array([1.0, 2, 3, 10])
+    mean, error = extremes.mean_residual_life(x, [0, 2.5, 20])
+    np.testing.assert_allclose(mean, [4, 4, np.nan])
+    assert error[1] == pytest.approx(np.std([0.5, 7.5], ddof=1) / 2**0.5)
+    assert np.isnan(error[2])
+    series = [0, 5, 7, 0, 6, 0, 0, 0, 9]
+    assert extremes.cluster_maxima(series, 4, 1).tolist() == [7, 6, 9]
+    assert extremes.cluster_maxima(series, 4, 2).tolist() == [7, 9]
+
+
+@pytest.mark.parametrize("estimator", [extremes.hill, extremes.moment, extremes.pickands])
+def test_tail_indices_within_their_errors(estimator):
+    if estimator is not extremes.hill:
+        uniform = np.random.default_rng(1).uniform(1, 2, 20_000)  # ξ = −1
+        found = estimator(uniform, 500)
+        assert abs(found.shape + 1) < 4 * found.standard_error
+    found = estimator(np.random.default_rng(0).pareto(2, 20_000) + 1, 500)  # ξ = ½
+    assert abs(found.shape - 0.5) < 4 * found.standard_error
+    draws = [estimator(np.random.default_rng(i).pareto(2, 3000) + 1, 200).shape for i in range(200)]
+    assert np.std(draws) == pytest.approx(found.standard_error * (500 / 200) ** 0.5, rel=0.25)
+
+
+@pytest.mark.parametrize(("x", "said"), [
+    (np.r_[np.arange(30.0), np.nan], "1 NaN or infinite values among 31"),
+    (np.r_[np.arange(30.0), np.inf], "1 NaN or infinite"),
+    (np.arange(5.0), "has 5 values; at least 10 are needed"),
+    (np.ones(100), "0 values exceed the threshold 1.5, 0 of them different: .* at least 10"),
+    (np.full(100, 2.0), "100 values exceed .*, 1 of them different: a fit needs at least 10"),
+    (np.ones((20, 2)), "one row"),
+    ("far", "must be a number"),
+])
+def test_data_that_cannot_be_fitted(x, said):
+    with pytest.raises(UserError, match=said) as error:
+        extremes.PeaksOverThreshold(threshold=1.5).fit(x)
+    assert "\n" not in str(error.value)
+
+
+def test_wrong_arguments():
+    x = excesses(0.1)
+    tail = extremes.PeaksOverThreshold(threshold=3.0).fit(x)
+    for call, said in (
+        (lambda: extremes.PeaksOverThreshold(threshold=3.0, method="guess").fit(x), "ml, pwm"),
+        (lambda: tail.interval("mode"), "'mode'"),
+        (lambda: tail.interval(n=0.5), "return period"),
+        (lambda: tail.interval("shape", confidence=95), "confidence"),
+        (lambda: extremes.PeaksOverThreshold(threshold=3.0, method="pwm").fit(x).interval("shape"),
+         "profile needs method='ml'"),
+        (lambda: extremes.BlockMaxima(shape=0.0, method="pwm").fit(x), "known shape"),
+        (lambda: extremes.BlockMaxima(block_size=100).fit(x), "5 block maxima, 5 of them"),
+        (lambda: extremes.BlockMaxima(block_size=1000).fit(x), "only 500 values"),
+        (lambda: extremes.choose_threshold(np.ones(100)), "fewer than 10 different"),
+        (lambda: extremes.hill(-x, 10), "must be positive"),
+        (lambda: extremes.pickands(np.ones(100), 10), "ties"),
+    ):
+        with pytest.raises(UserError, match=said) as error:
+            call()
+        assert "\n" not in str(error.value)
+
+
+def test_figure_shows_levels_and_data():
+    x = excesses(0.1)
+    for fit in (extremes.PeaksOverThreshold(threshold=4.0).fit(x), extremes.BlockMaxima().fit(x)):
+        axes = draw_return_levels(fit).axes[0]
+        lines = {line.get_label(): line.get_data() for line in axes.lines}
+        n, level = lines["fitted"]
+        assert level[10] == pytest.approx(fit.return_level(n[10]))
+        assert lines["data"][1][-1] == x.max()
