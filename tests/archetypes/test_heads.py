@@ -148,6 +148,9 @@ def test_prototype_loss_pulls_each_centre_to_its_classs_mean(t):
     assert float(losses.prototype_loss(jnp.asarray(means), t, group)) == pytest.approx(0, abs=1e-10)
     off = jnp.asarray(means).at[1].add(3.0)
     assert float(losses.prototype_loss(off, t, group)) == pytest.approx(4.5, rel=1e-5)
+    third = jnp.concatenate([off, 100.0 * jnp.ones((1, D))])  # a class without examples
+    found = losses.prototype_loss(third, t, jax.nn.one_hot(label, 3))
+    assert float(found) == pytest.approx(4.5, rel=1e-5)
     one = jnp.ones((N, 1)).at[N // 2:].set(0.0)  # rows of no group do not count
     found = losses.prototype_loss(t[:N // 2].mean(0)[None] + 2.0, t, one)
     assert float(found) == pytest.approx(4.0, rel=1e-5)
