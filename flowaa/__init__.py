@@ -8,7 +8,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # for type checkers and the documentation
-    from flowaa.estimators import ArchetypalAnalysis
+    from flowaa.estimators import ArchetypalAnalysis, NormalizingFlow
     from flowaa.run import Run, load_run
     from flowaa.run.train import train
 
@@ -16,6 +16,7 @@ __version__ = "0.1.0"
 
 _PUBLIC = {  # name -> the module that defines it
     "ArchetypalAnalysis": "flowaa.estimators",
+    "NormalizingFlow": "flowaa.estimators",
     "Detector": "flowaa.run.detector",
     "Run": "flowaa.run",
     "load_detector": "flowaa.run.detector",
@@ -24,8 +25,8 @@ _PUBLIC = {  # name -> the module that defines it
 }
 _SUBPACKAGES = {"archetypes", "bijectors", "configs", "extremes"}
 
-__all__ = ["ArchetypalAnalysis", "Detector", "Run", "__version__", "archetypes", "bijectors",
-           "configs", "extremes", "load_detector", "load_run", "train"]
+__all__ = ["ArchetypalAnalysis", "Detector", "NormalizingFlow", "Run", "__version__", "archetypes",
+           "bijectors", "configs", "extremes", "load_detector", "load_run", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,249 @@
+"""The fit of `NormalizingFlow`: folds, flows, simpler laws, and the weights that join them."""
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Iterator
+
+import numpy as np
+from tqdm import tqdm
+
+from flowaa.flow.architecture import Architecture, Stage
+from flowaa.flow.tables.elliptical import (
+    Gaussians,
+    StudentT,
+    choose_gaussians,
+    fit_gaussians,
+    fit_student_t,
+)
+from flowaa.flow.tables.marginals import Marginals, fit_marginals
+from flowaa.flow.tables.stacking import log_mixture, stacking_weights
+from flowaa.flow.tables.table_flow import TableFlow, Whitening, fit_whitening
+from flowaa.training.folds import FoldTraining, train_folds
+
+_MOST_ROWS_IN_FOLDS = 10_000
+_N_FOLDS = 5
+_LEAST_WEIGHT = 0.01  # of a member: it costs others at most 0.03 nats and bounds the worst row
+_PREPARED_VALUES = 2**22  # numbers of a fold's training rows, ties spread anew in each copy
+_MOST_COPIES_ROWS = 2**15  # rows below which a table is copied, so that shapes are few
+_MOST_JUDGED_ROWS = 4096  # of a fold, between steps; at the end all count
+_MOST_FITTED_ROWS = 100_000  # that marginals and whitening are fitted to, evenly spread
+
+
+@dataclasses.dataclass(frozen=True)
+class DensitySettings:
+    """What `fit_density` is told."""
+
+    architecture: Architecture | None  # None: by the table's shape
+    ends_at: float  # on the clock `time.monotonic`
+    validation_fraction: float
+    seed: int
+    shows_progress: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class DensityFit:
+    """A fitted density of standardised rows [n, D].
+
+    Attributes:
+        architecture: of the flows' chains.
+        flows: one a fold.
+        gaussians: the mixture chosen by BIC.
+        student_t: the heavy-tailed law.
+        weights: [F + 2] of flows, mixture and heavy-tailed law.
+        steps: [F] after which each flow was best.
+        validation_score: mean log-likelihood of held-out rows under the joint density.
+        training_score: of the same rows under the final density.
+        held_out_radii: latent radii of rows under the flow that did not see them.
+    """
+
+    architecture: Architecture
+    flows: tuple[TableFlow, ...]
+    gaussians: Gaussians
+    student_t: StudentT
+    weights: np.ndarray
+    steps: np.ndarray
+    validation_score: float
+    training_score: float
+    held_out_radii: np.ndarray
+
+    @property
+    def named_weights(self) -> dict[str, float]:
+        """Weights of the kinds of members."""
+        *flows, mixture, heavy = self.weights.tolist()
+        return {"flow": sum(flows), "gaussian_mixture": mixture, "student_t": heavy}
+
+    def log_prob(self, x: np.ndarray, context: np.ndarray | None) -> np.ndarray:
+        """log p [n] of standardised rows."""
+        members = [*(flow.log_prob(x, context) for flow in self.flows),
+                   self.gaussians.log_prob(x), self.student_t.log_prob(x)]
+        return log_mixture(np.stack(members), self.weights)
+
+    def sample(self, rng: np.random.Generator, n: int, context: np.ndarray | None
+               ) -> tuple[np.ndarray, np.ndarray]:
+        """n standardised rows, and the member each comes from, in the order of `weights`."""
+        member = rng.choice(len(self.weights), n, p=self.weights / self.weights.sum())
+        rows = np.empty((n, self.gaussians.means.shape[1]))
+        for index, flow in enumerate(self.flows):
+            here = member == index
+            if here.any():
+                z = rng.standard_normal((here.sum(), rows.shape[1]))
+                rows[here] = flow.decode(z, None if context is None else context[here])
+        for index, law in enumerate((self.gaussians, self.student_t), len(self.flows)):
+            here = member == index
+            rows[here] = law.sample(rng, int(here.sum()))
+        return rows, member
+
+
+def choose_architecture(n: int, d: int) -> Architecture:
+    """Coupling blocks for n rows of d features."""
+    width = 64 if n < 20_000 else 128
+    return Architecture((Stage("none", 4, width, 2),), law="spline", mixing="orthogonal",
+                        spline_bins=6, dropout=0.2 if n < 20_000 else 0.0, scan=True)
+
+
+def fit_density(
+    x: np.ndarray, context: np.ndarray | None, weight: np.ndarray, tie_noise: np.ndarray,
+    settings: DensitySettings,
+) -> DensityFit:
+    """Fits standardised rows x [n, D].
+
+    Args:
+        x: rows of which no column is constant.
+        context: [n, E] or None.
+        weight: [n] non-negative, how much each row counts.
+        tie_noise: [D] deviations of the noise that spreads ties.
+        settings: see there.
+    """
+    rng = np.random.default_rng(settings.seed)
+    n, d = x.shape
+    folds = _folds(n, settings.validation_fraction, rng)
+    architecture = settings.architecture or choose_architecture(n, d)
+    chain, _ = architecture.build((d,))
+    choice = choose_gaussians(_counted(x, weight), settings.seed)
+
+    starts, train, train_context, held_out = [], [], [], []
+    for fold in folds:
+        rest = np.setdiff1d(np.arange(n), fold)
+        rows = rest[_systematic(weight[rest], len(rest))]
+        start = _untrained(x[rows], tie_noise, rng)
+        u, index = _prepared(start, x, rows, tie_noise, rng)
+        starts.append(start)
+        train.append(u)
+        train_context.append(None if context is None else context[index])
+        held_out.append([law.log_prob(x[fold]) for law in (
+            fit_gaussians(x[rows], choice, settings.seed), fit_student_t(x[rows]))])
+    judged, judged_context, counts = _judged(folds, starts, x, context, weight)
+    training = FoldTraining(batch_size=128 if n < 20_000 else 512,
+                            steps=1500 if n < 20_000 else 20_000,
+                            noise=0.05 if n < 20_000 else 0.0)
+    with _progress(settings.shows_progress, training.steps) as show:
+        trained = train_folds(
+            chain, _stacked(train), judged, counts,
+            train_context=None if context is None else _stacked(train_context),
+            validation_context=judged_context, settings=training,
+            seed=settings.seed, is_time_up=lambda: time.monotonic() > settings.ends_at, show=show)
+    flows = tuple(TableFlow(*start, chain, params)
+                  for start, params in zip(starts, trained.params, strict=True))
+
+    latents = [flow.encode(x[fold], None if context is None else context[fold])
+               for flow, fold in zip(flows, folds, strict=True)]
+    radii = np.concatenate([np.linalg.norm(z, axis=1) for z, _ in latents])
+    of_flows = np.concatenate([log_det - 0.5 * (z.astype(float) ** 2 + np.log(2 * np.pi)).sum(1)
+                               for z, log_det in latents])
+    of_laws = [np.concatenate([laws[index] for laws in held_out]) for index in range(2)]
+    rows = np.concatenate(folds)
+    log_probs = np.stack([of_flows, *of_laws])
+    weights = stacking_weights(log_probs, weight[rows], least=_LEAST_WEIGHT)
+    validation = float(np.average(log_mixture(log_probs, weights), weights=weight[rows]))
+    fit = DensityFit(
+        architecture, flows, fit_gaussians(_counted(x, weight), choice, settings.seed),
+        fit_student_t(_counted(x, weight)),
+        np.concatenate([np.full(len(flows), weights[0] / len(flows)), weights[1:]]),
+        trained.steps, validation, np.nan, radii[weight[rows] > 0])
+    given = None if context is None else context[rows]
+    score = float(np.average(fit.log_prob(x[rows], given), weights=weight[rows]))
+    return dataclasses.replace(fit, training_score=score)
+
+
+def _folds(n: int, validation_fraction: float, rng: np.random.Generator) -> list[np.ndarray]:
+    """Disjoint sets of rows, together all of a small table, or one set of a large one."""
+    order = rng.permutation(n)
+    if n > _MOST_ROWS_IN_FOLDS:
+        n_held_out = min(int(validation_fraction * n), 20_000)
+        return [np.sort(order[:max(n_held_out, 1)])]
+    n_folds = min(_N_FOLDS, n)
+    return [np.sort(order[index::n_folds]) for index in range(n_folds)]
+
+
+def _systematic(weight: np.ndarray, n: int) -> np.ndarray:
+    """n row indices in proportion to weights, all of them once where weights are equal."""
+    total = np.cumsum(weight)
+    if total[-1] == 0:
+        return np.arange(len(weight))
+    return np.searchsorted(total / total[-1], (np.arange(n) + 0.5) / n)
+
+
+def _counted(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    return x[_systematic(weight, len(x))]
+
+
+def _untrained(x: np.ndarray, tie_noise: np.ndarray, rng: np.random.Generator
+               ) -> tuple[Marginals, Whitening]:
+    """Curves and whitening of rows, whose ties are spread."""
+    x = x[np.linspace(0, len(x) - 1, min(len(x), _MOST_FITTED_ROWS)).astype(int)]
+    copies = np.repeat(x, max(1, 2000 // len(x)), axis=0)
+    spread = copies + tie_noise * rng.standard_normal(copies.shape)
+    marginals = fit_marginals(spread, n_knots=12, shrinkage=0.2)
+    return marginals, fit_whitening(marginals.to_scores(x)[0])
+
+
+def _prepared(
+    start: tuple[Marginals, Whitening], x: np.ndarray, rows: np.ndarray, tie_noise: np.ndarray,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray]:
+    """What the chain is trained on [M, D], float32, M a power of two, and the row of each."""
+    most = 2 ** int(np.log2(max(_PREPARED_VALUES / x.shape[1], 256)))
+    size = min(max(_MOST_COPIES_ROWS, 2 ** int(np.ceil(np.log2(len(rows))))), most)
+    if size < len(rows):
+        size = 2 ** int(np.ceil(np.log2(len(rows))))
+    index = np.resize(rng.permutation(rows), size)
+    before = TableFlow(*start, None, None)  # type: ignore[arg-type]
+    parts = []
+    for part in np.array_split(index, max(1, size // 65_536)):
+        spread = x[part] + tie_noise * rng.standard_normal((len(part), x.shape[1]))
+        parts.append(before.to_chain(spread)[0].astype(np.float32))
+    return np.concatenate(parts), index
+
+
+def _judged(
+    folds: list[np.ndarray], starts: list[tuple[Marginals, Whitening]], x: np.ndarray,
+    context: np.ndarray | None, weight: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
+    """Held-out rows [F, V, D] of each fold, their context, and how much each counts [F, V]."""
+    size = 2 ** int(np.ceil(np.log2(max(min(_MOST_JUDGED_ROWS, len(folds[0])), 64))))
+    u = np.zeros((len(folds), size, x.shape[1]), np.float32)
+    counts = np.zeros((len(folds), size), np.float32)
+    given = None if context is None else np.zeros((len(folds), size, context.shape[1]), np.float32)
+    for index, (fold, start) in enumerate(zip(folds, starts, strict=True)):
+        rows = fold[:size]
+        u[index, :len(rows)] = TableFlow(*start, None, None).to_chain(  # type: ignore[arg-type]
+            x[rows])[0]
+        counts[index, :len(rows)] = np.maximum(weight[rows], 1e-12)
+        if given is not None and context is not None:
+            given[index, :len(rows)] = context[rows]
+    return u, given, counts
+
+
+def _stacked(parts: list) -> np.ndarray:
+    return np.stack(parts).astype(np.float32)
+
+
+@contextlib.contextmanager
+def _progress(is_shown: bool, steps: int) -> Iterator:
+    """A function that is told steps and score, and shows them if asked."""
+    with tqdm(total=steps, unit="step", disable=not is_shown, dynamic_ncols=True) as bar:
+        def show(step: int, score: float) -> None:
+            bar.update(step - bar.n)
+            bar.set_postfix_str(f"validation {score:.3f} nats")
+        yield show

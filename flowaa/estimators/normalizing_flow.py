@@ -1,0 +1,224 @@
+"""A density of table rows as a scikit-learn estimator."""
+
+import time
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.stats import chi, kstest
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import check_array, check_random_state
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from flowaa.errors import UserError, warn
+from flowaa.estimators.density_files import read_density, write_density
+from flowaa.estimators.density_fit import DensitySettings, fit_density
+from flowaa.estimators.table_columns import fit_columns
+from flowaa.flow.architecture import Architecture
+
+_DISTRUSTED_KS = 0.15  # distance of held-out radii from their law beyond which the user is warned
+
+
+class NormalizingFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """The density of rows, learned as a mixture of normalizing flows and simpler laws.
+
+    Each flow brings every feature to normal scores, whitens them and goes on through coupling
+    blocks of splines, which are the identity far out, so that a log-density falls there as a
+    normal law's. The rows are split into folds; a flow is trained on all but one fold and kept
+    where it was best on that fold. A Gaussian mixture chosen by BIC and a heavy-tailed law join
+    them, with weights that make held-out rows most likely (stacking, Smyth & Wolpert 1999): where
+    rows are few or a flow fails, the simpler law holds.
+
+    A column with ties is learned with noise of 0.4 gaps between its values, and the density is one
+    of real numbers all the same. Constant columns are left out of it.
+
+    Args:
+        architecture: "auto", chosen by the table's shape (`architecture_` after `fit`), or a
+            `flowaa.flow.architecture.Architecture` for the coupling blocks.
+        max_seconds: wall-clock time after which training ends; compiling for a new number of
+            features may add some seconds.
+        validation_fraction: of the rows, for the flow to be judged on, where the table has more
+            than 10 000; below that folds are used, a fifth each.
+        random_state: an integer, or a generator or `RandomState` of NumPy.
+        verbose: shows a progress bar.
+
+    Attributes:
+        architecture_: the blocks' `Architecture`.
+        member_weights_: name of a member → its weight in the density: "flow" (all of them),
+            "gaussian_mixture" and "student_t".
+        validation_score_: mean log-likelihood of rows when they were held out, in nats.
+        training_score_: of the same rows after the fit; what it is higher is overfitting.
+        radius_ks_: Kolmogorov-Smirnov distance of held-out rows' latent radii from chi_d. `fit`
+            warns beyond 0.15: return periods and radii are then not to be trusted.
+        n_steps_: training steps after which each flow was best; 0 is its untrained start.
+
+    >>> import numpy as np
+    >>> X = np.random.default_rng(0).standard_normal((200, 2)) @ [[1.0, 0.9], [0.0, 0.5]]
+    >>> model = NormalizingFlow(max_seconds=5, random_state=0).fit(X)
+    >>> near, far = model.score_samples([[0.0, 0.0], [5.0, -5.0]])
+    >>> bool(near > far)
+    True
+    >>> model.sample(3)[0].shape
+    (3, 2)
+    """
+
+    def __init__(
+        self, *, architecture: Any = "auto", max_seconds: float = 60.0,
+        validation_fraction: float = 0.1, random_state: Any = None, verbose: bool = False,
+    ) -> None:
+        self.architecture = architecture
+        self.max_seconds = max_seconds
+        self.validation_fraction = validation_fraction
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(self, X: ArrayLike, y: Any = None, *, context: ArrayLike | None = None,
+            sample_weight: ArrayLike | None = None) -> "NormalizingFlow":
+        """Learns the density.
+
+        Args:
+            X: [n_samples, n_features] finite numbers, at least two rows.
+            y: ignored.
+            context: [n_samples, E] numbers that the density is conditional on, or None.
+            sample_weight: [n_samples] non-negative; a row of weight two counts as two rows.
+
+        Raises:
+            ValueError: X, context, the weights or a parameter is not as described.
+        """
+        started = time.monotonic()
+        self._check_parameters()
+        x = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
+        weight = _check_sample_weight(sample_weight, x, dtype=np.float64, ensure_non_negative=True)
+        if not weight.any():
+            raise UserError("sample_weight is zero for every row: at least one must count")
+        columns = fit_columns(x)
+        given = None if context is None else check_array(context, dtype=np.float64)
+        if given is not None and len(given) != len(x):
+            raise UserError(f"context has {len(given)} rows, but X has {len(x)}: give one for each")
+        self._context_scale = None if given is None else (
+            given.mean(0), np.where(given.std(0) > 0, given.std(0), 1.0))
+        settings = DensitySettings(
+            architecture=None if isinstance(self.architecture, str) else self.architecture,
+            ends_at=started + float(self.max_seconds),
+            validation_fraction=float(self.validation_fraction),
+            seed=int(_random_state(self.random_state).randint(2**31 - 1)),
+            shows_progress=bool(self.verbose))
+        fit = fit_density(columns.standardise(x), self._scaled(given), weight,
+                          columns.tie_noise, settings)
+        self._columns, self._fit = columns, fit
+        self.architecture_ = fit.architecture
+        self.member_weights_ = fit.named_weights
+        self.n_steps_ = fit.steps
+        self.validation_score_ = fit.validation_score + columns.log_det
+        self.training_score_ = fit.training_score + columns.log_det
+        self.radius_ks_ = float(kstest(fit.held_out_radii, chi(columns.varies.sum()).cdf).statistic)
+        if self.radius_ks_ > _DISTRUSTED_KS:
+            warn(f"latent radii of held-out rows are {self.radius_ks_:.2f} from their law "
+                 f"(Kolmogorov-Smirnov; {_DISTRUSTED_KS} is much): do not read return periods off "
+                 "this density; more rows, or fewer features, would help")
+        return self
+
+    def score_samples(self, X: ArrayLike, *, context: ArrayLike | None = None) -> np.ndarray:
+        """log p(x) [n_samples] of each row, in nats."""
+        x = self._rows(X)
+        return (self._fit.log_prob(self._columns.standardise(x), self._given(context, len(x)))
+                + self._columns.log_det)
+
+    def score(self, X: ArrayLike, y: Any = None, *, context: ArrayLike | None = None) -> float:
+        """Mean log-likelihood of rows, in nats."""
+        return float(self.score_samples(X, context=context).mean())
+
+    def sample(self, n_samples: int = 1, *, context: ArrayLike | None = None
+               ) -> tuple[np.ndarray, np.ndarray]:
+        """Draws rows [n_samples, n_features], and the index of the member each comes from.
+
+        With a context [n_samples, E], each row is drawn given its own.
+        """
+        check_is_fitted(self, "member_weights_")
+        if not isinstance(n_samples, Integral) or n_samples < 1:
+            raise UserError(f"n_samples={n_samples!r}: it must be an integer of at least 1")
+        rng = np.random.default_rng(_random_state(self.random_state).randint(2**31 - 1))
+        rows, member = self._fit.sample(rng, int(n_samples), self._given(context, int(n_samples)))
+        return self._columns.restore(rows), member
+
+    def transform(self, X: ArrayLike, *, context: ArrayLike | None = None) -> np.ndarray:
+        """Latents [n_samples, D] under the first flow, near N(0, 1)^D for rows like the data.
+
+        D is the number of columns that vary.
+        """
+        x = self._rows(X)
+        return self._fit.flows[0].encode(
+            self._columns.standardise(x), self._given(context, len(x)))[0]
+
+    def inverse_transform(self, X: ArrayLike, *, context: ArrayLike | None = None) -> np.ndarray:
+        """Rows [n_samples, n_features] with latents X [n_samples, D], see `transform`."""
+        check_is_fitted(self, "member_weights_")
+        z = check_array(X, dtype=np.float64)
+        if z.shape[1] != self._n_features_out:
+            raise UserError(f"X has {z.shape[1]} columns, but latents have {self._n_features_out}")
+        return self._columns.restore(
+            self._fit.flows[0].decode(z, self._given(context, len(z))))
+
+    def save(self, path: str | Path) -> None:
+        """Writes the model to the folder `path`, arrays and JSON only; see `load`."""
+        check_is_fitted(self, "member_weights_")
+        write_density(Path(path), self)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "NormalizingFlow":
+        """The model that `save` wrote to the folder `path`; no code is run from it."""
+        return read_density(Path(path), cls)
+
+    def _check_parameters(self) -> None:
+        if self.architecture != "auto" and not isinstance(self.architecture, Architecture):
+            raise UserError(f"architecture={self.architecture!r}: give \"auto\" or a "
+                            "flowaa.flow.architecture.Architecture")
+        seconds, share = self.max_seconds, self.validation_fraction
+        if not isinstance(seconds, Real) or not float(seconds) > 0:
+            raise UserError(f"max_seconds={seconds!r}: it must be a number above 0")
+        if not isinstance(share, Real) or not 0 < float(share) < 1:
+            raise UserError(f"validation_fraction={share!r}: it must be a number between 0 and 1")
+
+    def _rows(self, X: ArrayLike) -> np.ndarray:
+        check_is_fitted(self, "member_weights_")
+        x = validate_data(self, X, dtype=np.float64, reset=False)
+        changed = self._columns.changed(x)
+        if len(changed):
+            names = getattr(self, "feature_names_in_", np.arange(x.shape[1]))
+            warn(f"column {names[changed[0]]} was constant in the fit and is not here: the "
+                 "density says nothing of it")
+        return x
+
+    def _given(self, context: ArrayLike | None, n: int) -> np.ndarray | None:
+        """A checked and scaled context of n rows."""
+        scale = self._context_scale
+        if scale is None or context is None:
+            if scale is not None or context is not None:
+                raise UserError("context: the density was fitted "
+                                + ("without one, leave it out" if scale is None
+                                   else "with one, give context=[n_samples, E]"))
+            return None
+        given = check_array(context, dtype=np.float64)
+        if given.shape != (n, len(scale[0])):
+            raise UserError(f"context has the shape {given.shape}, but {(n, len(scale[0]))} is "
+                            "needed")
+        return self._scaled(given)
+
+    def _scaled(self, given: np.ndarray | None) -> np.ndarray | None:
+        if given is None or self._context_scale is None:
+            return None
+        mean, deviation = self._context_scale
+        return (given - mean) / deviation
+
+    @property
+    def _n_features_out(self) -> int:
+        return int(self._columns.varies.sum())
+
+
+def _random_state(random_state: Any) -> np.random.RandomState:
+    if isinstance(random_state, np.random.Generator):
+        return np.random.RandomState(random_state.integers(2**31))
+    return check_random_state(random_state)
+

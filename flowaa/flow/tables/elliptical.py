@@ -1,0 +1,129 @@
+"""Densities of tables without training: Gaussian mixtures, and a law with heavy tails."""
+
+import dataclasses
+import warnings
+
+import numpy as np
+from scipy.linalg import solve_triangular
+from scipy.special import logsumexp
+from scipy.stats import multivariate_t
+from sklearn.covariance import LedoitWolf
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.mixture import GaussianMixture
+
+_MOST_COMPONENTS = 12
+_MOST_ROWS = 20_000  # evenly spread, that a mixture is fitted to
+_DEGREES_OF_FREEDOM = 3.0  # of the heavy-tailed law: finite variance, and little else
+
+
+@dataclasses.dataclass(frozen=True)
+class Gaussians:
+    """A mixture of G normal laws.
+
+    Attributes:
+        weights: [G], which sum to one.
+        means: [G, D].
+        roots: [G, D, D] lower triangular L with covariance L L^T.
+    """
+
+    weights: np.ndarray
+    means: np.ndarray
+    roots: np.ndarray
+
+    def log_prob(self, x: np.ndarray) -> np.ndarray:
+        """log p [n] of rows x [n, D] in nats."""
+        parts = []
+        for weight, mean, root in zip(self.weights, self.means, self.roots, strict=True):
+            white = solve_triangular(root, (x - mean).T, lower=True)
+            log_det = np.log(np.diagonal(root)).sum()
+            parts.append(np.log(weight) - log_det
+                         - 0.5 * ((white ** 2).sum(0) + len(mean) * np.log(2 * np.pi)))
+        return logsumexp(parts, axis=0)
+
+    def sample(self, rng: np.random.Generator, n: int) -> np.ndarray:
+        """n rows [n, D]."""
+        component = rng.choice(len(self.weights), n, p=self.weights)
+        noise = rng.standard_normal((n, self.means.shape[1]))
+        return self.means[component] + np.einsum("nij,nj->ni", self.roots[component], noise)
+
+
+@dataclasses.dataclass(frozen=True)
+class StudentT:
+    """A multivariate t law, which gives every row some density.
+
+    Attributes:
+        mean: [D].
+        shape: [D, D].
+    """
+
+    mean: np.ndarray
+    shape: np.ndarray
+
+    def log_prob(self, x: np.ndarray) -> np.ndarray:
+        """log p [n] of rows x [n, D] in nats."""
+        return np.atleast_1d(multivariate_t.logpdf(
+            x, self.mean, self.shape, _DEGREES_OF_FREEDOM))
+
+    def sample(self, rng: np.random.Generator, n: int) -> np.ndarray:
+        """n rows [n, D]."""
+        rows = multivariate_t.rvs(
+            self.mean, self.shape, _DEGREES_OF_FREEDOM, n, random_state=rng)
+        return np.reshape(rows, (n, len(self.mean)))
+
+
+def fit_student_t(x: np.ndarray) -> StudentT:
+    """The law with the mean and the shrunk covariance (Ledoit & Wolf 2004) of rows x [n, D]."""
+    estimate = LedoitWolf().fit(x)
+    floor = 1e-9 * np.trace(estimate.covariance_) / x.shape[1]
+    scale = (_DEGREES_OF_FREEDOM - 2) / _DEGREES_OF_FREEDOM  # of its covariance
+    return StudentT(estimate.location_, scale * (estimate.covariance_ + floor * np.eye(x.shape[1])))
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """How many components, and of which form, a Gaussian mixture has."""
+
+    n_components: int
+    is_full: bool  # whole covariances, else diagonal ones
+
+
+def choose_gaussians(x: np.ndarray, seed: int) -> Choice:
+    """The choice of least BIC (Schwarz 1978) among 1 to 12 components of both forms.
+
+    A mixture with more parameters than the rows have numbers is not tried.
+    """
+    x = _thinned(x)
+    n, d = x.shape
+    scored = []
+    for is_full in (True, False):
+        for n_components in range(1, _MOST_COMPONENTS + 1):
+            if n_components > 1 and n_components * (d * d / 2 if is_full else d) > n * d:
+                break
+            fitted = _fit(x, Choice(n_components, is_full), seed)
+            scored.append((fitted.bic(x), Choice(n_components, is_full)))
+            if scored[-1][0] > min(scored, key=lambda pair: pair[0])[0] and n_components > 3 and (
+                    scored[-2][0] > min(scored, key=lambda pair: pair[0])[0]):
+                break  # two in a row that are worse
+    return min(scored, key=lambda pair: pair[0])[1]
+
+
+def fit_gaussians(x: np.ndarray, choice: Choice, seed: int) -> Gaussians:
+    """The mixture of that choice, by expectation maximisation, of rows x [n, D]."""
+    fitted = _fit(_thinned(x), choice, seed)
+    covariances = fitted.covariances_
+    if not choice.is_full:
+        covariances = np.stack([np.diag(variances) for variances in covariances])
+    return Gaussians(fitted.weights_ / fitted.weights_.sum(), fitted.means_,
+                     np.linalg.cholesky(covariances))
+
+
+def _fit(x: np.ndarray, choice: Choice, seed: int) -> GaussianMixture:
+    form = "full" if choice.is_full else "diag"
+    with warnings.catch_warnings():  # one that has not converged is a density as well
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return GaussianMixture(min(choice.n_components, len(x)), covariance_type=form,
+                               random_state=seed).fit(x)
+
+
+def _thinned(x: np.ndarray) -> np.ndarray:
+    return x[np.linspace(0, len(x) - 1, min(len(x), _MOST_ROWS)).astype(int)]

@@ -1,0 +1,185 @@
+"""`NormalizingFlow` through its public methods, against laws whose density is known."""
+
+import json
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pytest
+from scipy.integrate import trapezoid
+from scipy.stats import multivariate_normal
+
+import flowaa
+from flowaa.errors import FlowaaWarning, UserError
+from flowaa.flow.architecture import Architecture, Stage
+
+SMALL = Architecture((Stage("none", 2, 16, 1),), law="spline", mixing="orthogonal", spline_bins=4,
+                     scan=True)
+LAW = multivariate_normal([1.0, -2.0], [[4.0, 1.8], [1.8, 1.0]])
+
+
+@pytest.fixture(scope="module")
+def rows() -> np.ndarray:
+    return LAW.rvs(400, random_state=0)
+
+
+@pytest.fixture(scope="module")
+def model(rows: np.ndarray) -> flowaa.NormalizingFlow:
+    return flowaa.NormalizingFlow(architecture=SMALL, max_seconds=2, random_state=0).fit(rows)
+
+
+def test_the_density_is_near_the_true_one(model):
+    test = LAW.rvs(2000, random_state=1)
+    assert LAW.logpdf(test).mean() - 0.1 < model.score(test) < LAW.logpdf(test).mean() + 0.02
+
+
+def test_the_density_integrates_to_one(model):
+    a, b = np.linspace(-14, 16, 300), np.linspace(-10, 6, 300)
+    grid = np.stack(np.meshgrid(a, b, indexing="ij"), -1).reshape(-1, 2)
+    density = np.exp(model.score_samples(grid)).reshape(300, 300)
+    assert trapezoid(trapezoid(density, b), a) == pytest.approx(1, abs=0.01)
+
+
+def test_samples_have_the_moments_of_the_rows(model, rows):
+    drawn, member = model.sample(4000)
+    np.testing.assert_allclose(drawn.mean(0), rows.mean(0), atol=0.2)
+    np.testing.assert_allclose(np.cov(drawn.T), np.cov(rows.T), rtol=0.2)
+    assert set(member) <= set(range(len(model.n_steps_) + 2))
+
+
+def test_latents_come_back_and_are_normal(model, rows):
+    z = model.transform(rows)
+    np.testing.assert_allclose(model.inverse_transform(z), rows, atol=2e-4)
+    assert abs(z.mean()) < 0.15
+    assert z.std() == pytest.approx(1, abs=0.15)
+
+
+def test_far_rows_fall_off_and_never_explode(model):
+    far = model.score_samples([[1.0, -2.0], [1e2, 1e2], [1e4, -1e4], [1e12, 1e12]])
+    assert np.isfinite(far).all()
+    assert (np.diff(far) < 0).all()
+    assert far[3] > -1e3  # the heavy-tailed member bounds what one odd number can cost
+
+
+def test_weights_and_scores_are_reported(model):
+    assert sum(model.member_weights_.values()) == pytest.approx(1)
+    assert min(model.member_weights_.values()) >= 0.0099
+    assert model.radius_ks_ < 0.15
+    assert abs(model.training_score_ - model.validation_score_) < 0.3
+
+
+def test_the_scale_of_columns_is_part_of_the_density(rows):
+    scaled = flowaa.NormalizingFlow(architecture=SMALL, max_seconds=2, random_state=0).fit(
+        rows * [1e3, 1e-3] + [1e6, 0])
+    model = flowaa.NormalizingFlow(architecture=SMALL, max_seconds=2, random_state=0).fit(rows)
+    np.testing.assert_allclose(
+        scaled.score_samples(rows[:50] * [1e3, 1e-3] + [1e6, 0]), model.score_samples(rows[:50]),
+        atol=0.05)
+
+
+def test_a_context_moves_the_density():
+    rng = np.random.default_rng(0)
+    context = rng.integers(0, 2, (600, 1)).astype(float)
+    x = rng.standard_normal((600, 2)) + 4 * context
+    model = flowaa.NormalizingFlow(architecture=SMALL, max_seconds=8, random_state=0).fit(
+        x, context=context)
+    here, there = np.full((50, 1), 1.0), np.full((50, 1), 0.0)
+    near_four = rng.standard_normal((50, 2)) + 4
+    assert (model.score(near_four, context=here) > model.score(near_four, context=there) + 0.5)
+    with pytest.raises(ValueError, match="with one, give context"):
+        model.score_samples(near_four)
+    with pytest.raises(ValueError, match=r"\(3, 1\)"):
+        model.score_samples(near_four, context=np.ones((3, 1)))
+
+
+def test_weights_count_as_rows(rows):
+    weight = (rows[:, 0] > 1.0).astype(float)
+    model = flowaa.NormalizingFlow(architecture=SMALL, max_seconds=2, random_state=0).fit(
+        rows, sample_weight=weight)
+    drawn, _ = model.sample(2000)
+    assert drawn[:, 0].mean() == pytest.approx(rows[weight > 0, 0].mean(), abs=0.3)
+
+
+def test_a_model_is_saved_without_pickle(model, rows, tmp_path):
+    model.save(tmp_path / "model")
+    assert sorted(p.name for p in (tmp_path / "model").iterdir()) == ["arrays.npz", "model.json"]
+    again = flowaa.NormalizingFlow.load(tmp_path / "model")
+    np.testing.assert_array_equal(again.score_samples(rows), model.score_samples(rows))
+    np.testing.assert_array_equal(again.transform(rows), model.transform(rows))
+    assert again.member_weights_ == model.member_weights_
+
+
+@pytest.mark.parametrize("damage", ["absent", "no_json", "cut", "version", "list"])
+def test_a_damaged_model_is_one_line(model, tmp_path, damage):
+    folder = tmp_path / "model"
+    if damage != "absent":
+        model.save(folder)
+    if damage == "no_json":
+        (folder / "model.json").write_text("{")
+    if damage == "cut":
+        content = (folder / "arrays.npz").read_bytes()
+        (folder / "arrays.npz").write_bytes(content[:len(content) // 2])
+    if damage == "version":
+        described = json.loads((folder / "model.json").read_text()) | {"version": 99}
+        (folder / "model.json").write_text(json.dumps(described))
+    if damage == "list":
+        (folder / "model.json").write_text("[]")
+    with pytest.raises(UserError, match="model") as error:
+        flowaa.NormalizingFlow.load(folder)
+    assert "\n" not in str(error.value)
+
+
+def test_constant_columns_go_and_come_back(rows):
+    x = np.insert(rows, 1, 7.0, axis=1)
+    model = flowaa.NormalizingFlow(architecture=SMALL, max_seconds=2, random_state=0).fit(x)
+    assert (model.sample(5)[0][:, 1] == 7.0).all()
+    assert model.transform(x).shape == (400, 2)
+    with pytest.warns(FlowaaWarning, match="column 1 was constant"):
+        model.score_samples([[1.0, 8.0, 0.0]])
+
+
+@pytest.mark.parametrize(("x", "words"), [
+    ([[1.0, 2.0]], "minimum of 2"), (np.ones((9, 2)), "every column of X is constant"),
+    ([[1.0], [np.nan], [2.0]], "NaN"), ([["a"], ["b"], ["c"]], "convert"),
+    (np.full((4, 2), np.inf), "infinity")], ids=["one", "constant", "nan", "text", "inf"])
+def test_what_is_no_table_is_refused(x, words):
+    with pytest.raises(ValueError, match=words):
+        flowaa.NormalizingFlow(architecture=SMALL).fit(x)
+
+
+@pytest.mark.parametrize(("name", "value"), [
+    ("architecture", "big"), ("max_seconds", 0), ("max_seconds", "1"),
+    ("validation_fraction", 1.0)])
+def test_a_wrong_parameter_is_named(rows, name, value):
+    with pytest.raises(ValueError, match=name):
+        flowaa.NormalizingFlow(**{name: value}).fit(rows)
+
+
+def test_what_cannot_be_trusted_is_said():
+    # Ten rows in eight dimensions say nothing of the tails of a ninth.
+    x = np.random.default_rng(0).standard_t(1.2, (60, 8))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model = flowaa.NormalizingFlow(architecture=SMALL, max_seconds=1, random_state=0).fit(x)
+    said = any("do not read return periods" in str(warning.message) for warning in caught)
+    assert said == (model.radius_ks_ > 0.15)
+
+
+def test_progress_goes_to_stderr():
+    code = ("import numpy as np, flowaa; from tests.test_normalizing_flow import SMALL, LAW; "
+            "flowaa.NormalizingFlow(architecture=SMALL, max_seconds=1, verbose=True)"
+            ".fit(LAW.rvs(60, random_state=0))")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "nats" in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.slow
+def test_scikit_learn_s_checks_pass():
+    from sklearn.utils.estimator_checks import check_estimator
+
+    random = "training draws batches: rows repeated and rows weighted see other ones"
+    check_estimator(flowaa.NormalizingFlow(architecture=SMALL, max_seconds=1),
+                    expected_failed_checks={
+                        "check_sample_weight_equivalence_on_dense_data": random})
