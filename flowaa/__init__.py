@@ -8,7 +8,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # for type checkers and the documentation
-    from flowaa.estimators import ArchetypalAnalysis, NormalizingFlow
+    from flowaa.estimators import ArchetypalAnalysis
+    from flowaa.estimators.normalizing_flow import NormalizingFlow
     from flowaa.run import Run, load_run
     from flowaa.run.train import train
 
@@ -16,7 +17,7 @@ __version__ = "0.1.0"
 
 _PUBLIC = {  # name -> the module that defines it
     "ArchetypalAnalysis": "flowaa.estimators",
-    "NormalizingFlow": "flowaa.estimators",
+    "NormalizingFlow": "flowaa.estimators.normalizing_flow",
     "Detector": "flowaa.run.detector",
     "Run": "flowaa.run",
     "load_detector": "flowaa.run.detector",

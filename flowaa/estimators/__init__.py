@@ -1,6 +1,5 @@
-"""scikit-learn estimators, a file each."""
+"""scikit-learn estimators, a file each. Those that need JAX are imported by their files."""
 
 from flowaa.estimators.archetypal_analysis import ArchetypalAnalysis
-from flowaa.estimators.normalizing_flow import NormalizingFlow
 
-__all__ = ["ArchetypalAnalysis", "NormalizingFlow"]
+__all__ = ["ArchetypalAnalysis"]

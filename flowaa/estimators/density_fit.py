@@ -89,9 +89,9 @@ class DensityFit:
             if here.any():
                 z = rng.standard_normal((here.sum(), rows.shape[1]))
                 rows[here] = flow.decode(z, None if context is None else context[here])
-        for index, law in enumerate((self.gaussians, self.student_t), len(self.flows)):
-            here = member == index
-            rows[here] = law.sample(rng, int(here.sum()))
+        for back, law in ((2, self.gaussians.sample), (1, self.student_t.sample)):
+            here = member == len(self.weights) - back
+            rows[here] = law(rng, int(here.sum()))
         return rows, member
 
 
