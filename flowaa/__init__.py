@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # for type checkers and the documentation
     from flowaa.estimators import ArchetypalAnalysis
     from flowaa.estimators.normalizing_flow import NormalizingFlow
+    from flowaa.estimators.outlier_detector import OutlierDetector
     from flowaa.run import Run, load_run
     from flowaa.run.train import train
 
@@ -19,6 +20,7 @@ _PUBLIC = {  # name -> the module that defines it
     "ArchetypalAnalysis": "flowaa.estimators",
     "NormalizingFlow": "flowaa.estimators.normalizing_flow",
     "Detector": "flowaa.run.detector",
+    "OutlierDetector": "flowaa.estimators.outlier_detector",
     "Run": "flowaa.run",
     "load_detector": "flowaa.run.detector",
     "load_run": "flowaa.run",
@@ -26,8 +28,8 @@ _PUBLIC = {  # name -> the module that defines it
 }
 _SUBPACKAGES = {"archetypes", "bijectors", "configs", "extremes"}
 
-__all__ = ["ArchetypalAnalysis", "Detector", "NormalizingFlow", "Run", "__version__", "archetypes",
-           "bijectors", "configs", "extremes", "load_detector", "load_run", "train"]
+__all__ = ["ArchetypalAnalysis", "Detector", "NormalizingFlow", "OutlierDetector", "Run",
+           "__version__", "archetypes", "bijectors", "configs", "extremes", "load_detector", "load_run", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -86,4 +86,25 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation("samples of the flow called data", "experiments/outlier_figures.py",
              'return "samples of the flow",', 'return "data",',
              (_COMMANDS + "test_rows_in_grey_are_the_data_s_or_are_called_samples",)),
+    Mutation("calibration forgets the row itself", "flowaa/detection/conformal.py",
+             "return (1 + n_as_large) / (1 + len(ordered))", "return n_as_large / len(ordered)",
+             ("tests/detection/test_conformal.py",)),
+    Mutation("a training row is its own neighbour", "flowaa/detection/neighbours.py",
+             ".fit(rows).kneighbors()[0][:, -1]", ".fit(rows).kneighbors(rows)[0][:, -1]",
+             ("tests/detection/test_members.py",)),
+    Mutation("a fold is scored by a fit that saw it", "flowaa/detection/members.py",
+             "fit(x[folds != fold])", "fit(x)", ("tests/detection/test_members.py",)),
+    Mutation("a metric judges the rows it was fitted to", "flowaa/detection/metrics.py",
+             "needs_rows_per_feature: float = 20.0\n\n    def fit(self, x: np.ndarray) -> Map:\n"
+             "        \"\"\"Fits the shrunk",
+             "needs_rows_per_feature: float = 0.0\n\n    def fit(self, x: np.ndarray) -> Map:\n"
+             "        \"\"\"Fits the shrunk",
+             ("tests/detection/test_members.py",)),
+    Mutation("evidence stops at the sample's end", "flowaa/detection/tail_probability.py",
+             "self.log_share + excess", "self.log_share + np.minimum(excess, 1)",
+             ("tests/detection/test_conformal.py",)),
+    Mutation("a new value of a constant feature is nothing", "flowaa/detection/columns.py",
+             "* differs.sum(1)", "* 0 * differs.sum(1)",
+             ("tests/estimators/test_outlier_detector.py::"
+              "test_a_feature_that_never_varied_counts_when_it_does",)),
 )

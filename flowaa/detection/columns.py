@@ -1,0 +1,43 @@
+"""Features in standard deviations, and those that never varied in training."""
+
+import dataclasses
+
+import numpy as np
+
+_FURTHEST = 1e6  # deviations; distances and their squares stay finite
+
+
+@dataclasses.dataclass(frozen=True)
+class Columns:
+    """How rows of a table become rows of numbers near one."""
+
+    mean: np.ndarray  # [D]
+    deviation: np.ndarray  # [D], 0 where a feature never varied
+    n_rows: int
+
+    def standardise(self, x: np.ndarray) -> np.ndarray:
+        """Rows [m, d] of the features that varied; one of zeros if none did."""
+        varied = self.deviation > 0
+        if not varied.any():
+            return np.zeros((len(x), 1))
+        rows = (x[:, varied] - self.mean[varied]) / self.deviation[varied]
+        return np.clip(rows, -_FURTHEST, _FURTHEST)
+
+    def novelty(self, x: np.ndarray) -> np.ndarray:
+        """Evidence [m] of features that never varied in training and differ in these rows.
+
+        That a new row is the first of n + 1 to differ has a chance of 1/(n + 1), so each such
+        feature counts −log of it.
+        """
+        constant = self.deviation == 0
+        tolerance = 1e-9 * np.maximum(1.0, np.abs(self.mean[constant]))
+        differs = np.abs(x[:, constant] - self.mean[constant]) > tolerance
+        return np.log(self.n_rows + 1.0) * differs.sum(1)
+
+
+def fit_columns(x: np.ndarray) -> Columns:
+    """Means and deviations of rows x [n, D]; differences within rounding count as none."""
+    mean, deviation = x.mean(0), x.std(0)
+    rounding = 1e-12 * np.maximum(np.abs(x).max(0), 1e-300)
+    constant = deviation <= rounding
+    return Columns(np.where(constant, x[0], mean), np.where(constant, 0.0, deviation), len(x))

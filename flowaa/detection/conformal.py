@@ -1,0 +1,45 @@
+"""p-values of rows from the scores of inliers that no fit had seen, and alarms made of them."""
+
+import numpy as np
+
+from flowaa.errors import UserError
+
+
+def p_values(scores: np.ndarray, calibration: np.ndarray) -> np.ndarray:
+    """(1 + number of calibration scores at least as large) / (1 + n), conformal p-values [m].
+
+    For inliers, P(p ≤ α) ≤ α at every level α, if the calibration scores are those of rows that
+    trained nothing (Vovk et al. 2005); nearly so if each is by a fit without its row (Barber et al.
+    2021, the jackknife).
+
+    Args:
+        scores: [m] of new rows, larger = more outlying.
+        calibration: [n] of inliers.
+    """
+    ordered = np.sort(calibration)
+    n_as_large = len(ordered) - np.searchsorted(ordered, scores, side="left")
+    return (1 + n_as_large) / (1 + len(ordered))
+
+
+def benjamini_hochberg(p: np.ndarray, fdr: float) -> np.ndarray:
+    """Which rows to call outliers, so that on average a share of at most `fdr` of them are not.
+
+    Args:
+        p: [m] p-values.
+        fdr: false discovery rate, above 0 and below 1.
+
+    Returns:
+        [m] booleans (Benjamini and Hochberg 1995; for conformal p-values Bates et al. 2023).
+
+    Raises:
+        UserError: if fdr is out of range.
+
+    >>> benjamini_hochberg(np.array([0.001, 0.5, 0.02]), 0.1).tolist()
+    [True, False, True]
+    """
+    if not 0 < fdr < 1:
+        raise UserError(f"fdr={fdr!r}: it must be a number above 0 and below 1")
+    p = np.asarray(p, float)
+    bounds = fdr * np.arange(1, len(p) + 1) / max(len(p), 1)
+    passed = np.flatnonzero(np.sort(p) <= bounds)
+    return p <= (np.sort(p)[passed[-1]] if len(passed) else -1.0)

@@ -1,0 +1,51 @@
+"""The members of the ensemble by default, and their sizes by the time there is."""
+
+import dataclasses
+
+from flowaa.detection.conditionals import Conditionals
+from flowaa.detection.contrast import ContrastiveTrees
+from flowaa.detection.ensemble import Weighted
+from flowaa.detection.metrics import LeadingComponents, Standardised, Whitened
+from flowaa.detection.neighbours import KernelDensity, NearestNeighbour
+
+MOST_ROWS = 8_000  # that distances are measured to
+_SECONDS = 60.0  # for which the full sizes are meant
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """How many rows and trees a fit takes; of n, D and the seconds alone, so that fits repeat."""
+
+    n_rows: int
+    n_trees: int
+    n_prediction_trees: int
+
+
+def make_plan(n: int, d: int, max_seconds: float) -> Plan:
+    """Full sizes for a minute; fewer rows, then fewer trees, for less time."""
+    share = min(1.0, max_seconds / _SECONDS)
+    n_rows = min(n, max(500, int(MOST_ROWS * share**0.5 * min(1.0, (100 / max(d, 1)) ** 0.5))))
+    trees = min(1.0, 4 * share)
+    return Plan(n_rows, max(10, int(100 * trees)), max(3, int(15 * trees)))
+
+
+def default_members(plan: Plan) -> tuple[Weighted, ...]:
+    """Neighbours in four metrics, a density, trees in two views, and features from the others."""
+    rotated = LeadingComponents(share=0.999, above=0)
+    return (
+        Weighted(NearestNeighbour(Standardised())),
+        Weighted(NearestNeighbour(Standardised(), norm=1)),
+        Weighted(NearestNeighbour(Whitened(0.5))),
+        Weighted(NearestNeighbour(Whitened(1.0))),
+        Weighted(KernelDensity(Whitened(0.5))),
+        Weighted(ContrastiveTrees(n_trees=plan.n_trees)),
+        Weighted(ContrastiveTrees(n_trees=plan.n_trees, view=rotated)),
+        Weighted(Conditionals(n_trees=plan.n_prediction_trees)),
+    )
+
+
+def screening_members() -> tuple[Weighted, ...]:
+    """What finds outliers among the training rows: tenth neighbours, which few outliers mask."""
+    return (Weighted(NearestNeighbour(Standardised(), k=10)),
+            Weighted(NearestNeighbour(Whitened(0.5), k=10)),
+            Weighted(ContrastiveTrees(n_trees=30)))

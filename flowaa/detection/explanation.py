@@ -1,0 +1,84 @@
+"""Why a row is an outlier: by feature, the nearest inlier, and what would have to change."""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+
+_NEAR = 10  # inliers that stand for what a feature should be
+_MOST_CHANGED = 10  # features of a row that are replaced at most
+
+
+@dataclasses.dataclass(frozen=True)
+class Explanation:
+    """Of m rows [m, D]."""
+
+    contributions: np.ndarray  # [m, D] how far the score falls if the feature is as near inliers'
+    nearest_inlier: np.ndarray  # [m, D] training row at the least distance, in the data's units
+    nearest_index: np.ndarray  # [m] its index among the inliers of the fit
+    counterfactual: np.ndarray  # [m, D] the row with few features changed, so that it passes
+    n_changed: np.ndarray  # [m] features changed in it
+
+
+def explain(
+    x: np.ndarray, inliers: np.ndarray, scale: np.ndarray,
+    score: Callable[[np.ndarray], np.ndarray], limit: float,
+) -> Explanation:
+    """Explains rows one by one, by replacing features until an inlier is left.
+
+    A feature is replaced by its median over the inliers that are nearest in the other features.
+    The feature whose replacement lowers the score most is replaced first, then the next one given
+    that; each contributes what it lowered, and the others at most what the last of them did.
+
+    Args:
+        x: [m, D] rows.
+        inliers: [n, D] training rows.
+        scale: [D] unit of each feature in distances; 0 for one that never varied.
+        score: of rows, larger = more outlying.
+        limit: score that an inlier does not exceed.
+    """
+    unit = np.where(scale > 0, scale, 1.0)
+    explained = [_explain_row(row, inliers, unit, score, limit) for row in x]
+    return Explanation(*(np.array(column) for column in zip(*explained, strict=True)))
+
+
+def _explain_row(
+    row: np.ndarray, inliers: np.ndarray, unit: np.ndarray,
+    score: Callable[[np.ndarray], np.ndarray], limit: float,
+) -> tuple[np.ndarray, np.ndarray, int, np.ndarray, int]:
+    nearest = int(np.argmin((((inliers - row) / unit) ** 2).sum(1)))
+    changed = row.copy()
+    contributions = np.zeros(len(row))
+    order: list[int] = []
+    current = float(score(row[None])[0])
+    while len(order) < min(len(row), _MOST_CHANGED):
+        candidates = _replaced(changed, inliers, unit)
+        drops = current - score(candidates)
+        drops[order] = -np.inf
+        best = int(np.argmax(drops))
+        is_open = np.isfinite(drops)
+        ceiling = contributions[order].min() if order else np.inf
+        contributions[is_open] = np.minimum(drops[is_open], ceiling)
+        if current <= limit or drops[best] <= 0:
+            break
+        contributions[best] = drops[best]
+        order.append(best)
+        changed[best] = candidates[best, best]
+        current -= float(drops[best])
+    if current > limit:  # features alone did not do: the nearest inlier does
+        return contributions, inliers[nearest], nearest, inliers[nearest], len(row)
+    return contributions, inliers[nearest], nearest, changed, len(order)
+
+
+def _replaced(row: np.ndarray, inliers: np.ndarray, unit: np.ndarray) -> np.ndarray:
+    """Copies [D, D] of a row; in the j-th, feature j is what it is for inliers near in the rest."""
+    # Differences beyond three units count as three: of an altered feature, the size does not say
+    # which inliers are near.
+    squared = np.minimum(((inliers - row) / unit) ** 2, 9.0)
+    total = squared.sum(1)
+    copies = np.repeat(row[None], len(row), axis=0)
+    n_near = min(_NEAR, len(inliers))
+    for j in range(len(row)):
+        near = np.argpartition(total - squared[:, j], n_near - 1)[:n_near]
+        copies[j, j] = np.median(inliers[near, j])
+    return copies

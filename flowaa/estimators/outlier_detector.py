@@ -1,0 +1,251 @@
+"""Which rows of a table do not belong, as a scikit-learn outlier estimator."""
+
+import json
+import os
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, OutlierMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from flowaa.detection.columns import fit_columns
+from flowaa.detection.conformal import benjamini_hochberg, p_values
+from flowaa.detection.default_members import default_members, make_plan, screening_members
+from flowaa.detection.ensemble import fit_ensemble
+from flowaa.detection.explanation import Explanation, explain
+from flowaa.errors import UserError
+
+_FORMAT = 1
+_ALARM = 0.05  # false-alarm rate of `predict` where no contamination is stated
+_CHUNK = 8_192  # rows scored at a time
+_REPEATED = 0.01  # share of repeated rows above which equal rows are not taken for the same row
+_LEAST_CALIBRATION = 1_000  # rows left over by training that calibrate in its place
+_MOST_CALIBRATION = 20_000
+
+
+class OutlierDetector(OutlierMixin, BaseEstimator):
+    """Scores rows by how little they look like the training rows, with p-values.
+
+    The score is the mean evidence of several members, each −log of the chance that an inlier
+    scores as high by it: distances to the nearest row in four metrics, a kernel density, trees
+    that tell inliers from rows made of them, and features predicted from the other features.
+    Everything is fitted without outliers, and nothing is tuned to a table.
+
+    Scores of training rows are by fits without them: a row equal to a training row gets that
+    score, unless `contamination` is "auto" and more than 1 % of the training rows are repeated.
+
+    Args:
+        contamination: share of the training rows that are outliers, above 0 and at most 0.5. That
+            share is left out of the fit, and as many training rows are predicted to be outliers.
+            "auto": all training rows are inliers, and `predict` raises 5 % false alarms.
+        max_seconds: about how long a fit may take on two cores; less than 60 makes the ensemble
+            smaller. Of more rows than the time allows, some are drawn; others calibrate.
+        random_state: an integer, or a `RandomState` of NumPy.
+
+    Attributes:
+        offset_: `score_samples` at which `decision_function` is 0.
+        calibration_: [k] outlier scores of inliers by fits without them, increasing.
+        n_rows_: rows that the members were fitted to.
+        n_features_in_: D.
+
+    >>> rng = np.random.default_rng(0)
+    >>> detector = OutlierDetector(max_seconds=1, random_state=0).fit(rng.normal(size=(200, 3)))
+    >>> detector.predict([[0.0, 0.0, 0.0], [9.0, 9.0, 9.0]]).tolist()
+    [1, -1]
+    """
+
+    def __init__(
+        self, *, contamination: str | float = "auto", max_seconds: float = 60.0,
+        random_state: Any = None,
+    ) -> None:
+        self.contamination = contamination
+        self.max_seconds = max_seconds
+        self.random_state = random_state
+
+    def fit(self, X: ArrayLike, y: Any = None) -> "OutlierDetector":
+        """Learns what inliers look like.
+
+        Args:
+            X: [n_samples, n_features] finite numbers, at least two rows.
+            y: ignored.
+
+        Raises:
+            ValueError: X or a parameter is not as described.
+        """
+        self._check_parameters()
+        x = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
+        seed = int(check_random_state(self.random_state).randint(2**31))
+        order = np.random.default_rng(seed).permutation(len(x))
+        plan = make_plan(len(x), x.shape[1], float(self.max_seconds))
+        self._fit_rows(x[np.sort(order[:plan.n_rows])], seed, len(x))
+        left = x[order[plan.n_rows:][:_MOST_CALIBRATION]]
+        if len(left) >= _LEAST_CALIBRATION and self.contamination == "auto":
+            self._calibrate(self._outlier_scores(left))
+        return self
+
+    def _fit_rows(self, x: np.ndarray, seed: int, n_seen: int) -> None:
+        """Fits all members to rows x [n, D]; the same rows and seed give the same fit."""
+        random = np.random.default_rng(seed)
+        self._seed, self._train, self._n_seen = seed, x, n_seen
+        kept = np.ones(len(x), bool)
+        if self.contamination != "auto":
+            n_outliers = min(round(float(self.contamination) * len(x)), len(x) - 2)
+            screened = fit_ensemble(
+                screening_members(), fit_columns(x).standardise(x), random).own
+            kept[np.argsort(-screened, kind="stable")[:n_outliers]] = False
+        self._inliers = x[kept]
+        self._columns = fit_columns(self._inliers)
+        plan = make_plan(n_seen, x.shape[1], float(self.max_seconds))
+        fitted = fit_ensemble(
+            default_members(plan), self._columns.standardise(self._inliers), random)
+        self._score = fitted.score
+        self._known: dict[bytes, float] = {}
+        own = np.empty(len(x))
+        own[kept] = fitted.own
+        if not kept.all():
+            own[~kept] = self._outlier_scores(x[~kept])
+        n_repeated = len(x) - len(np.unique(x, axis=0))
+        if self.contamination != "auto" or n_repeated <= _REPEATED * len(x):
+            self._known = dict(zip(map(_key, x), own, strict=True))
+        self.n_rows_ = int(kept.sum())
+        self._calibrate(fitted.own)
+        if self.contamination != "auto":
+            self.offset_ = float(np.percentile(-own, 100 * float(self.contamination)))
+
+    def _calibrate(self, scores: np.ndarray) -> None:
+        """Takes scores [k] of inliers that were not seen as those that others are held against."""
+        self.calibration_ = np.sort(scores)
+        if self.contamination == "auto":
+            # The score that has a p-value of `_ALARM`, or above all scores if there is none.
+            k = int(np.floor(_ALARM * (len(scores) + 1)))
+            limit = self.calibration_[-k] if k else self.calibration_[-1] + 1e-9
+            self.offset_ = float(-np.nextafter(limit, -np.inf))
+
+    def score_samples(self, X: ArrayLike) -> np.ndarray:
+        """Minus the evidence [n_samples] that rows are outliers: larger = more normal."""
+        return -self._outlier_scores(self._checked(X), use_known=True)
+
+    def decision_function(self, X: ArrayLike) -> np.ndarray:
+        """`score_samples` less `offset_`: negative for outliers."""
+        return self.score_samples(X) - self.offset_
+
+    def predict(self, X: ArrayLike) -> np.ndarray:
+        """1 for inliers, −1 for outliers [n_samples]."""
+        return np.where(self.decision_function(X) < 0, -1, 1)
+
+    def p_value(self, X: ArrayLike) -> np.ndarray:
+        """The chance [n_samples] that an inlier scores as high, from inliers not seen.
+
+        Conformal, so that p ≤ α for a share α of the inliers. In the upper tail, where the
+        training rows are too few to count, by a generalised Pareto law of their largest scores.
+        """
+        from flowaa.estimators.tail_p_values import fit_tail  # JAX is imported only for p-values
+
+        scores = -self.score_samples(X)
+        tail = fit_tail(self.calibration_)
+        return tail.refine(scores, p_values(scores, self.calibration_))
+
+    def return_period(self, X: ArrayLike) -> np.ndarray:
+        """How many inliers it takes, on average, to see one as far out [n_samples]."""
+        return 1.0 / self.p_value(X)
+
+    def flag(self, X: ArrayLike, *, fdr: float = 0.1) -> np.ndarray:
+        """Rows to call outliers [n_samples], of which a share `fdr` on average are none.
+
+        Raises:
+            ValueError: if fdr is not between 0 and 1.
+        """
+        return benjamini_hochberg(self.p_value(X), fdr)
+
+    def explain(self, X: ArrayLike) -> Explanation:
+        """Why rows are outliers; see `flowaa.detection.explanation.Explanation`."""
+        x = self._checked(X)
+        return explain(x, self._inliers, self._columns.deviation, self._outlier_scores,
+                       -self.offset_)
+
+    def save(self, path: str | Path) -> None:
+        """Writes one .npz file: the rows fitted to, parameters and scores; no pickle."""
+        check_is_fitted(self, "offset_")
+        settings = {
+            "format": _FORMAT, "seed": self._seed, "n_seen": self._n_seen,
+            "contamination": self.contamination, "max_seconds": float(self.max_seconds),
+            "names": [str(name) for name in getattr(self, "feature_names_in_", [])],
+        }
+        path = Path(path)
+        partial = path.with_name(path.name + f".{os.getpid()}.partial")
+        with partial.open("wb") as file:
+            np.savez_compressed(file, settings=np.array(json.dumps(settings)), rows=self._train,
+                                calibration=self.calibration_)
+        os.replace(partial, path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "OutlierDetector":
+        """Reads what `save` wrote and fits again, to the same scores.
+
+        Raises:
+            ValueError: if the file is not one that `save` wrote.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                settings = json.loads(str(file["settings"]))
+                rows, calibration = file["rows"], file["calibration"]
+            if settings["format"] != _FORMAT:
+                raise ValueError(settings["format"])
+            detector = cls(contamination=settings["contamination"],
+                           max_seconds=settings["max_seconds"], random_state=settings["seed"])
+            seed, n_seen, names = settings["seed"], settings["n_seen"], settings["names"]
+        except FileNotFoundError:
+            raise
+        except Exception as error:
+            raise UserError(f"{path}: not a detector that OutlierDetector.save wrote, or damaged; "
+                            "save it again") from error
+        detector.n_features_in_ = rows.shape[1]
+        if names:
+            detector.feature_names_in_ = np.array(names, dtype=object)
+        detector._fit_rows(rows, seed, n_seen)
+        detector._calibrate(calibration)
+        return detector
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the fitted members, which the rows and the seed make again."""
+        return {name: value for name, value in super().__getstate__().items()
+                if name != "_score"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if "_train" in self.__dict__:
+            calibration = self.calibration_
+            self._fit_rows(self._train, self._seed, self._n_seen)
+            self._calibrate(calibration)
+
+    def _outlier_scores(self, x: np.ndarray, use_known: bool = False) -> np.ndarray:
+        """Evidence [m] of checked rows [m, D]."""
+        scores = np.concatenate([
+            self._score(self._columns.standardise(part)) + self._columns.novelty(part)
+            for part in np.array_split(x, max(1, -(-len(x) // _CHUNK)))])
+        if use_known and self._known:
+            known = [self._known.get(_key(row)) for row in x]
+            is_known = np.array([score is not None for score in known])
+            scores[is_known] = [score for score in known if score is not None]
+        return scores
+
+    def _checked(self, X: ArrayLike) -> np.ndarray:
+        check_is_fitted(self, "offset_")
+        return validate_data(self, X, dtype=np.float64, reset=False)
+
+    def _check_parameters(self) -> None:
+        share, seconds = self.contamination, self.max_seconds
+        if share != "auto" and not (isinstance(share, Real) and 0 < float(share) <= 0.5):
+            raise UserError(f"contamination={share!r}: it must be 'auto' or a number above 0 and "
+                            "at most 0.5")
+        if isinstance(seconds, bool) or not isinstance(seconds, Integral | Real) or not seconds > 0:
+            raise UserError(f"max_seconds={seconds!r}: it must be a number above 0")
+
+
+def _key(row: np.ndarray) -> bytes:
+    """Equal for equal rows; 0 and −0 are."""
+    return (row + 0.0).tobytes()

@@ -1,0 +1,62 @@
+"""p-values, false discoveries and the tail beyond a sample, against counts and known laws."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from flowaa.detection.conformal import benjamini_hochberg, p_values
+from flowaa.detection.tail_probability import fit_tail_probability
+from flowaa.estimators.tail_p_values import fit_tail
+
+RNG = np.random.default_rng(0)
+
+
+def test_p_values_count_calibration_rows_at_least_as_large():
+    calibration, scores = RNG.integers(0, 6, 50).astype(float), np.arange(-1.0, 8.0)
+    counted = [(1 + sum(c >= s for c in calibration)) / 51 for s in scores]
+    np.testing.assert_allclose(p_values(scores, calibration), counted)
+
+
+def test_p_values_hold_their_level_however_few_rows_calibrate():
+    drawn = RNG.normal(size=(20_000, 20))
+    p = np.array([p_values(row[:1], row[1:])[0] for row in drawn])
+    for level in (0.05, 0.1, 0.5):  # multiples of 1/20, where the level is met exactly
+        assert abs((p <= level).mean() - level) < 4 * np.sqrt(level * (1 - level) / len(p))
+
+
+def test_false_discoveries_are_scipys():
+    for _ in range(50):
+        p = RNG.uniform(size=30) ** 3
+        adjusted = stats.false_discovery_control(p)
+        np.testing.assert_array_equal(benjamini_hochberg(p, 0.1), adjusted <= 0.1)
+
+
+@pytest.mark.parametrize("fdr", [0.0, 1.0, -1])
+def test_a_rate_out_of_range_is_refused(fdr):
+    with pytest.raises(ValueError, match="fdr"):
+        benjamini_hochberg(np.array([0.5]), fdr)
+
+
+@pytest.mark.parametrize("law", [stats.expon(), stats.genpareto(0.3)])
+def test_p_values_far_beyond_the_sample_are_the_laws(law):
+    sample = law.rvs(20_000, random_state=1)
+    tail = fit_tail(sample)
+    far = law.isf(np.array([1e-4, 1e-5]))
+    ratio = tail.refine(far, p_values(far, sample)) / law.sf(far)
+    assert (np.abs(np.log10(ratio)) < 0.5).all()
+
+
+def test_evidence_is_the_log_of_the_chance_whatever_the_unit():
+    sample = RNG.exponential(size=4_000)
+    at = np.array([0.5, 2.0, 6.0, 20.0])  # −log p of an exponential law is the value itself
+    for unit in (1e-9, 1.0, 1e9):
+        evidence = fit_tail_probability(unit * sample).minus_log(unit * at)
+        np.testing.assert_allclose(evidence, at, rtol=0.15)
+
+
+def test_evidence_of_equal_scores_is_finite_and_increases():
+    tail = fit_tail_probability(np.zeros(30))
+    evidence = tail.minus_log(np.array([-1.0, 0.0, 1.0, 2.0]))
+    assert np.isfinite(evidence).all()
+    assert (np.diff(evidence) >= 0).all()
+    assert evidence[-1] > evidence[1]

@@ -1,0 +1,79 @@
+"""Members of the ensemble: a training row is scored as a new row would be."""
+
+import numpy as np
+import pytest
+from scipy import stats
+from scipy.spatial.distance import cdist
+
+from flowaa.detection.conditionals import Conditionals
+from flowaa.detection.contrast import ContrastiveTrees, make_rows
+from flowaa.detection.metrics import LeadingComponents, Standardised, Whitened
+from flowaa.detection.neighbours import KernelDensity, NearestNeighbour
+
+MEMBERS = {
+    "nearest": NearestNeighbour(Standardised()),
+    "city block": NearestNeighbour(Standardised(), norm=1),
+    "whitened": NearestNeighbour(Whitened()),
+    "density": KernelDensity(Whitened(0.5)),
+    "trees": ContrastiveTrees(n_trees=30),
+    "rotated trees": ContrastiveTrees(n_trees=30, view=LeadingComponents(share=0.999, above=0)),
+    "features": Conditionals(n_trees=5),
+}
+
+
+@pytest.mark.parametrize("shape", [(400, 3), (60, 90)], ids=["tall", "wide"])
+@pytest.mark.parametrize("name", MEMBERS)
+def test_own_scores_are_distributed_as_those_of_new_inliers(name, shape):
+    random = np.random.default_rng(0)
+    rows = random.normal(size=(4 * shape[0], shape[1])) @ random.normal(size=(shape[1],) * 2)
+    rows /= rows.std(0)
+    fitted = MEMBERS[name].fit(rows[:shape[0]], random)
+    assert stats.ks_2samp(fitted.own, fitted.score(rows[shape[0]:])).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_far_rows_score_above_all_inliers(name):
+    random = np.random.default_rng(1)
+    rows = random.normal(size=(200, 4))
+    rows[:, 3] = rows[:, 0] + 0.3 * rows[:, 3]
+    fitted = MEMBERS[name].fit(rows, random)
+    far = np.array([[5.0, 0.0, 0.0, -5.0], [-5.0, 5.0, -5.0, 5.0]])
+    assert fitted.score(far).min() > np.quantile(fitted.own, 0.9)
+
+
+def test_neighbours_are_those_of_all_pairs():
+    random = np.random.default_rng(2)
+    rows, new = random.normal(size=(80, 3)), random.normal(size=(9, 3))
+    fitted = NearestNeighbour(Standardised(), norm=1, k=2).fit(rows, random)
+    np.testing.assert_allclose(fitted.score(new), np.sort(cdist(new, rows, "cityblock"))[:, 1])
+    np.testing.assert_allclose(fitted.own, np.sort(cdist(rows, rows, "cityblock"))[:, 2])
+
+
+def test_whitening_makes_any_mixing_of_features_alike():
+    random = np.random.default_rng(3)
+    rows = random.normal(size=(5_000, 3))
+    mixed = rows @ random.normal(size=(3, 3))
+    white = Whitened().fit(mixed)(mixed)
+    np.testing.assert_allclose(np.cov(white.T), np.eye(3), atol=0.06)
+
+
+def test_a_densitys_width_follows_the_rows():
+    random = np.random.default_rng(4)
+    rows = random.normal(size=(1_500, 2))
+    score = KernelDensity(Standardised()).fit(rows, random).score
+    at = np.array([[0.0, 0.0], [1.0, 1.0], [2.0, 0.0]])
+    difference = score(at) - score(at[:1])
+    np.testing.assert_allclose(difference, (at**2).sum(1) / 2, atol=0.5)
+
+
+def test_made_rows_stay_by_the_rows_and_their_ranges():
+    random = np.random.default_rng(5)
+    rows = random.normal(size=(300, 2))
+    rows[:, 1] = rows[:, 0]
+    shuffled, replaced, jittered, box = np.split(make_rows(rows, 300, random), 4)
+    for j in range(2):
+        assert np.isin(shuffled[:, j], rows[:, j]).all()
+        assert np.isin(replaced[:, j], rows[:, j]).all()
+    assert abs(np.corrcoef(shuffled.T)[0, 1]) < 0.2
+    assert cdist(jittered, rows).min(1).mean() < 0.5
+    assert (np.abs(box) <= 1.2 * np.abs(rows).max()).all()

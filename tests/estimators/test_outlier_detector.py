@@ -1,0 +1,169 @@
+"""The outlier detector among scikit-learn's tools, its alarms, its explanations and its files."""
+
+import pickle
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.metrics import roc_auc_score
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import flowaa
+
+RNG = np.random.default_rng(0)
+ROWS = RNG.normal(size=(300, 5)) @ RNG.normal(size=(5, 5))
+
+
+def detector(**parameters):
+    return flowaa.OutlierDetector(**{"max_seconds": 0.5, "random_state": 0, **parameters})
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return detector().fit(ROWS)
+
+
+@parametrize_with_checks([flowaa.OutlierDetector(max_seconds=0.1)])
+def test_scikit_learns_own_checks(estimator, check):
+    check(estimator)
+
+
+def rate_of_alarms(n, d, n_new=1_000):
+    """Shares of new inliers with p-values up to 1, 5 and 10 %, over tables."""
+    shares = []
+    for seed in range(3):
+        rows = np.random.default_rng(seed).standard_t(5, size=(n + n_new, d))
+        p = detector(random_state=seed).fit(rows[:n]).p_value(rows[n:])
+        shares.append([(p <= level).mean() for level in (0.01, 0.05, 0.1)])
+    return np.mean(shares, 0)
+
+
+@pytest.mark.parametrize(("n", "d"), [(400, 3), (80, 90)])
+def test_false_alarms_come_at_the_chosen_rate(n, d):
+    levels = np.array([0.01, 0.05, 0.1])
+    # Both the rows that calibrate (n a table, 3 tables) and the new ones are a sample.
+    error = np.sqrt(levels * (1 - levels) * (1 / (3 * n) + 1 / 3_000))
+    assert (np.abs(rate_of_alarms(n, d) - levels) < 3.5 * error + 0.002).all()
+
+
+def test_rows_left_over_by_a_large_table_calibrate():
+    rows = RNG.normal(size=(8_000, 2))
+    large = detector(max_seconds=0.2).fit(rows)
+    assert large.n_rows_ < 1_000
+    assert len(large.calibration_) == len(rows) - large.n_rows_
+    assert abs((large.p_value(RNG.normal(size=(4_000, 2))) <= 0.05).mean() - 0.05) < 0.015
+
+
+def test_p_values_go_on_beyond_the_sample_and_return_periods_invert_them(fitted):
+    at = ROWS[[np.abs(ROWS).sum(1).argmax()]] * np.array([[1.0], [3.0], [6.0]])
+    p = fitted.p_value(at)
+    assert p[2] < p[1] < 1 / 301
+    np.testing.assert_allclose(fitted.return_period(at) * p, 1.0)
+
+
+def test_flagged_rows_are_mostly_outliers(fitted):
+    inliers = np.random.default_rng(1).permutation(ROWS)[:150] + 1e-3
+    rows = np.concatenate([inliers, 12 * RNG.normal(size=(15, 5))])
+    flagged = fitted.flag(rows, fdr=0.1)
+    assert flagged[150:].mean() > 0.8
+    assert flagged[:150].sum() <= 4
+
+
+def test_as_many_training_rows_are_outliers_as_stated():
+    outliers = np.random.default_rng(2).normal(size=(30, 5)) * 8
+    rows = np.concatenate([ROWS, outliers])
+    predicted = detector(contamination=30 / 330).fit_predict(rows)
+    assert (predicted == -1).sum() == 30
+    assert (predicted[300:] == -1).mean() > 0.8
+
+
+def test_outliers_among_the_training_rows_hide_no_others():
+    random = np.random.default_rng(3)
+    rows, new = ROWS[:200], ROWS[200:]
+    planted = 4 * random.normal(size=(60, 5)) @ np.diag(ROWS.std(0))
+    contaminated = np.concatenate([rows, planted[:22]])
+    y = np.arange(len(new) + 38) >= len(new)
+    test = np.concatenate([new, planted[22:]])
+    clean = roc_auc_score(y, -detector().fit(rows).score_samples(test))
+    trimmed = roc_auc_score(y, -detector(contamination=0.1).fit(contaminated).score_samples(test))
+    assert trimmed > clean - 0.02
+
+
+def test_a_feature_that_never_varied_counts_when_it_does():
+    rows = np.column_stack([ROWS, np.full(300, 7.0)])
+    constant = detector().fit(rows)
+    new = rows[:40] + 1e-3 * RNG.normal(size=(40, 6))
+    new[:, 5] = 7.0
+    same = constant.score_samples(new)
+    new[:, 5] = 7.5
+    np.testing.assert_allclose(same - constant.score_samples(new), np.log(301), rtol=1e-6)
+
+
+def test_altered_features_explain_best():
+    random = np.random.default_rng(4)
+    factors = random.normal(size=(500, 4)) @ random.normal(size=(4, 12))
+    rows = factors + 0.3 * random.normal(size=factors.shape)
+    explained = detector(max_seconds=0.5).fit(rows[:470])
+    right = 0
+    altered = rows[470:].copy()
+    chosen = [random.permutation(12)[:1 + i % 3] for i in range(30)]
+    for row, features in zip(altered, chosen, strict=True):
+        row[features] += random.choice([-1, 1], len(features)) * 4 * rows.std(0)[features]
+    result = explained.explain(altered)
+    for contributions, features in zip(result.contributions, chosen, strict=True):
+        right += set(np.argsort(-contributions)[:len(features)]) == set(features)
+    assert right >= 27
+    passes = explained.decision_function(result.counterfactual) >= 0
+    assert passes.mean() > 0.9
+    assert ((result.counterfactual != altered).sum(1) <= result.n_changed).all()
+
+
+def test_scores_do_not_depend_on_units_or_on_other_rows(fitted):
+    new = RNG.normal(size=(20, 5)) @ RNG.normal(size=(5, 5))
+    scaled = detector().fit(ROWS * 1024.0 + 512.0)
+    np.testing.assert_allclose(scaled.score_samples(new * 1024.0 + 512.0),
+                               fitted.score_samples(new), rtol=0.05)
+    np.testing.assert_allclose(fitted.score_samples(new[:3]), fitted.score_samples(new)[:3])
+
+
+@pytest.mark.parametrize("parameters", [{}, {"contamination": 0.1}])
+def test_saved_and_restored_to_the_same_scores(parameters, tmp_path):
+    saved = detector(max_seconds=0.2, **parameters).fit(ROWS)
+    saved.save(tmp_path / "detector.npz")
+    with np.load(tmp_path / "detector.npz", allow_pickle=False) as file:
+        assert set(file) == {"settings", "rows", "calibration"}
+    new = RNG.normal(size=(30, 5))
+    for restored in (flowaa.OutlierDetector.load(tmp_path / "detector.npz"),
+                     pickle.loads(pickle.dumps(saved))):
+        np.testing.assert_array_equal(restored.score_samples(new), saved.score_samples(new))
+        np.testing.assert_array_equal(restored.predict(new), saved.predict(new))
+        np.testing.assert_array_equal(restored.p_value(new), saved.p_value(new))
+
+
+def test_a_damaged_file_is_refused_in_a_line(tmp_path):
+    path = tmp_path / "detector.npz"
+    path.write_bytes(b"no")
+    with pytest.raises(ValueError, match=r"detector\.npz: not a detector") as caught:
+        flowaa.OutlierDetector.load(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("name", "value"), [
+    ("contamination", 0.6), ("contamination", 0), ("contamination", "much"),
+    ("max_seconds", 0), ("max_seconds", "long"), ("max_seconds", float("nan")),
+])
+def test_wrong_parameters_are_named(name, value):
+    with pytest.raises(ValueError, match=name) as caught:
+        detector(**{name: value}).fit(ROWS)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("shape", [(2, 1), (20, 1), (20, 3), (25, 300)])
+def test_small_and_wide_tables(shape):
+    rows = RNG.normal(size=shape)
+    small = detector(max_seconds=0.2).fit(rows)
+    scores = small.score_samples(np.concatenate([rows, 50 + rows]))
+    assert np.isfinite(scores).all()
+    if len(rows) >= 20:
+        assert scores[:len(rows)].min() > scores[len(rows):].max()
+    clone(small).fit(np.ones((20, 3))).score_samples(np.ones((2, 3)))
