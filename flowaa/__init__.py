@@ -29,7 +29,8 @@ _PUBLIC = {  # name -> the module that defines it
 _SUBPACKAGES = {"archetypes", "bijectors", "configs", "extremes"}
 
 __all__ = ["ArchetypalAnalysis", "Detector", "NormalizingFlow", "OutlierDetector", "Run",
-           "__version__", "archetypes", "bijectors", "configs", "extremes", "load_detector", "load_run", "train"]
+           "__version__", "archetypes", "bijectors", "configs", "extremes", "load_detector",
+           "load_run", "train"]
 
 
 def __getattr__(name: str) -> Any:
