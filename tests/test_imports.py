@@ -15,6 +15,7 @@ SIBLINGS = [("flowaa.flow",), ("flowaa.archetypes",), ("flowaa.extremes",), ("fl
 # row or one below, but of SIBLINGS none imports another.
 ROWS: list[set[str]] = [
     {"flowaa.errors"},
+    {"flowaa.arguments"},
     {"flowaa.bijectors"},
     {"flowaa.flow", "flowaa.archetypes", "flowaa.extremes", "flowaa.detection"},
     {"flowaa.data", "flowaa.training", "flowaa.figures", "flowaa.outliers"},

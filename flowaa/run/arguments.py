@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from flowaa.arguments import check_memory, whole_array
 from flowaa.data.dataset import DataSpec
 from flowaa.errors import UserError
-from flowaa.run.memory import check_memory
 
 
 def examples(x: Any, spec: DataSpec) -> Any:
@@ -75,7 +75,7 @@ def labels(label: Any, n: int, spec: DataSpec, *, are_used: bool, are_needed: bo
                         "or train with --config.flow.conditional=True")
     if isinstance(label, jax.core.Tracer):
         return jnp.broadcast_to(label, (n,))
-    label = _array(label, "label")
+    label = whole_array(label, "label")
     if label.dtype.kind not in "iu" or label.size == 0 or (
         label.min() < 0 or label.max() >= spec.n_classes
     ):
@@ -125,29 +125,9 @@ def temperature_of(temperature: Any) -> float:
     return value
 
 
-def random_key(key: Any) -> jax.Array:
-    """A key of `jax.random.key`, or of the older `jax.random.PRNGKey`."""
-    if isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
-        if key.shape:
-            raise UserError(f"key is an array of keys, of shape {key.shape}; give one of them")
-        return key
-    if getattr(key, "dtype", None) == np.uint32 and np.shape(key) == (2,):
-        return key
-    raise UserError(f"key is {' '.join(repr(key).split())}; give one random key, e.g. "
-                    "jax.random.key(0)")
-
-
-def _array(values: Any, name: str) -> np.ndarray:
-    try:
-        return np.asarray(values)
-    except (ValueError, TypeError):
-        raise UserError(f"{name} is no array: its rows differ in length; give rows of one "
-                        "length") from None
-
-
 def _numbers(values: Any, name: str) -> np.ndarray:
     """An array of real numbers."""
-    array = _array(values, name)
+    array = whole_array(values, name)
     if array.dtype == jnp.bfloat16:  # which NumPy does not take for a number
         return array.astype(np.float32)
     if array.dtype.kind not in "buif":

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
+from flowaa.arguments import random_key
 from flowaa.bijectors.base import bound
 from flowaa.data.dataset import DataSpec
 from flowaa.errors import UserError
@@ -107,7 +108,7 @@ class Run:
         """
         x = arguments.examples(x, self.spec)
         row = np.arange(len(x), dtype=np.int32)
-        key = None if key is None else arguments.random_key(key)
+        key = None if key is None else random_key(key)
         return self._compiled.log_prob(
             self._flow, key, rows=(x, *self._given(label, context, len(x)), row))
 
@@ -130,7 +131,7 @@ class Run:
         alone: a smaller n gives the first of the same draws.
         """
         row = np.arange(arguments.count(n, self.spec), dtype=np.int32)
-        return self._compiled.sample(self._flow, arguments.random_key(key),
+        return self._compiled.sample(self._flow, random_key(key),
                             arguments.temperature_of(temperature),
                             rows=(row, *self._given(label, context, len(row))))
 
@@ -164,7 +165,7 @@ class Run:
         labels = None if label is None else self._labels(label, n)
         plane = self.archetype_plane
         z, labels = outliers.draw_latents(
-            self.density, self._flow, arguments.random_key(key), n, method=method,
+            self.density, self._flow, random_key(key), n, method=method,
             extremeness=extremeness, label=labels, plane=plane)
         x = self._compiled.decode(self._flow, rows=(z, labels, None))
         numbers = self._compiled.numbers(

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from flowaa.arguments import check_memory
 from flowaa.config.archetypes import build_archetypes, read_archetypes
 from flowaa.config.check import check_config
 from flowaa.config.data import build_data, given_data
@@ -31,7 +32,6 @@ from flowaa.run.archetype_figures import (
     with_recorded_start,
 )
 from flowaa.run.loading import params_like, run_of, spec_to_json
-from flowaa.run.memory import check_memory
 from flowaa.run.pretrained import pretrained_flow
 from flowaa.run.run import Run
 from flowaa.training import loop
