@@ -6,8 +6,10 @@ batch x [n, ...] of data (or its bounds) and work on vectors and images alike.
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 
+from flowaa.arguments import random_key
 from flowaa.errors import UserError
 from flowaa.extremes import checks
 
@@ -25,16 +27,23 @@ def sample_box(key: jax.Array, n: int, low: ArrayLike, high: ArrayLike) -> jax.A
         x [n, ...].
 
     Raises:
-        UserError: if n < 1 or the shapes differ.
+        UserError: if n < 1, the shapes differ, a bound is not finite, or low is above high.
     """
-    n = checks.require_count(n, "n, the number of draws,")
-    low, high = (jnp.asarray(bound, jnp.result_type(float)) for bound in (low, high))
+    key = random_key(key)
+    for name, bound in (("low", low), ("high", high)):
+        checks.require_finite(bound, name)
+    low, high = checks.reals(low, "low"), checks.reals(high, "high")
     if low.shape != high.shape:
         raise UserError(f"the box's bounds have the shapes {low.shape} and {high.shape}; "
                         "they must be the same")
+    is_known = not any(isinstance(bound, jax.core.Tracer) for bound in (low, high))
+    if is_known and np.any(np.asarray(low) > np.asarray(high)):
+        raise UserError("low is above high in some feature; swap the box's bounds there")
+    n, _ = checks.require_draws(n, low.size, least=0)
     shape = (n, *low.shape)
     share = jax.random.uniform(key, shape)
-    return jnp.broadcast_to(low, shape) + share * jnp.broadcast_to(high - low, shape)
+    # Not low + share · (high − low): the difference may be beyond float32.
+    return (1 - share) * jnp.broadcast_to(low, shape) + share * jnp.broadcast_to(high, shape)
 
 
 def add_noise(key: jax.Array, x: ArrayLike, deviation: ArrayLike) -> jax.Array:
@@ -44,8 +53,12 @@ def add_noise(key: jax.Array, x: ArrayLike, deviation: ArrayLike) -> jax.Array:
         UserError: if the deviation is not finite and above 0.
     """
     checks.require_positive(deviation, "deviation")
-    x = jnp.asarray(x)
-    return x + jnp.broadcast_to(deviation, x.shape) * jax.random.normal(key, x.shape)
+    x, deviation = _data(x), checks.reals(deviation, "deviation")
+    if deviation.shape not in ((), x.shape, x.shape[1:]):
+        raise UserError(f"deviation has the shape {deviation.shape}; it must be a number or of the "
+                        f"shape of an example, {x.shape[1:]}")
+    noise = jax.random.normal(random_key(key), x.shape, x.dtype)
+    return x + jnp.broadcast_to(deviation, x.shape).astype(x.dtype) * noise
 
 
 def permute_features(key: jax.Array, x: ArrayLike) -> jax.Array:
@@ -53,7 +66,7 @@ def permute_features(key: jax.Array, x: ArrayLike) -> jax.Array:
 
     Each feature keeps its distribution; what the features have to do with one another is lost.
     """
-    return jax.random.permutation(key, jnp.asarray(x), axis=0, independent=True)
+    return jax.random.permutation(random_key(key), _data(x), axis=0, independent=True)
 
 
 def mix_up(key: jax.Array, x: ArrayLike, *, concentration: float = 1.0) -> jax.Array:
@@ -71,13 +84,20 @@ def mix_up(key: jax.Array, x: ArrayLike, *, concentration: float = 1.0) -> jax.A
     Raises:
         UserError: if there are fewer than two rows or the concentration is not above 0.
     """
-    checks.require_positive(concentration, "concentration")
-    x = jnp.asarray(x)
+    checks.require_positive(concentration, "concentration", shapes=((),))
+    x = _data(x)
     n = x.shape[0]
     if n < 2:
         raise UserError("mix-ups blend two rows; give at least two")
-    partner_key, share_key = jax.random.split(key)
+    partner_key, share_key = jax.random.split(random_key(key))
     steps = jax.random.randint(partner_key, (n,), 1, n)  # never back to the row itself
     partner = (jnp.arange(n) + steps) % n
-    share = jax.random.beta(share_key, concentration, concentration, (n,) + (1,) * (x.ndim - 1))
+    share = jax.random.beta(share_key, concentration, concentration, (n,) + (1,) * (x.ndim - 1),
+                            x.dtype)
     return share * x + (1 - share) * x[partner]
+
+
+def _data(x: ArrayLike) -> jax.Array:
+    """Finite data [n, ...] of a float type."""
+    checks.require_finite(x, "x")
+    return checks.reals(x, "x", least_axes=1)

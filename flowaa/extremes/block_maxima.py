@@ -11,11 +11,11 @@ from flowaa.extremes import checks
 from flowaa.extremes.generalised import GeneralisedExtremeValue
 from flowaa.extremes.tail_fits import (
     EXTREME_VALUE,
+    FittedTail,
     Interval,
     checked_values,
     fit_law,
     plot_levels,
-    quantity,
     reduced,
 )
 
@@ -42,7 +42,7 @@ def block_maxima(values: ArrayLike, block_size: int) -> np.ndarray:
     return row[:n_blocks * block_size].reshape(n_blocks, block_size).max(axis=1)
 
 
-class BlockMaxima:
+class BlockMaxima(FittedTail):
     """Return levels of the largest values of blocks, by the generalised extreme value law.
 
     After `fit`: `location_`, `scale_`, `shape_` (ξ), `standard_errors_` [3], `law_` (a distrax law
@@ -74,21 +74,21 @@ class BlockMaxima:
                                 "choose smaller blocks or give more rows")
         self.fit_ = fit_law(EXTREME_VALUE, maxima, method=self.method, shape=self.shape)
         self.location_, self.scale_, self.shape_ = (float(v) for v in self.fit_.parameters)
-        self.standard_errors_ = np.sqrt(np.diag(self.fit_.covariance()))
-        self.law_ = GeneralisedExtremeValue(self.location_, self.scale_, self.shape_)
+        self.standard_errors_ = self.fit_.standard_errors
+        self.law_ = self._law(GeneralisedExtremeValue, self.location_)
         self.n_blocks_ = len(maxima)
         return self
 
     def return_level(self, n: float) -> float:
         """The value that one block's maximum in n exceeds; n above 1."""
-        checks.require_inside(n, "n, the return period,", 1, np.inf)
+        checks.require_inside(n, "n, the return period,", 1, np.inf, shapes=((),))
         return self.fit_.level(-math.log(n))
 
     def return_period(self, x: ArrayLike) -> np.ndarray:
         """Blocks it takes, on average, until a maximum exceeds x [...]."""
-        z = (np.asarray(x, float) - self.location_) / self.scale_
+        z = (checks.require_numbers(x, "x") - self.location_) / self.scale_
         with np.errstate(over="ignore", divide="ignore"):
-            return -1 / np.expm1(-np.exp(-reduced(z, self.shape_)))
+            return -1 / np.expm1(-np.exp(-reduced(np.asarray(z), self.shape_)))
 
     def interval(
         self, name: str = "return_level", *, n: float | None = None, confidence: float = 0.95,
@@ -96,11 +96,10 @@ class BlockMaxima:
     ) -> Interval:
         """An interval as `PeaksOverThreshold.interval`, also of "location"; n in blocks."""
         if name != "return_level":
-            return self.fit_.interval(quantity(self.fit_, name), confidence=confidence, kind=kind)
-        checks.require_inside(n, "n, the return period,", 1, np.inf)
+            return self._interval(name, n, None, confidence, kind)
+        checks.require_inside(n, "n, the return period,", 1, np.inf, shapes=((),))
         assert n is not None
-        return self.fit_.interval(quantity(self.fit_, name, -math.log(n)), confidence=confidence,
-                                  kind=kind)
+        return self._interval(name, n, -math.log(n), confidence, kind)
 
     def plot(self, axes: Any) -> None:
         """As `PeaksOverThreshold.plot`, with periods in blocks."""

@@ -3,8 +3,9 @@
 float32 incomplete gamma functions lose their digits far out, so tails and quantiles come from a
 table of SciPy's float64 values (`chi_table`). A float32 probability cannot lie close to one: ask
 for the survival function (or its logarithm) in the upper tail, and for the cdf in the lower.
-`d` is a Python integer (it fixes the constants of the compiled program); all else may be traced,
-mapped and differentiated.
+`d` is a Python integer, 1 to 10⁷ (it fixes the constants of the compiled program; beyond, float32
+hardly tells the radii apart, and it is refused); all else may be traced, mapped and differentiated.
+NaN gives NaN.
 """
 
 import functools
@@ -17,6 +18,7 @@ from jax.typing import ArrayLike
 from flowaa.extremes import checks, chi_table
 
 _LOG_HALF = math.log(0.5)
+_LARGEST_D = 10**7
 # v(d) = ½ − 1/(8d) − 1/(16d²) + …, from the series of a ratio of gamma functions (DLMF 5.11.13).
 _VARIANCE_SERIES = (1 / 2, -1 / 8, -1 / 16, 5 / 128, 23 / 256, -53 / 1024, -593 / 2048)
 _VARIANCE_STEPS = 8  # of two degrees each: the series is used at d > 16, where it is exact to 1e-9
@@ -37,12 +39,12 @@ def chi_moments(d: ArrayLike) -> tuple[jax.Array, jax.Array]:
         variance: [...] likewise; it tends to ½ as d grows.
 
     Raises:
-        UserError: if d < 1.
+        UserError: if d is not within 1 and 1e7.
 
     >>> [round(float(moment), 4) for moment in chi_moments(3072)]
     [55.4211, 0.5]
     """
-    checks.require_positive(d, "d, the number of dimensions,", least=1)
+    checks.require_positive(d, "d, the number of dimensions,", least=1, most=_LARGEST_D)
     return _moments(jnp.asarray(d, jnp.result_type(float)))
 
 
@@ -59,7 +61,6 @@ def _moments(d: jax.Array) -> tuple[jax.Array, jax.Array]:
     return jnp.sqrt(d - variance), variance
 
 
-@functools.partial(jax.jit, static_argnums=1)
 def chi_log_prob(r: ArrayLike, d: int) -> jax.Array:
     """Log density in nats per unit of r; −inf at negative r.
 
@@ -70,28 +71,24 @@ def chi_log_prob(r: ArrayLike, d: int) -> jax.Array:
     Raises:
         UserError: if d < 1, as in all functions of this law.
     """
-    return chi_table.log_density(_as_float(r), _dimension(d))
+    return _log_density(checks.reals(r, "r, the radius,"), _dimension(d))
 
 
-@functools.partial(jax.jit, static_argnums=1)
 def chi_log_cdf(r: ArrayLike, d: int) -> jax.Array:
     """Logarithm of P(R ≤ r), for radii r [...]; accurate in the lower tail."""
-    return chi_table.tails(_as_float(r), _dimension(d)).log_cdf
+    return _tails(checks.reals(r, "r, the radius,"), _dimension(d)).log_cdf
 
 
-@functools.partial(jax.jit, static_argnums=1)
 def chi_log_survival(r: ArrayLike, d: int) -> jax.Array:
     """Logarithm of P(R > r), for radii r [...]; accurate in the upper tail."""
-    return chi_table.tails(_as_float(r), _dimension(d)).log_survival
+    return _tails(checks.reals(r, "r, the radius,"), _dimension(d)).log_survival
 
 
-@functools.partial(jax.jit, static_argnums=1)
 def chi_hazard(r: ArrayLike, d: int) -> jax.Array:
     """f(r)/P(R > r) at radii r [...], per unit of r: the slope of −`chi_log_survival`."""
-    return chi_table.tails(_as_float(r), _dimension(d)).hazard
+    return _tails(checks.reals(r, "r, the radius,"), _dimension(d)).hazard
 
 
-@functools.partial(jax.jit, static_argnums=1)
 def chi_quantile(q: ArrayLike, d: int) -> jax.Array:
     """The radius below which a share q of chi_d lies.
 
@@ -103,28 +100,35 @@ def chi_quantile(q: ArrayLike, d: int) -> jax.Array:
     Returns:
         [...] radii; NaN outside [0, 1].
     """
-    q = _as_float(q)
-    upper = q > 0.5
-    log_tail = jnp.where(upper, jnp.log1p(-jnp.where(upper, q, 0)),
-                         jnp.log(jnp.where(upper, 1, q)))
-    return chi_table.quantile(log_tail, upper, _dimension(d))
+    return _quantile(checks.reals(q, "q, the probability,"), _dimension(d))
 
 
-@functools.partial(jax.jit, static_argnums=1)
 def chi_quantile_from_log_survival(log_survival: ArrayLike, d: int) -> jax.Array:
     """The radius r with ln P(R > r) = `log_survival` [...], in nats, from 0 down to −780.
 
     NaN at other values, but for −inf, where r is infinite.
     """
-    log_survival = _as_float(log_survival)
+    return _quantile_of_survival(checks.reals(log_survival, "log_survival"), _dimension(d))
+
+
+_log_density = jax.jit(chi_table.log_density, static_argnums=1)
+_tails = jax.jit(chi_table.tails, static_argnums=1)
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def _quantile(q: jax.Array, d: int) -> jax.Array:
+    upper = q > 0.5
+    log_tail = jnp.where(upper, jnp.log1p(-jnp.where(upper, q, 0)),
+                         jnp.log(jnp.where(upper, 1, q)))
+    return chi_table.quantile(log_tail, upper, d)
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def _quantile_of_survival(log_survival: jax.Array, d: int) -> jax.Array:
     upper = log_survival < _LOG_HALF
     lower_tail = jax.nn.log1mexp(-jnp.where(upper, _LOG_HALF, log_survival))
-    return chi_table.quantile(jnp.where(upper, log_survival, lower_tail), upper, _dimension(d))
+    return chi_table.quantile(jnp.where(upper, log_survival, lower_tail), upper, d)
 
 
 def _dimension(d: int) -> int:
-    return checks.require_count(d, "d, the number of dimensions,")
-
-
-def _as_float(value: ArrayLike) -> jax.Array:
-    return jnp.asarray(value, jnp.result_type(value, float))
+    return checks.require_count(d, "d, the number of dimensions,", most=_LARGEST_D)

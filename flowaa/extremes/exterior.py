@@ -13,8 +13,10 @@ import functools
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 
+from flowaa.arguments import random_key
 from flowaa.errors import UserError, warn
 from flowaa.extremes import checks
 from flowaa.extremes.sampling import place
@@ -62,13 +64,11 @@ def sample_exterior(
         checks.require_one_of(gauge=gauge, extremeness=extremeness)
         warn("sample_exterior: `extremeness` is deprecated; the same number is now called `gauge`")
         gauge = extremeness
-    n = checks.require_count(n, "n, the number of draws,")
+    key = random_key(key)
     k = checks.require_count(k, "k, the number of archetypes,", least=2)
-    checks.require_positive(gauge, "gauge")
-    checks.require_positive(concentration, "concentration")
-    if jnp.shape(concentration) not in ((), (k,), (n, k)):
-        raise UserError(f"concentration has the shape {jnp.shape(concentration)}; it must be a "
-                        f"number, [{k}] or [{n}, {k}]")
+    n, k = checks.require_draws(n, k)
+    checks.require_positive(gauge, "gauge", shapes=checks.rows(n))
+    checks.require_positive(concentration, "concentration", shapes=((), (k,), (n, k)))
     return _sample(key, jnp.asarray(gauge, jnp.result_type(float)),
                    jnp.broadcast_to(jnp.asarray(concentration, jnp.result_type(float)), (n, k)),
                    n, k)
@@ -83,7 +83,7 @@ def gauge(weights: ArrayLike) -> jax.Array:
     Returns:
         [...]: 0 at the centre, 1 on the boundary, above 1 outside.
     """
-    weights = jnp.asarray(weights)
+    weights = checks.reals(weights, "weights", least_axes=1)
     return 1 - weights.shape[-1] * jnp.min(weights, axis=-1)
 
 
@@ -99,7 +99,7 @@ def distance_to_simplex(weights: ArrayLike) -> jax.Array:
     Returns:
         [...] distances; 0 inside.
     """
-    weights = jnp.asarray(weights)
+    weights = checks.reals(weights, "weights", least_axes=1)
     descending = -jnp.sort(-weights, axis=-1)
     counts = jnp.arange(1, weights.shape[-1] + 1).astype(weights.dtype)
     thresholds = (jnp.cumsum(descending, axis=-1) - 1) / jnp.broadcast_to(counts, weights.shape)
@@ -108,11 +108,10 @@ def distance_to_simplex(weights: ArrayLike) -> jax.Array:
     return jnp.linalg.norm(weights - jnp.maximum(weights - threshold, 0), axis=-1)
 
 
-@jax.jit
 def sample_given_projection(
     key: jax.Array,
-    target: jax.Array,
-    projection: jax.Array,
+    target: ArrayLike,
+    projection: ArrayLike,
     *,
     mean: ArrayLike = 0.0,
     scale: ArrayLike = 1.0,
@@ -135,12 +134,29 @@ def sample_given_projection(
         z [n, D] with P z = y.
 
     Raises:
-        UserError: if the shapes don't fit.
+        UserError: if the shapes don't fit, the projection is not of full rank, or a scale is not
+            above 0.
     """
-    n, n_given = target.shape
-    if projection.ndim != 2 or projection.shape[0] != n_given:
-        raise UserError(f"projection has the shape {projection.shape}; for targets of "
-                        f"{n_given} values it must be [{n_given}, D]")
+    key = random_key(key)
+    target, projection = checks.reals(target, "target"), checks.reals(projection, "projection")
+    if target.ndim != 2 or projection.ndim != 2 or not (
+            projection.shape[0] == target.shape[1] <= projection.shape[1]):
+        raise UserError(f"projection has the shape {projection.shape} for a target of the shape "
+                        f"{target.shape}; they must be [L, D] and [n, L], L at most D")
+    n, d = checks.require_draws(len(target), projection.shape[1])
+    if not isinstance(projection, jax.core.Tracer):
+        checks.require_finite(projection, "projection")
+        if np.linalg.matrix_rank(np.asarray(projection)) < len(projection):
+            raise UserError(f"projection has a rank below its {len(projection)} rows; leave out "
+                            "those that follow from others")
+    return _conditional(key, target, projection, *checks.gaussian(mean, scale, n, d))
+
+
+@jax.jit
+def _conditional(
+    key: jax.Array, target: jax.Array, projection: jax.Array, mean: jax.Array, scale: jax.Array,
+) -> jax.Array:
+    n = len(target)
     free = place(jax.random.normal(key, (n, projection.shape[1])), mean, scale)
     variance = jnp.broadcast_to(scale, free.shape) ** 2
     highest = jax.lax.Precision.HIGHEST  # accelerators multiply in half precision by default

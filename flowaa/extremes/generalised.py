@@ -16,8 +16,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
+from flowaa.errors import UserError
 from flowaa.extremes import checks
 from flowaa.extremes.sampling import uniform_open
+
+_FAR = 1e30
 
 
 class _Generalised(distrax.Distribution):
@@ -32,13 +35,19 @@ class _Generalised(distrax.Distribution):
             shape: [...] ξ, no unit.
 
         Raises:
-            UserError: if scale is not above 0.
+            UserError: if scale is not above 0, or a parameter is not finite.
         """
         super().__init__()
         checks.require_positive(scale, "scale")
+        checks.require_finite(location, "location")
+        checks.require_finite(shape, "shape")
         dtype = jnp.result_type(float)
-        self.location, self.scale, self.shape = jnp.broadcast_arrays(
-            *(jnp.asarray(value, dtype) for value in (location, scale, shape)))
+        given = [jnp.asarray(value, dtype) for value in (location, scale, shape)]
+        try:
+            self.location, self.scale, self.shape = jnp.broadcast_arrays(*given)
+        except ValueError:
+            raise UserError("location, scale and shape have the shapes " + ", ".join(
+                str(value.shape) for value in given) + "; give numbers or one shape") from None
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -58,13 +67,26 @@ class _Generalised(distrax.Distribution):
         """P(X > value)."""
         return jnp.exp(self.log_survival_function(value))
 
+    def _uniform(self, key: jax.Array, n: int) -> jax.Array:
+        """Draws [n, *batch_shape]."""
+        shape = (checks.require_count(n, "n, the number of draws,"), *self.batch_shape)
+        checks.require_memory(shape, f"draws of the shape {shape}")
+        return uniform_open(key, shape)
+
     def _reduced(self, value: ArrayLike) -> tuple[jax.Array, jax.Array]:
         """y, with ±inf outside the support, and whether the value lies within."""
-        z = (jnp.asarray(value) - self.location) / self.scale
-        w = self.shape * z
-        inside = w > -1
-        y = z * _log1p_ratio(jnp.where(inside, w, 0))
-        return jnp.where(inside, y, jnp.where(self.shape < 0, jnp.inf, -jnp.inf)), inside
+        z = (checks.reals(value, "value") - self.location) / self.scale
+        at_infinity = jnp.isinf(z)
+        finite = jnp.where(at_infinity, 0, z)
+        w = self.shape * finite
+        outside = w <= -1  # NaN is inside, and stays NaN
+        far = w > _FAR  # where 1 + w is w, which may overflow
+        y = finite * _log1p_ratio(jnp.where(outside | far, 0, w))
+        of_far = jnp.log(jnp.where(far, jnp.abs(self.shape), 1)) + jnp.log(
+            jnp.where(far, jnp.abs(finite), 1))
+        y = jnp.where(far, of_far / jnp.where(far, self.shape, 1), y)
+        y = jnp.where(outside, jnp.where(self.shape < 0, jnp.inf, -jnp.inf), y)
+        return jnp.where(at_infinity, z, y), ~(outside | at_infinity)
 
     def _at_reduced(self, y: jax.Array) -> jax.Array:
         return self.location + self.scale * y * _expm1_ratio(self.shape * y)
@@ -79,12 +101,12 @@ class GeneralisedPareto(_Generalised):
     """
 
     def _sample_n(self, key: jax.Array, n: int) -> jax.Array:
-        return self._at_reduced(-jnp.log(uniform_open(key, (n, *self.batch_shape))))
+        return self._at_reduced(-jnp.log(self._uniform(key, n)))
 
     def log_prob(self, value: ArrayLike) -> jax.Array:
         """Log density [...] in nats; −inf outside the support."""
         y, inside = self._reduced(value)
-        inside &= jnp.asarray(value) >= self.location
+        inside &= ~(checks.reals(value, "value") < self.location)
         log_prob = -(1 + self.shape) * jnp.where(inside, y, 0) - jnp.log(self.scale)
         return jnp.where(inside, log_prob, -jnp.inf)
 
@@ -98,7 +120,7 @@ class GeneralisedPareto(_Generalised):
 
     def quantile(self, q: ArrayLike) -> jax.Array:
         """The value below which a share q [...] lies."""
-        return self._at_reduced(-checks.log_complement(q))
+        return self._at_reduced(-checks.log_complement(_share(q)))
 
 
 class GeneralisedExtremeValue(_Generalised):
@@ -111,7 +133,7 @@ class GeneralisedExtremeValue(_Generalised):
 
     def _sample_n(self, key: jax.Array, n: int) -> jax.Array:
         # −ln(1 − U) is fine near 0, where the largest values come from.
-        exponential = -jnp.log1p(-uniform_open(key, (n, *self.batch_shape)))
+        exponential = -jnp.log1p(-self._uniform(key, n))
         return self._at_reduced(-jnp.log(exponential))
 
     def log_prob(self, value: ArrayLike) -> jax.Array:
@@ -131,7 +153,15 @@ class GeneralisedExtremeValue(_Generalised):
 
     def quantile(self, q: ArrayLike) -> jax.Array:
         """The value below which a share q [...] lies."""
-        return self._at_reduced(-jnp.log(-checks.log_of(q)))
+        return self._at_reduced(-jnp.log(-checks.log_of(_share(q))))
+
+
+def _share(q: ArrayLike) -> ArrayLike:
+    """q if all of it is a share."""
+    entries = checks.known(q, "q")
+    if entries is not None and not np.all((entries >= 0) & (entries <= 1)):
+        raise UserError(f"q is {checks.shown(q)}; a share lies between 0 and 1")
+    return q
 
 
 def _log1p_ratio(w: jax.Array) -> jax.Array:

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from distrax import Gumbel
 from jax.typing import ArrayLike
 
+from flowaa.arguments import random_key
 from flowaa.errors import UserError
 from flowaa.extremes import checks, chi
 from flowaa.extremes.return_period import log_period
@@ -41,7 +42,6 @@ def gumbel_of_radius(d: int, n: ArrayLike) -> Gumbel:
     >>> round(float(law.loc), 3), round(float(law.scale), 3)
     (58.07, 0.181)
     """
-    d = checks.require_count(d, "d, the number of dimensions,")
     return _limit(log_period(n, "n, the number of draws,", least=2), d)
 
 
@@ -89,14 +89,16 @@ def sample_gumbel(
         z [n, d] in the default float type.
 
     Raises:
-        UserError: if a value is outside its range or the law is unknown.
+        UserError: if a value is outside its range, the law is unknown, or memory cannot hold so
+            many draws.
     """
-    n = checks.require_count(n, "n, the number of draws,")
-    d = checks.require_count(d, "d, the number of dimensions,")
+    key = random_key(key)
+    n, d = checks.require_draws(n, d)
+    mean, scale = checks.gaussian(mean, scale, n, d)
     if law not in ("exact", "gumbel"):
         raise UserError(f"law {law!r}: the radius is drawn by the 'exact' or the 'gumbel' law")
     log_n = log_period(extremeness, "extremeness, the return period,",
-                       least=1 if law == "exact" else 2)
+                       least=1 if law == "exact" else 2, shapes=checks.rows(n))
     return _furthest(key, log_n, mean, scale, n, d, law == "exact")
 
 

@@ -11,17 +11,17 @@ from flowaa.extremes.generalised import GeneralisedPareto
 from flowaa.extremes.tail_fits import (
     LEAST_ROWS,
     PARETO,
+    FittedTail,
     Interval,
     checked_values,
     fit_law,
     plot_levels,
-    quantity,
     reduced,
 )
 from flowaa.extremes.thresholds import choose_threshold, cluster_maxima
 
 
-class PeaksOverThreshold:
+class PeaksOverThreshold(FittedTail):
     """Return levels and periods of data, by its tail above a threshold (Davison and Smith 1990).
 
     After `fit`: `threshold_`, `shape_` (ξ), `scale_`, `standard_errors_` (scale, shape), `rate_`
@@ -57,7 +57,10 @@ class PeaksOverThreshold:
             UserError: if x is not one row of finite numbers, or too few different values exceed.
         """
         values = checks.require_values(x, "x", least=LEAST_ROWS)
-        self.threshold_ = choose_threshold(values) if self.threshold is None else self.threshold
+        if self.threshold is not None:
+            checks.require_finite(self.threshold, "threshold", shapes=((),))
+        self.threshold_ = float(choose_threshold(values) if self.threshold is None
+                                else self.threshold)
         peaks = values[values > self.threshold_]
         if self.run_length is not None and len(peaks):
             peaks = cluster_maxima(values, self.threshold_, self.run_length)
@@ -65,26 +68,27 @@ class PeaksOverThreshold:
                        "lower the threshold or give more rows")
         self.fit_ = fit_law(PARETO, peaks - self.threshold_, method=self.method, shape=self.shape)
         _, self.scale_, self.shape_ = (float(value) for value in self.fit_.parameters)
-        self.standard_errors_ = np.sqrt(np.diag(self.fit_.covariance())[1:])
+        self.standard_errors_ = self.fit_.standard_errors[1:]
         self.n_exceedances_, self.rate_ = len(peaks), len(peaks) / len(values)
-        self.law_ = GeneralisedPareto(self.threshold_, self.scale_, self.shape_)
+        self.law_ = self._law(GeneralisedPareto, self.threshold_)
         self._values = np.sort(values)
         return self
 
     def return_level(self, n: float) -> float:
         """The value that one row in n exceeds; an empirical quantile below the threshold."""
-        checks.require_positive(n, "n, the return period,", least=1, most=None)
+        checks.require_positive(n, "n, the return period,", least=1, most=None,
+                                shapes=((),))
         if n * self.rate_ < 1:
             return float(np.quantile(self._values, 1 - 1 / n))
         return self.threshold_ + self.fit_.level(-math.log(n * self.rate_))
 
     def return_period(self, x: ArrayLike) -> np.ndarray:
         """Rows it takes, on average, to exceed values x [...]; infinite beyond the tail's end."""
-        x = np.asarray(x, float)
+        x = checks.require_numbers(x, "x")
         y = reduced(np.maximum(x - self.threshold_, 0) / self.scale_, self.shape_)
         n_exceeding = len(self._values) - np.searchsorted(self._values, x, side="right")
         with np.errstate(over="ignore", divide="ignore"):
-            return np.where(x >= self.threshold_, np.exp(y) / self.rate_,
+            return np.where(~(x < self.threshold_), np.exp(y) / self.rate_,
                             len(self._values) / np.maximum(n_exceeding, 1))
 
     def interval(
@@ -104,16 +108,15 @@ class PeaksOverThreshold:
             UserError: if an argument is out of range.
         """
         if name != "return_level":
-            return self.fit_.interval(quantity(self.fit_, name), confidence=confidence, kind=kind)
+            return self._interval(name, n, None, confidence, kind)
         checks.require_positive(n, "n, the return period,", least=1 / self.rate_ * (1 + 1e-9),
-                                most=None)
+                                most=None, shapes=((),))
         assert n is not None
-        level = quantity(self.fit_, name, -math.log(n * self.rate_))
         # d level/d rate = scale · (n rate)^ξ / rate, and the rate is a share of len(x) rows.
         slope = self.scale_ * (n * self.rate_) ** self.shape_ / self.rate_
         rate_variance = self.rate_ * (1 - self.rate_) / len(self._values)
-        found = self.fit_.interval(level, confidence=confidence, kind=kind,
-                                   extra_variance=slope**2 * rate_variance)
+        found = self._interval(name, n, -math.log(n * self.rate_), confidence, kind,
+                               slope**2 * rate_variance)
         return Interval(*(end + self.threshold_ for end in found))
 
     def plot(self, axes: Any) -> None:

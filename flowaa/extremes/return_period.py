@@ -8,21 +8,25 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from flowaa.errors import UserError
 from flowaa.extremes import checks, chi
 
 
-def log_period(n: ArrayLike | None, name: str, *, least: float = 1.0) -> jax.Array:
+def log_period(
+    n: ArrayLike | None, name: str, *, least: float = 1.0, shapes: checks.Shapes | None = None,
+) -> jax.Array:
     """ln n [...] of a return period in draws, in the default float type.
 
     Args:
         n: [...] return period, from `least` to 1.7e308 where its value is known.
         name: what the number is called in the message.
         least: the smallest value allowed.
+        shapes: those allowed; None for any.
 
     Raises:
         UserError: if n is below `least`, infinite or not a number.
     """
-    checks.require_positive(n, name, least=least, most=None)
+    checks.require_positive(n, name, least=least, most=None, shapes=shapes)
     return checks.log_of(n)
 
 
@@ -79,14 +83,21 @@ def gauge_return_level(n: ArrayLike, means: ArrayLike, deviations: ArrayLike) ->
         [...] gauges; at least 0, the centre.
 
     Raises:
-        UserError: if n < 1.
+        UserError: if n < 1, a deviation is not above 0 or the shapes do not fit.
 
     >>> round(float(gauge_return_level(1e12, [0.0, 0.0], [1.0, 1.0])), 3)
     7.131
     """
     wanted = -log_period(n, "n, the return period,")
-    means = jnp.asarray(means, jnp.result_type(float))
-    deviations = jnp.asarray(deviations, means.dtype)
+    means = checks.reals(means, "means", least_axes=1)
+    checks.require_positive(deviations, "deviations")
+    deviations = checks.reals(deviations, "deviations", least_axes=1)
+    try:
+        jnp.broadcast_shapes(wanted.shape, means.shape[:-1], deviations.shape[:-1])
+        jnp.broadcast_shapes(means.shape[-1:], deviations.shape[-1:])
+    except ValueError:
+        raise UserError(f"n, means and deviations have the shapes {wanted.shape}, {means.shape} "
+                        f"and {deviations.shape}; give [...], [..., K] and [..., K]") from None
 
     def log_chance(level: jax.Array) -> jax.Array:
         scores = (level[..., None] - means) / deviations

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from flowaa.arguments import random_key
 from flowaa.errors import UserError
 from flowaa.extremes import checks
 
@@ -49,14 +50,7 @@ def place(z: jax.Array, mean: ArrayLike, scale: ArrayLike) -> jax.Array:
 
     Returns:
         [n, d] draws; radii are Mahalanobis distances from the class's centre.
-
-    Raises:
-        UserError: if mean or scale has another shape.
     """
-    for name, value in (("mean", mean), ("scale", scale)):
-        if jnp.shape(value) not in ((), z.shape, z.shape[1:]):
-            raise UserError(f"{name} has the shape {jnp.shape(value)}; for {z.shape[0]} draws of "
-                            f"{z.shape[1]} dimensions it must be a number, [d] or [n, d]")
     return jnp.broadcast_to(mean, z.shape) + jnp.broadcast_to(scale, z.shape) * z
 
 
@@ -82,9 +76,20 @@ def stream(
         Iterator of [batch_size, ...]; the last batch is shorter where n asks for it.
 
     Raises:
-        UserError: if n < 1 or batch_size < 1.
+        UserError: if n < 1 or batch_size < 1, or the sampler gives another number of rows.
     """
     n = checks.require_count(n, "n, the number of draws,")
     batch_size = checks.require_count(batch_size, "batch_size")
-    return (sampler(jax.random.fold_in(key, i), batch_size)[:n - start]
-            for i, start in enumerate(range(0, n, batch_size)))
+    key = random_key(key)
+    if not callable(sampler):
+        raise UserError(f"sampler is {checks.shown(sampler)}; give a function of a key and a "
+                        "number of rows")
+
+    def batch(index: int) -> jax.Array:
+        rows = sampler(jax.random.fold_in(key, index), batch_size)
+        if jnp.shape(rows)[:1] != (batch_size,):
+            raise UserError(f"sampler gave the shape {jnp.shape(rows)}; asked for {batch_size} "
+                            "rows it must give [batch_size, ...]")
+        return rows[:n - index * batch_size]
+
+    return (batch(i) for i in range(-(-n // batch_size)))

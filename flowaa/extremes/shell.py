@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from flowaa.arguments import random_key
 from flowaa.errors import UserError
 from flowaa.extremes import checks, chi
 from flowaa.extremes.return_period import log_period
@@ -58,27 +59,32 @@ def sample_shell(
         z [n, d] in the default float type.
 
     Raises:
-        UserError: if not exactly one way is given, or a value is outside its range.
+        UserError: if not exactly one way is given, a value is outside its range, or memory cannot
+            hold so many draws.
     """
-    n = checks.require_count(n, "n, the number of draws,")
-    d = checks.require_count(d, "d, the number of dimensions,")
+    key = random_key(key)
+    n, d = checks.require_draws(n, d)
+    mean, scale = checks.gaussian(mean, scale, n, d)
+    if not isinstance(tail, bool):
+        raise UserError(f"tail is {checks.shown(tail)}; it must be True or False")
     way = checks.require_one_of(radius=radius, quantile=quantile, sigma=sigma,
                                 extremeness=extremeness)
     if way == "sigma":
-        checks.require_positive(sigma, "sigma")
+        checks.require_positive(sigma, "sigma", shapes=checks.rows(n))
         if tail:
             raise UserError("sigma has no tail to draw from; give radius, quantile or extremeness")
         return _normal(key, _as_float(sigma), mean, scale, n, d)
     if way == "radius":
-        checks.require_positive(radius, "radius")
+        checks.require_positive(radius, "radius", shapes=checks.rows(n))
         if not tail:
             return _at_radius(key, _as_float(radius), mean, scale, n, d)
         log_survival = chi.chi_log_survival(_as_float(radius), d)
     elif way == "quantile":
-        checks.require_inside(quantile, "quantile", 0, 1)
+        checks.require_inside(quantile, "quantile", 0, 1, shapes=checks.rows(n))
         log_survival = checks.log_complement(quantile)
     else:
-        log_survival = -log_period(extremeness, "extremeness, the return period,")
+        log_survival = -log_period(extremeness, "extremeness, the return period,",
+                                   shapes=checks.rows(n))
     return _at_tail(key, _as_float(log_survival), mean, scale, n, d, tail)
 
 

@@ -15,12 +15,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import optimize, special, stats
 
-from flowaa.errors import UserError
+from flowaa.errors import UserError, warn
 from flowaa.extremes import checks
 
 METHODS = ("ml", "pwm", "lmoments")
 INTERVALS = ("profile", "delta", "bootstrap")
 LEAST_ROWS = 10  # different values that a fit needs; three parameters are not known from fewer
+_LARGEST = 1e30  # of the values
+_COLLAPSED = 1e-6  # a scale in units of the values' spread: a spike at ties
 _EULER = -special.digamma(1.0)
 
 
@@ -76,12 +78,19 @@ class TailFit:
         covariance = np.zeros((3, 3))
         if self.method == "ml":
             steps = 1e-4 * np.array([self.parameters[1], self.parameters[1], 1.0])
-            information = _hessian(self.negative_log_likelihood, self.parameters, steps, free)
-            inverse = np.linalg.pinv(information)
+            with np.errstate(invalid="ignore"):
+                information = _hessian(self.negative_log_likelihood, self.parameters, steps, free)
+            inverse = np.linalg.pinv(information) if np.isfinite(information).all() else np.nan
         else:
             inverse = np.cov(self.bootstrap(200, 0)[:, free], rowvar=False)
         covariance[np.ix_(free, free)] = inverse
         return covariance
+
+    @property
+    def standard_errors(self) -> np.ndarray:
+        """Of the parameters [3]; NaN where the likelihood has no curvature to tell."""
+        with np.errstate(invalid="ignore"):
+            return np.sqrt(np.diag(self.covariance()))
 
     def bootstrap(self, n_draws: int, seed: int) -> np.ndarray:
         """Parameters [n_draws, 3] of fits to as many values drawn from the fitted law."""
@@ -107,7 +116,7 @@ class TailFit:
         Raises:
             UserError: if confidence or kind is wrong.
         """
-        checks.require_inside(confidence, "confidence", 0, 1)
+        checks.require_inside(confidence, "confidence", 0, 1, shapes=((),))
         if kind not in INTERVALS or (kind == "profile" and self.method != "ml"):
             raise UserError(f"interval {kind!r} of a fit by {self.method!r}: choose one of "
                             f"{', '.join(INTERVALS)}; profile needs method='ml'")
@@ -171,10 +180,13 @@ def fit_law(law: Law, x: np.ndarray, *, method: str, shape: float | None = None)
     """
     if method not in METHODS:
         raise UserError(f"method is {method!r}; choose one of {', '.join(METHODS)}")
-    if shape is not None and method != "ml":
-        raise UserError("a known shape is fitted by method='ml' alone")
-    centre = 0.0 if law.n_fixed else float(np.mean(x))
-    spread = float(np.mean(x)) if law.n_fixed else float(np.std(x))
+    if shape is not None:
+        checks.require_inside(shape, "shape", -1, np.inf, shapes=((),))
+        if method != "ml":
+            raise UserError("a known shape is fitted by method='ml' alone")
+    unit = float(np.abs(x).max())  # squares of 1e200 overflow
+    centre = 0.0 if law.n_fixed else float(np.mean(x / unit)) * unit
+    spread = float(np.mean(x / unit) if law.n_fixed else np.std(x / unit)) * unit
     z = np.sort((x - centre) / spread)
     j = np.arange(1, len(z) + 1)
     if method == "pwm":
@@ -191,6 +203,10 @@ def fit_law(law: Law, x: np.ndarray, *, method: str, shape: float | None = None)
         free = np.arange(law.n_fixed, 2 if known else 3)
         tried = [_maximise(law, z, _with(start, known), free) for start in starts]
         parameters = min(tried, key=lambda p: _negative_log_likelihood(law, z, p))
+    if not np.isfinite(parameters).all() or parameters[1] < _COLLAPSED:
+        raise UserError(f"the fit to {len(x)} values collapses onto a few of them, whose spread is "
+                        f"{spread:.3g}; leave out the values that are repeated or far beyond the "
+                        "others, or give finer data")
     return TailFit(law, x, np.array([centre, 0, 0]) + parameters * [spread, spread, 1.0], method,
                    shape)
 
@@ -225,16 +241,50 @@ def quantity(fit: TailFit, name: str, log_survival: float | None = None) -> Quan
     return Quantity(lambda p: float(_level(fit.law, p, log_survival)), solve, fit.law.n_fixed)
 
 
+class FittedTail:
+    """What the two models of tails share."""
+
+    fit_: TailFit
+
+    def __getattr__(self, name: str) -> Any:
+        """Says of what `fit` sets that it is not there yet."""
+        before = f" before fit: call {type(self).__name__}(…).fit(x)"
+        raise AttributeError(f"{type(self).__name__} has no {name}"
+                             + (before if name.strip("_") + "_" == name else ""))
+
+    def _law(self, kind: Callable[..., Any], location: float) -> Any:
+        """The law as a distribution in float32, with a warning where that is too coarse."""
+        _, scale, shape = (float(value) for value in self.fit_.parameters)
+        if scale < 100 * float(np.spacing(np.float32(abs(location)))):
+            warn(f"law_ computes in float32, which hardly tells values near {location:.6g} apart "
+                 f"at a scale of {scale:.3g}: subtract a constant from the data; return levels, "
+                 "periods and intervals are in float64 and not affected")
+        return kind(location, scale, shape)
+
+    def _interval(self, name: str, n: float | None, log_survival: float | None, confidence: float,
+                  kind: str, extra_variance: float = 0.0) -> Interval:
+        if name != "return_level" and n is not None:
+            raise UserError(f"n is {checks.shown(n)}, but {name!r} has no return period; leave it "
+                            "out, or ask for return_level")
+        return self.fit_.interval(quantity(self.fit_, name, log_survival), confidence=confidence,
+                                  kind=kind, extra_variance=extra_variance)
+
+
 def checked_values(x: np.ndarray, name: str, remedy: str) -> np.ndarray:
     """x [n] if it can be fitted.
 
     Raises:
-        UserError: if there are fewer than `LEAST_ROWS` different values.
+        UserError: if there are fewer than `LEAST_ROWS` different values, or too large or small
+            ones for `law_`, which computes in float32.
     """
     n_different = len(np.unique(x))
     if n_different < LEAST_ROWS:
         raise UserError(f"{len(x)} {name}, {n_different} of them different: a fit needs at least "
                         f"{LEAST_ROWS} different ones; {remedy}")
+    largest = float(np.abs(x).max())
+    if not 1 / _LARGEST < largest < _LARGEST:
+        raise UserError(f"{name} of the size {largest:.3g} are fitted only between "
+                        f"{1 / _LARGEST:g} and {_LARGEST:g}; choose another unit for the data")
     return x
 
 

@@ -42,6 +42,9 @@ def moment(x: ArrayLike, k: int) -> TailIndex:
     """The moment estimator (Dekkers, Einmahl and de Haan 1989), for any ξ; arguments as `hill`."""
     excess = _log_excess(x, k)
     first, second = float(np.mean(excess)), float(np.mean(excess**2))
+    if second - first**2 < 1e-12 * second:
+        raise UserError(f"the {k} largest values are equal; the moment estimator needs different "
+                        "ones: raise k, or give finer data")
     shape = first + 1 - 0.5 / (1 - first**2 / second)
     if shape >= 0:
         variance = 1 + shape**2

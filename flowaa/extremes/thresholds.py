@@ -24,7 +24,9 @@ def mean_residual_life(x: ArrayLike, thresholds: ArrayLike) -> tuple[np.ndarray,
         standard_error: [M]; NaN where fewer than two values exceed.
     """
     values = checks.require_values(x, "x", least=2)
-    excesses = [values[values > u] - u for u in np.atleast_1d(thresholds)]
+    levels = np.atleast_1d(checks.require_numbers(thresholds, "thresholds"))
+    levels = checks.require_values(levels, "thresholds", least=1)
+    excesses = [values[values > u] - u for u in levels]
     mean = np.array([e.mean() if len(e) else np.nan for e in excesses])
     error = np.array([e.std(ddof=1) / np.sqrt(len(e)) if len(e) > 1 else np.nan for e in excesses])
     return mean, error
@@ -49,6 +51,7 @@ def cluster_maxima(x: ArrayLike, threshold: float, run_length: int) -> np.ndarra
     """
     values = checks.require_values(x, "x", least=1)
     run_length = checks.require_count(run_length, "run_length")
+    checks.require_finite(threshold, "threshold", shapes=((),))
     places = np.flatnonzero(values > threshold)
     starts = np.flatnonzero(np.diff(places) > run_length) + 1
     return np.array([values[group].max() for group in np.split(places, starts) if len(group)])
@@ -79,9 +82,15 @@ def choose_threshold(
         A threshold in the units of x.
 
     Raises:
-        UserError: if fewer than 60 values, or constant ones, are given.
+        UserError: if fewer than 60 values, or constant ones, are given, or an argument is out of
+            range.
     """
     values = checks.require_values(x, "x", least=2 * _LEAST_EXCEEDANCES)
+    n_candidates = checks.require_count(n_candidates, "n_candidates")
+    n_bootstrap = checks.require_count(n_bootstrap, "n_bootstrap")
+    seed = checks.require_count(seed, "seed", least=0)
+    checks.require_inside(highest_quantile, "highest_quantile", 0, 1, shapes=((),))
+    checks.require_inside(significance, "significance", 0, 1, shapes=((),))
     highest = max(0.5, min(highest_quantile, 1 - _LEAST_EXCEEDANCES / len(values)))
     candidates = np.unique(np.quantile(values, np.linspace(0.5, highest, n_candidates)))
     random = np.random.default_rng(seed)

@@ -6,6 +6,7 @@ _CHI, _SHELL = "tests/extremes/test_chi.py", "tests/extremes/test_shell.py"
 _GUMBEL, _EXTERIOR = "tests/extremes/test_gumbel.py", "tests/extremes/test_exterior.py"
 _GENERALISED, _TAILS = "tests/extremes/test_generalised.py", "tests/extremes/test_tails.py"
 _AMBIENT = "tests/extremes/test_ambient.py"
+_BAD = "tests/extremes/test_bad_arguments.py"
 
 MUTATIONS: tuple[Mutation, ...] = (
     Mutation("dials in float32", "flowaa/extremes/checks.py",
@@ -86,4 +87,18 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation("Hill's estimator from the logarithms' second moment", "flowaa/extremes/tail_index.py",
              "shape = float(np.mean(excess))\n", "shape = float(np.mean(excess**2))\n",
              (f"{_TAILS}::test_tail_indices_within_their_errors",)),
+    Mutation("huge draws are tried", "flowaa/extremes/checks.py",
+             "    check_memory(size,", "    check_memory(0,",
+             (f"{_BAD}::test_a_refusal_states_what_was_asked",)),
+    Mutation("arguments become the default integers", "flowaa/extremes/checks.py",
+             "entries, own = known(value, name),", "entries, own = jnp.asarray(value),",
+             (f"{_BAD}::test_integers_beyond_int32_keep_their_values",)),
+    Mutation("shapes of arguments are not checked", "flowaa/extremes/checks.py",
+             "np.shape(value) not in shapes", "False",
+             (f"{_BAD}::test_wrong_arguments_are_named",)),
+    Mutation("a law is 0 at infinity", "flowaa/extremes/generalised.py",
+             "return jnp.where(at_infinity, z, y),", "return y,",
+             (f"{_BAD}::test_laws_at_and_beyond_the_ends_of_floats",)),
+    Mutation("a fit may collapse", "flowaa/extremes/tail_fits.py",
+             "or parameters[1] < _COLLAPSED", "", (f"{_BAD}::test_wrong_arguments_are_named",)),
 )
