@@ -19,6 +19,9 @@ from flowaa.errors import UserError
 
 flags.DEFINE_string("adbench", None, "Folder of ADBench's .npz files, for `archetypes_real`.")
 flags.DEFINE_integer("n_tables", None, "How many tables `archetypes_real` takes; all if unset.")
+flags.DEFINE_integer("splits", 5, "densities: random splits of each table.", lower_bound=1)
+flags.DEFINE_float("max_seconds", 60.0, "densities: of each fit.", lower_bound=1.0)
+flags.DEFINE_string("only", "", "densities: names of tables, with commas; all if empty.")
 _OUT = flags.DEFINE_string("out", None, "File the figures are written to, as a flat JSON object.")
 _TABLES = flags.DEFINE_string(
     "tables", "", "real_detectors: folder of tables as ADBench has them, .npz with X and y; "

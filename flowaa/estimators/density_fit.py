@@ -23,6 +23,7 @@ from flowaa.training.folds import FoldTraining, train_folds
 
 _MOST_ROWS_IN_FOLDS = 10_000
 _N_FOLDS = 5
+_SEARCH_SHARE = 0.15  # of the time, for the choice of a Gaussian mixture
 _LEAST_WEIGHT = 0.01  # of a member: it costs others at most 0.03 nats and bounds the worst row
 _PREPARED_VALUES = 2**22  # numbers of a fold's training rows, ties spread anew in each copy
 _MOST_COPIES_ROWS = 2**15  # rows below which a table is copied, so that shapes are few
@@ -79,9 +80,8 @@ class DensityFit:
                    self.gaussians.log_prob(x), self.student_t.log_prob(x)]
         return log_mixture(np.stack(members), self.weights)
 
-    def sample(self, rng: np.random.Generator, n: int, context: np.ndarray | None
-               ) -> tuple[np.ndarray, np.ndarray]:
-        """n standardised rows, and the member each comes from, in the order of `weights`."""
+    def sample(self, rng: np.random.Generator, n: int, context: np.ndarray | None) -> np.ndarray:
+        """n standardised rows [n, D]."""
         member = rng.choice(len(self.weights), n, p=self.weights / self.weights.sum())
         rows = np.empty((n, self.gaussians.means.shape[1]))
         for index, flow in enumerate(self.flows):
@@ -92,7 +92,7 @@ class DensityFit:
         for back, law in ((2, self.gaussians.sample), (1, self.student_t.sample)):
             here = member == len(self.weights) - back
             rows[here] = law(rng, int(here.sum()))
-        return rows, member
+        return rows
 
 
 def choose_architecture(n: int, d: int) -> Architecture:
@@ -120,7 +120,10 @@ def fit_density(
     folds = _folds(n, settings.validation_fraction, rng)
     architecture = settings.architecture or choose_architecture(n, d)
     chain, _ = architecture.build((d,))
-    choice = choose_gaussians(_counted(x, weight), settings.seed)
+    started = time.monotonic()
+    search_ends_at = started + _SEARCH_SHARE * (settings.ends_at - started)
+    choice = choose_gaussians(_counted(x, weight), settings.seed,
+                              lambda: time.monotonic() > search_ends_at)
 
     starts, train, train_context, held_out = [], [], [], []
     for fold in folds:
@@ -130,7 +133,7 @@ def fit_density(
         u, index = _prepared(start, x, rows, tie_noise, rng)
         starts.append(start)
         train.append(u)
-        train_context.append(None if context is None else context[index])
+        train_context.append(None if context is None else context[index].astype(np.float32))
         held_out.append([law.log_prob(x[fold]) for law in (
             fit_gaussians(x[rows], choice, settings.seed), fit_student_t(x[rows]))])
     judged, judged_context, counts = _judged(folds, starts, x, context, weight)
@@ -139,8 +142,8 @@ def fit_density(
                             noise=0.05 if n < 20_000 else 0.0)
     with _progress(settings.shows_progress, training.steps) as show:
         trained = train_folds(
-            chain, _stacked(train), judged, counts,
-            train_context=None if context is None else _stacked(train_context),
+            chain, np.stack(train), judged, counts,
+            train_context=None if context is None else np.stack(train_context),
             validation_context=judged_context, settings=training,
             seed=settings.seed, is_time_up=lambda: time.monotonic() > settings.ends_at, show=show)
     flows = tuple(TableFlow(*start, chain, params)
@@ -233,10 +236,6 @@ def _judged(
         if given is not None and context is not None:
             given[index, :len(rows)] = context[rows]
     return u, given, counts
-
-
-def _stacked(parts: list) -> np.ndarray:
-    return np.stack(parts).astype(np.float32)
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ from flowaa.estimators.density_fit import DensitySettings, fit_density
 from flowaa.estimators.table_columns import fit_columns
 from flowaa.flow.architecture import Architecture
 
+_TRAINING_SHARE = 0.8  # of the time; the rest is for compiling the end and for its evaluation
 _DISTRUSTED_KS = 0.15  # distance of held-out radii from their law beyond which the user is warned
 
 
@@ -60,7 +61,7 @@ class NormalizingFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     >>> near, far = model.score_samples([[0.0, 0.0], [5.0, -5.0]])
     >>> bool(near > far)
     True
-    >>> model.sample(3)[0].shape
+    >>> model.sample(3).shape
     (3, 2)
     """
 
@@ -89,7 +90,7 @@ class NormalizingFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """
         started = time.monotonic()
         self._check_parameters()
-        x = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
+        x = self._validated(X, reset=True)
         weight = _check_sample_weight(sample_weight, x, dtype=np.float64, ensure_non_negative=True)
         if not weight.any():
             raise UserError("sample_weight is zero for every row: at least one must count")
@@ -101,7 +102,7 @@ class NormalizingFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             given.mean(0), np.where(given.std(0) > 0, given.std(0), 1.0))
         settings = DensitySettings(
             architecture=None if isinstance(self.architecture, str) else self.architecture,
-            ends_at=started + float(self.max_seconds),
+            ends_at=started + _TRAINING_SHARE * float(self.max_seconds),
             validation_fraction=float(self.validation_fraction),
             seed=int(_random_state(self.random_state).randint(2**31 - 1)),
             shows_progress=bool(self.verbose))
@@ -130,18 +131,17 @@ class NormalizingFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """Mean log-likelihood of rows, in nats."""
         return float(self.score_samples(X, context=context).mean())
 
-    def sample(self, n_samples: int = 1, *, context: ArrayLike | None = None
-               ) -> tuple[np.ndarray, np.ndarray]:
-        """Draws rows [n_samples, n_features], and the index of the member each comes from.
+    def sample(self, n_samples: int = 1, *, context: ArrayLike | None = None) -> np.ndarray:
+        """Draws rows [n_samples, n_features], each given its own row of a context [n_samples, E].
 
-        With a context [n_samples, E], each row is drawn given its own.
+        With an integer as `random_state` the same rows are drawn every time.
         """
         check_is_fitted(self, "member_weights_")
         if not isinstance(n_samples, Integral) or n_samples < 1:
             raise UserError(f"n_samples={n_samples!r}: it must be an integer of at least 1")
         rng = np.random.default_rng(_random_state(self.random_state).randint(2**31 - 1))
-        rows, member = self._fit.sample(rng, int(n_samples), self._given(context, int(n_samples)))
-        return self._columns.restore(rows), member
+        rows = self._fit.sample(rng, int(n_samples), self._given(context, int(n_samples)))
+        return self._columns.restore(rows)
 
     def transform(self, X: ArrayLike, *, context: ArrayLike | None = None) -> np.ndarray:
         """Latents [n_samples, D] under the first flow, near N(0, 1)^D for rows like the data.
@@ -181,9 +181,23 @@ class NormalizingFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         if not isinstance(share, Real) or not 0 < float(share) < 1:
             raise UserError(f"validation_fraction={share!r}: it must be a number between 0 and 1")
 
+    def _validated(self, X: ArrayLike, *, reset: bool) -> np.ndarray:
+        """float64 rows; what is missing or infinite is named by its column."""
+        try:
+            return validate_data(self, X, dtype=np.float64, reset=reset,
+                                 ensure_min_samples=2 if reset else 1)
+        except ValueError as error:
+            reason = str(error).splitlines()[0]
+            if not reason.endswith(("contains NaN.", "dtype('float64').")):
+                raise
+            column = int(np.flatnonzero(~np.isfinite(np.asarray(X, float)).all(0))[0])
+            name = getattr(X, "columns", range(column + 1))[column]
+            raise UserError(f"{reason} The first is in column {name}: fill such values or leave "
+                            "their rows out") from None
+
     def _rows(self, X: ArrayLike) -> np.ndarray:
         check_is_fitted(self, "member_weights_")
-        x = validate_data(self, X, dtype=np.float64, reset=False)
+        x = self._validated(X, reset=False)
         changed = self._columns.changed(x)
         if len(changed):
             names = getattr(self, "feature_names_in_", np.arange(x.shape[1]))

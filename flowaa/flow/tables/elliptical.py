@@ -2,6 +2,7 @@
 
 import dataclasses
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 from scipy.linalg import solve_triangular
@@ -87,22 +88,26 @@ class Choice:
     is_full: bool  # whole covariances, else diagonal ones
 
 
-def choose_gaussians(x: np.ndarray, seed: int) -> Choice:
+def choose_gaussians(
+    x: np.ndarray, seed: int, is_time_up: Callable[[], bool] = lambda: False
+) -> Choice:
     """The choice of least BIC (Schwarz 1978) among 1 to 12 components of both forms.
 
-    A mixture with more parameters than the rows have numbers is not tried.
+    A mixture with more parameters than the rows have numbers is not tried, nor any more once the
+    time is up.
     """
     x = _thinned(x)
     n, d = x.shape
     scored = []
     for is_full in (True, False):
         for n_components in range(1, _MOST_COMPONENTS + 1):
-            if n_components > 1 and n_components * (d * d / 2 if is_full else d) > n * d:
+            n_parameters = n_components * (d * d / 2 if is_full else d)
+            if n_components > 1 and (n_parameters > n * d or is_time_up()):
                 break
             fitted = _fit(x, Choice(n_components, is_full), seed)
             scored.append((fitted.bic(x), Choice(n_components, is_full)))
-            if scored[-1][0] > min(scored, key=lambda pair: pair[0])[0] and n_components > 3 and (
-                    scored[-2][0] > min(scored, key=lambda pair: pair[0])[0]):
+            least = min(bic for bic, _ in scored)
+            if n_components > 3 and min(bic for bic, _ in scored[-2:]) > least:
                 break  # two in a row that are worse
     return min(scored, key=lambda pair: pair[0])[1]
 

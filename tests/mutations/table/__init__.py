@@ -10,11 +10,12 @@ from tests.mutations.table import (
     estimators,
     extremes,
     flow,
+    tables,
     training,
 )
 
 MUTATIONS: tuple[Mutation, ...] = (
     *flow.MUTATIONS, *archetypes.MUTATIONS, *archetypes_deep.MUTATIONS, *extremes.MUTATIONS,
     *detection.MUTATIONS, *data.MUTATIONS, *training.MUTATIONS, *config.MUTATIONS,
-    *estimators.MUTATIONS,
+    *estimators.MUTATIONS, *tables.MUTATIONS,
 )

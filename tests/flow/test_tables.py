@@ -1,0 +1,148 @@
+"""Parts of a table's density against closed forms and SciPy."""
+
+import jax
+import numpy as np
+import pytest
+from scipy.optimize import minimize_scalar
+from scipy.stats import kstest, multivariate_normal, multivariate_t, norm
+
+from flowaa.flow.architecture import Architecture, Stage
+from flowaa.flow.tables.elliptical import (
+    Choice,
+    Gaussians,
+    choose_gaussians,
+    fit_gaussians,
+    fit_student_t,
+)
+from flowaa.flow.tables.marginals import fit_marginals
+from flowaa.flow.tables.stacking import log_mixture, stacking_weights
+from flowaa.flow.tables.table_flow import TableFlow, fit_whitening
+from flowaa.training.folds import FoldTraining, train_folds
+
+RNG = np.random.default_rng(0)
+SKEWED = np.stack([RNG.gamma(2.0, 1.0, 3000), RNG.standard_normal(3000) ** 3], 1)
+
+
+def test_marginals_make_normal_scores():
+    fit = fit_marginals(SKEWED, n_knots=24, shrinkage=0.0)
+    fresh = np.random.default_rng(1).gamma(2.0, 1.0, 2000)
+    z, _ = fit.to_scores(np.stack([fresh, SKEWED[:2000, 1]], 1))
+    assert kstest(z[:, 0], norm.cdf).statistic < 0.04
+    assert kstest(z[:, 1], norm.cdf).statistic < 0.04
+
+
+def test_marginals_invert_and_their_slopes_are_derivatives():
+    fit = fit_marginals(SKEWED, n_knots=12, shrinkage=0.2)
+    x = np.concatenate([SKEWED[:200], [[-50.0, 900.0], [90.0, -900.0]]])
+    z, log_slope = fit.to_scores(x)
+    np.testing.assert_allclose(fit.to_data(z), x, rtol=1e-9, atol=1e-9)
+    step = 1e-6 * np.maximum(1, np.abs(x))
+    slopes = (fit.to_scores(x + step)[0] - fit.to_scores(x - step)[0]) / (2 * step)
+    np.testing.assert_allclose(log_slope, np.log(slopes).sum(1), atol=1e-3)
+
+
+def test_marginals_are_straight_and_flat_far_out():
+    fit = fit_marginals(SKEWED, n_knots=12, shrinkage=0.2)
+    far = np.array([[1e3, 1e3], [1e6, 1e6], [-1e6, -1e6]])
+    z, _ = fit.to_scores(far)
+    average = (fit.scores[-1] - fit.scores[0]) / (fit.knots[:, -1] - fit.knots[:, 0])
+    assert (np.abs(z[1] - z[0]) <= (1 + 1e-9) * average * (1e6 - 1e3)).all()
+    assert (z[2] < 0).all()
+
+
+def test_shrinkage_leads_to_the_normal_law():
+    fit = fit_marginals(SKEWED, n_knots=12, shrinkage=1.0)
+    z, _ = fit.to_scores(SKEWED)
+    inside = np.abs(z) < 1.2
+    line = (SKEWED - SKEWED.mean(0)) / SKEWED.std(0)
+    np.testing.assert_allclose(z[inside], line[inside], atol=2e-3)
+
+
+def test_a_flow_before_training_is_the_law_of_its_scores():
+    # Of normal rows all curves are nearly straight, so it is the shrunk Gaussian's density.
+    law = multivariate_normal([0, 0, 0], [[1, 0.6, 0], [0.6, 1, 0], [0, 0, 1]])
+    x = law.rvs(4000, random_state=0)
+    marginals = fit_marginals(x, n_knots=12, shrinkage=0.5)
+    architecture = Architecture((Stage("none", 2, 8, 1),), law="spline", mixing="orthogonal")
+    chain, _ = architecture.build((3,))
+    flow = TableFlow(marginals, fit_whitening(marginals.to_scores(x)[0]), chain,
+                     chain.init(jax.random.key(0), np.zeros((2, 3), np.float32))["params"])
+    test = law.rvs(500, random_state=1)
+    assert flow.log_prob(test, None).mean() == pytest.approx(law.logpdf(test).mean(), abs=0.03)
+    z, _ = flow.encode(test, None)
+    np.testing.assert_allclose(flow.decode(z, None), test, atol=1e-4)
+
+
+def test_gaussians_have_scipy_s_density_and_moments():
+    laws = [multivariate_normal([0, 1], [[2, 0.5], [0.5, 1]]), multivariate_normal([4, 4])]
+    mixture = Gaussians(np.array([0.3, 0.7]), np.array([[0.0, 1.0], [4.0, 4.0]]),
+                        np.stack([np.linalg.cholesky(law.cov) for law in laws]))
+    x = RNG.standard_normal((50, 2)) * 3
+    expected = np.log(0.3 * laws[0].pdf(x) + 0.7 * laws[1].pdf(x))
+    np.testing.assert_allclose(mixture.log_prob(x), expected, atol=1e-10)
+    drawn = mixture.sample(np.random.default_rng(0), 20_000)
+    np.testing.assert_allclose(drawn.mean(0), [2.8, 3.1], atol=0.05)
+
+
+def test_the_mixture_with_as_many_parts_as_the_rows_have_is_chosen():
+    x = np.concatenate([RNG.standard_normal((200, 2)) + 10 * k for k in range(3)])
+    choice = choose_gaussians(x, 0)
+    assert choice.n_components == 3
+    assert sorted(fit_gaussians(x, choice, 0).means[:, 0].round()) == [0, 10, 20]
+    assert fit_gaussians(x, Choice(2, False), 0).roots[0][1, 0] == 0
+
+
+def test_the_heavy_tailed_law_has_the_rows_covariance():
+    x = RNG.standard_normal((5000, 2)) @ [[1.0, 0.5], [0.0, 2.0]]
+    law = fit_student_t(x)
+    np.testing.assert_allclose(3 * law.shape, np.cov(x.T), rtol=0.05, atol=0.05)
+    np.testing.assert_allclose(
+        law.log_prob(x[:9]), multivariate_t(law.mean, law.shape, 3).logpdf(x[:9]))
+    drawn = law.sample(np.random.default_rng(0), 100_000)
+    np.testing.assert_allclose(np.median(np.abs(drawn[:, 0] - law.mean[0])),
+                               np.sqrt(law.shape[0, 0]) * 0.7649, rtol=0.03)
+
+
+def test_stacking_finds_the_most_likely_weight():
+    a, b = norm(0, 1), norm(3, 1)
+    x = np.concatenate([a.rvs(300, random_state=0), b.rvs(100, random_state=1)])
+    counts = np.where(np.arange(400) < 350, 1.0, 2.0)
+    log_probs = np.stack([a.logpdf(x), b.logpdf(x)])
+    weights = stacking_weights(log_probs, counts, least=0.0)
+    best = minimize_scalar(lambda w: -counts @ np.log(w * a.pdf(x) + (1 - w) * b.pdf(x)),
+                           bounds=(0, 1), method="bounded").x
+    assert weights[0] == pytest.approx(best, abs=1e-4)
+
+
+def test_every_member_has_its_least_weight():
+    log_probs = np.array([[-1.0] * 20, [-9.0] * 20, [-9.0] * 20])
+    weights = stacking_weights(log_probs, np.ones(20), least=0.01)
+    np.testing.assert_allclose(weights, [0.98, 0.01, 0.01], atol=1e-4)
+    assert (log_mixture(log_probs, weights) >= log_probs[1] + np.log(0.01)).all()
+
+
+def _trained(steps: int, judged_power: int) -> tuple[np.ndarray, list]:
+    chain, _ = Architecture((Stage("none", 2, 16, 1),), law="spline").build((2,))
+    rng = np.random.default_rng(0)
+    train = rng.standard_normal((2, 512, 2)).astype(np.float32) ** 3 / 2
+    judged = np.random.default_rng(1).standard_normal((2, 256, 2)) ** judged_power / 2
+    seen: list[float] = []
+    trained = train_folds(
+        chain, train, judged.astype(np.float32), np.ones((2, 256), np.float32), train_context=None,
+        validation_context=None, settings=FoldTraining(steps=steps, noise=0.0), seed=0,
+        is_time_up=lambda: False, show=lambda step, score: seen.append(score))
+    return trained.steps, seen
+
+
+def test_folds_learn_and_keep_their_best():
+    steps, scores = _trained(300, judged_power=3)
+    assert (steps > 0).all()
+    assert scores[-1] > scores[0] + 0.05
+    assert (np.diff(scores) >= 0).all()  # the best so far
+
+
+def test_what_makes_the_fold_less_likely_is_not_kept():
+    # The fold is of another law than the rows, so that training can only lose.
+    steps, scores = _trained(300, judged_power=1)
+    assert (steps < 300).all()
+    assert scores[-1] == pytest.approx(max(scores))

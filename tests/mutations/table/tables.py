@@ -1,0 +1,51 @@
+"""Breakages of the density of tables."""
+
+from tests.mutations.mutation import Mutation
+
+_PARTS = "tests/flow/test_tables.py"
+_DOOR = "tests/test_normalizing_flow.py"
+
+MUTATIONS: tuple[Mutation, ...] = (
+    Mutation("tails of marginals are steeper than their last piece",
+             "flowaa/flow/tables/marginals.py",
+             "return min(slopes[0], average), min(slopes[-1], average)",
+             "return 9 * slopes[0], 9 * slopes[-1]",
+             (f"{_PARTS}::test_marginals_are_straight_and_flat_far_out",)),
+    Mutation("slopes of marginals are left out", "flowaa/flow/tables/marginals.py",
+             "log_slope += np.log(", "log_slope += 0 * np.log(",
+             (f"{_PARTS}::test_marginals_invert_and_their_slopes_are_derivatives",)),
+    Mutation("shrinkage the wrong way round", "flowaa/flow/tables/marginals.py",
+             "(1 - shrinkage) * knots + shrinkage * normal",
+             "shrinkage * knots + (1 - shrinkage) * normal",
+             (f"{_PARTS}::test_shrinkage_leads_to_the_normal_law",)),
+    Mutation("the whitening's volume has the wrong sign", "flowaa/flow/tables/table_flow.py",
+             "-float(np.log(deviations).sum())", "float(np.log(deviations).sum())",
+             (f"{_PARTS}::test_a_flow_before_training_is_the_law_of_its_scores",)),
+    Mutation("BIC's largest is chosen", "flowaa/flow/tables/elliptical.py",
+             "    return min(scored, key=lambda pair: pair[0])[1]",
+             "    return max(scored, key=lambda pair: pair[0])[1]",
+             (f"{_PARTS}::test_the_mixture_with_as_many_parts_as_the_rows_have_is_chosen",)),
+    Mutation("the heavy-tailed law has the covariance as its shape",
+             "flowaa/flow/tables/elliptical.py", "scale * (estimate", "1.0 * (estimate",
+             (f"{_PARTS}::test_the_heavy_tailed_law_has_the_rows_covariance",)),
+    Mutation("rows count alike in stacking", "flowaa/flow/tables/stacking.py",
+             "counts = share @ row_weights", "counts = share.sum(1)",
+             (f"{_PARTS}::test_stacking_finds_the_most_likely_weight",)),
+    Mutation("no member has a least weight", "flowaa/flow/tables/stacking.py",
+             "return least + (1 - n_members * least) * weights", "return weights",
+             (f"{_PARTS}::test_every_member_has_its_least_weight",)),
+    Mutation("the last parameters are kept, not the best", "flowaa/training/folds.py",
+             "is_better = score > best[1]", "is_better = score > -jnp.inf",
+             (f"{_PARTS}::test_what_makes_the_fold_less_likely_is_not_kept",)),
+    Mutation("a fold is judged by the flow that was trained on it",
+             "flowaa/estimators/density_fit.py",
+             "rest = np.setdiff1d(np.arange(n), fold)", "rest = np.arange(n)",
+             (f"{_DOOR}::test_no_flow_is_trained_on_its_fold",)),
+    Mutation("the scale of columns is left out of the density",
+             "flowaa/estimators/normalizing_flow.py",
+             "                + self._columns.log_det)", "                + 0.0)",
+             (f"{_DOOR}::test_the_density_integrates_to_one",)),
+    Mutation("weights of rows are ignored", "flowaa/estimators/density_fit.py",
+             "        rows = rest[_systematic(weight[rest], len(rest))]", "        rows = rest",
+             (f"{_DOOR}::test_weights_count_as_rows",)),
+)
