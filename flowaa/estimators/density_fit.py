@@ -125,7 +125,8 @@ def fit_density(
     choice = choose_gaussians(_counted(x, weight), settings.seed,
                               lambda: time.monotonic() > search_ends_at)
 
-    starts, train, train_context, held_out = [], [], [], []
+    starts, train, held_out = [], [], []
+    train_context: list[np.ndarray] = []
     for fold in folds:
         rest = np.setdiff1d(np.arange(n), fold)
         rows = rest[_systematic(weight[rest], len(rest))]
@@ -133,7 +134,8 @@ def fit_density(
         u, index = _prepared(start, x, rows, tie_noise, rng)
         starts.append(start)
         train.append(u)
-        train_context.append(None if context is None else context[index].astype(np.float32))
+        if context is not None:
+            train_context.append(context[index].astype(np.float32))
         held_out.append([law.log_prob(x[fold]) for law in (
             fit_gaussians(x[rows], choice, settings.seed), fit_student_t(x[rows]))])
     judged, judged_context, counts = _judged(folds, starts, x, context, weight)
@@ -143,7 +145,7 @@ def fit_density(
     with _progress(settings.shows_progress, training.steps) as show:
         trained = train_folds(
             chain, np.stack(train), judged, counts,
-            train_context=None if context is None else np.stack(train_context),
+            train_context=np.stack(train_context) if train_context else None,
             validation_context=judged_context, settings=training,
             seed=settings.seed, is_time_up=lambda: time.monotonic() > settings.ends_at, show=show)
     flows = tuple(TableFlow(*start, chain, params)
