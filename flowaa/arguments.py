@@ -54,7 +54,8 @@ def whole_array(values: Any, name: str) -> np.ndarray:
     if array.dtype != object:
         return array
     for place, value in np.ndenumerate(array):
-        if value is None or type(value).__name__ in ("NAType", "NaTType") or value != value:
+        is_nan = isinstance(value, float | np.floating) and bool(np.isnan(value))
+        if value is None or is_nan or type(value).__name__ in ("NAType", "NaTType"):
             where = ", ".join(f"{axis} {index}" for axis, index in zip(
                 ("row", "column", *("place",) * array.ndim), place, strict=False))
             raise UserError(f"{name} has no value{where and f' in {where} (from 0)'}: it is "

@@ -2,6 +2,7 @@
 
 import logging
 import re
+import warnings
 
 import jax
 import numpy as np
@@ -10,6 +11,7 @@ from scipy import stats
 
 import flowaa
 from configs import default
+from flowaa.config.data import given_data
 from flowaa.data.sources.given import given
 from flowaa.errors import FlowaaWarning, UserError
 from tests.training.tiny import config_of, image_config
@@ -146,6 +148,31 @@ def test_data_in_memory_is_split_as_a_file_is(tmp_path, rows_run):
     assert from_file.summary["test/nll"] == rows_run.summary["test/nll"]
 
 
+@pytest.mark.parametrize("size", [1e10, 1e20, 1e38, -1e38])
+def test_rows_far_out_are_improbable_and_no_nan(rows_run, size):
+    """Of a Gaussian-like density it is −x²/2: beyond float32, so −inf, and finite below."""
+    x = ROWS[:4].copy()
+    x[1] = x[2, 1] = size
+    log_prob = np.asarray(rows_run.log_prob(x))
+    assert (log_prob[1:3] < -1e10).all()
+    assert np.isfinite(log_prob[[0, 3]]).all()
+    np.testing.assert_allclose(log_prob[[0, 3]], rows_run.log_prob(ROWS[[0, 3]]), rtol=1e-5)
+    for score in ("nll", "latent_norm"):
+        found = np.asarray(rows_run.outlier_score(x, score))
+        assert found[1:3].min() > found[[0, 3]].max()
+
+
+def test_data_that_a_config_names_beside_the_given_is_told(tmp_path):
+    config = config_of(**{"data.name": "digits"})
+    with pytest.warns(FlowaaWarning, match=r"takes the place of .* \(data.name='digits'\)") as said:
+        run = flowaa.train(config, tmp_path / "run", data=ROWS)
+    assert sum("takes the place" in str(one.message) for one in said) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", FlowaaWarning)
+        for quiet in (run.config, config_of()):
+            given_data(quiet, ROWS)
+
+
 def labels() -> np.ndarray:
     return np.arange(300) % 3
 
@@ -196,6 +223,12 @@ def test_what_is_no_config_is_told_in_one_line(tmp_path, config, kind):
     assert not (tmp_path / "run").exists()
 
 
+def with_a_hole(value):
+    rows = ROWS.astype(object)
+    rows[7, 1] = value
+    return rows
+
+
 @pytest.mark.parametrize(("data", "message"), [
     (ROWS * np.nan, "data: x"),
     ((ROWS, labels()[1:]), "data: y has shape"),
@@ -206,6 +239,9 @@ def test_what_is_no_config_is_told_in_one_line(tmp_path, config, kind):
     (np.ma.masked_less(ROWS, 0.0), "data: x is a masked array with .* missing values"),
     ({"x": [[1.0, 2.0], [3.0], [4.0]]}, "data: x is no array"),
     (ROWS[:2], "too few"),
+    (with_a_hole(None), r"data: x has no value in row 7, column 1 \(from 0\): it is None"),
+    ({"x": ROWS, "y": ["a"] * 299 + [None]}, r"data: y has no value in row 299 \(from 0\)"),
+    ({"x": ROWS, "context": with_a_hole(np.nan)}, "data: context has no value in row 7, column 1"),
 ])
 def test_data_in_memory_that_is_wrong_writes_nothing(tmp_path, data, message):
     with pytest.raises(UserError, match=message):

@@ -31,7 +31,7 @@ from flowaa.bijectors.base import (
     zero_log_det,
 )
 from flowaa.bijectors.chain import Chain
-from flowaa.bijectors.contract import BrokenLawError, check
+from flowaa.bijectors.contract import check
 from flowaa.bijectors.coupling import Coupling
 from flowaa.bijectors.elementwise import Elementwise
 from flowaa.bijectors.laws import Additive, Affine, Spline, VolumePreserving
@@ -39,6 +39,7 @@ from flowaa.bijectors.mixing import ActNorm, InvertibleLinear, Orthogonal, Permu
 from flowaa.bijectors.reshape import Flatten, Haar, Squeeze
 from flowaa.bijectors.split_off import SplitOff
 from flowaa.bijectors.splits import Checkerboard, Halves
+from flowaa.bijectors.subject import BrokenLawError
 
 __all__ = [
     "ActNorm", "Additive", "Affine", "Bijector", "BrokenLawError", "Chain", "Checkerboard",

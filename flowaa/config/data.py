@@ -9,9 +9,10 @@ from ml_collections import ConfigDict
 from flowaa.config.fields import COUNT, FROM_0, UNIT, read
 from flowaa.data.dataset import Dataset
 from flowaa.data.sources.given import fingerprint, given
-from flowaa.errors import UserError
+from flowaa.errors import UserError, warn
 
 GIVEN = "given"  # the name of data that a program had in memory
+_WITHOUT_DATA = ("mixture", "arrays", GIVEN)  # names that a config has by default, or for arrays
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +41,11 @@ def read_data(config: ConfigDict) -> DataFields:
 def given_data(config: ConfigDict, data: Any) -> tuple[ConfigDict, Dataset]:
     """The splits of data in memory, and the config, which then tells them from other data."""
     fields = read_data(config)
+    if fields.name not in _WITHOUT_DATA or (fields.name != GIVEN and (fields.path or fields.dir)):
+        named = ", ".join(f"data.{key}={getattr(fields, key)!r}" for key in ("name", "path", "dir")
+                          if getattr(fields, key))
+        warn(f"the data given to flowaa.train takes the place of what the config names ({named}); "
+             "leave one of them out")
     dataset = given(data, seed=config.seed, validation_fraction=fields.validation_fraction,
                     test_fraction=fields.test_fraction)
     config = config.copy_and_resolve_references().unlock()

@@ -2,7 +2,6 @@
 
 import dataclasses
 import warnings
-from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -13,9 +12,8 @@ from sklearn.utils import Tags, check_array, check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from flowaa.archetypes.classical.coreset import Summary, extend
-from flowaa.archetypes.classical.model import find_weights, fit_model
-from flowaa.archetypes.classical.robust import LOSSES
-from flowaa.archetypes.classical.search import INITS, Settings
+from flowaa.archetypes.classical.model import different_archetypes, find_weights, fit_model
+from flowaa.archetypes.classical.search import Settings
 from flowaa.errors import UserError, warn
 
 _SOLVERS = ("als", "pcha", "frank_wolfe")
@@ -194,6 +192,10 @@ class ArchetypalAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
                       "tol" if model.n_iter >= settings.max_iter
                       else f"ended with a gap_ of {model.gap:.2g}: lower tol")
             warnings.warn(f"The fit {reason}.", ConvergenceWarning, stacklevel=3)
+        n_different = different_archetypes(model.archetypes)
+        if n_different < settings.n_archetypes:
+            warn(f"only {n_different} of {settings.n_archetypes} archetypes differ, since the rows "
+                 "have no more corners or are repeated; set n_archetypes lower")
         self.archetypes_ = model.archetypes
         self.data_weights_ = model.dense_data_weights()
         self.rss_ = model.rss
@@ -208,23 +210,12 @@ class ArchetypalAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
 
     def _checked_settings(self) -> Settings:
         """The parameters, if they are as described."""
-        for name in ("n_archetypes", "n_init", "max_iter"):
-            value = getattr(self, name)
-            if not isinstance(value, Integral) or value < 1:
-                raise UserError(f"{name}={value!r}: it must be an integer of at least 1")
-        for name, choices in (("solver", _SOLVERS), ("init", INITS), ("loss", LOSSES)):
-            if getattr(self, name) not in choices:
-                raise UserError(f"{name}={getattr(self, name)!r}: choose one of {choices}")
-        for name in ("tol", "trim"):
-            value = getattr(self, name)
-            if not isinstance(value, Real) or not 0.0 <= float(value) < 1.0:
-                raise UserError(f"{name}={value!r}: it must be a number in [0, 1)")
+        if self.solver not in _SOLVERS:
+            raise UserError(f"solver={self.solver!r}: choose one of {_SOLVERS}")
         if self.solver != "als":
             warn(f"solver={self.solver!r} is no longer there: the exact solver \"als\" is used")
-        return Settings(
-            n_archetypes=int(self.n_archetypes), init=self.init, n_init=int(self.n_init),
-            tol=float(self.tol), max_iter=int(self.max_iter),
-            loss=self.loss, trim=float(self.trim))
+        return Settings(self.n_archetypes, self.init, self.n_init, self.tol, self.max_iter,
+                        self.loss, self.trim).checked()
 
     @property
     def _n_features_out(self) -> int:

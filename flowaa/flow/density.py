@@ -16,6 +16,7 @@ from flowaa.flow.likelihood import Preprocessing, dequantisation_noise
 
 Array = jax.Array
 
+_FAR = 1e3  # in the model's units, standard deviations; a NaN nearer than this is another fault
 MIDDLE_OF_LEVEL = 0.5  # the noise that stands for a level where no noise is drawn
 
 
@@ -70,6 +71,12 @@ class Density:
         if label is None or not self.mixes_classes:
             return given_label, given_label
         return given_label, flow.latent_log_prob(z) + log_det
+
+    def far_out(self, log_prob: Array, x: Array) -> Array:
+        """log_prob [B] with −inf for NaN where x lies so far out that the flow overflows."""
+        u, _ = self.preprocessing.to_model(x, MIDDLE_OF_LEVEL)
+        is_far = (jnp.abs(u) > _FAR).reshape(len(x), -1).any(axis=1)
+        return jnp.where(jnp.isnan(log_prob) & is_far, -jnp.inf, log_prob)
 
     def encode(
         self, params: Params, x: Array, label: Array | None, noise: Array | float,

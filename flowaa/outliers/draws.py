@@ -230,8 +230,11 @@ def flow_statistics(
     """
     def of_class(label: Array | None) -> FlowStatistics:
         z, log_det = density.encode(params, x, label, MIDDLE_OF_LEVEL)
-        log_prob = bound(density.flow, params).latent_log_prob(z, label) + log_det
-        return FlowStatistics(-log_prob, latent_radius(density, params, z, label), z)
+        log_prob = density.far_out(
+            bound(density.flow, params).latent_log_prob(z, label) + log_det, x)
+        radius = latent_radius(density, params, z, label)
+        radius = jnp.where(jnp.isnan(radius) & jnp.isneginf(log_prob), jnp.inf, radius)
+        return FlowStatistics(-log_prob, radius, z)
 
     n_classes = density.flow.n_condition_classes
     if not n_classes or label is not None:

@@ -29,7 +29,8 @@ class Compiled:
             params: Params, key: Array | None, x: Array, label: Any, context: Any, row: Array
         ) -> Array:
             noise = MIDDLE_OF_LEVEL if key is None else density.noise(key, row)
-            return density.log_prob(params, x, label, noise, context=context)
+            return density.far_out(
+                density.log_prob(params, x, label, noise, context=context), x)
 
         def sample(
             params: Params, key: Array, temperature: float, row: Array, label: Any, context: Any

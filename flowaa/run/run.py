@@ -104,6 +104,8 @@ class Run:
     ) -> Array:
         """log p(x) [B] in nats; given labels, log p(x | label) where the run uses them.
 
+        Rows so far out that float32 overflows have −inf.
+
         A run whose base mixes classes gives the marginal, sum of p(y) p(x | y), without labels.
         """
         x = arguments.examples(x, self.spec)

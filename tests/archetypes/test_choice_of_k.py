@@ -62,6 +62,23 @@ def test_choices_that_cannot_be(rows, candidates):
         choose_n_archetypes(rows, candidates)
 
 
+@pytest.mark.parametrize(("given", "said"), [
+    ({"candidates": 2.5}, "candidates is 2.5"), ({"candidates": [2.5]}, "whole numbers"),
+    ({"candidates": [np.nan]}, "candidates is"), ({"candidates": "ab"}, "candidates is ab"),
+    ({"candidates": [True]}, "candidates is"), ({"candidates": None}, "candidates has no value"),
+    ({"n_bootstraps": -1}, "n_bootstraps is -1"), ({"n_bootstraps": 1.5}, "n_bootstraps is 1.5"),
+    ({"seed": "a"}, "seed is a"), ({"x": None}, "x has no value"), ({"x": [["a"]]}, "type <U1"),
+    ({"x": [[1, None]]}, "no value in row 0, column 1"), ({"x": [[1], [1, 2]]}, "differ in length"),
+    ({"settings": Settings(1, n_init=0)}, "n_init=0"), ({"settings": "als"}, "settings is als"),
+    ({"settings": Settings(1, tol=np.nan)}, "tol=nan"),
+    ({"settings": Settings(1, loss=[])}, "loss="),
+])
+def test_arguments_of_the_choice(given, said):
+    with pytest.raises(UserError, match=said) as caught:
+        choose_n_archetypes(**{"x": ROWS, "candidates": [2], "n_bootstraps": 0, **given})
+    assert "\n" not in str(caught.value)
+
+
 def ink(path) -> float:
     """Share of the picture that is not white."""
     picture = np.asarray(Image.open(path).convert("L"))

@@ -17,6 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import flowaa
+from flowaa.errors import FlowaaWarning
 
 CORNERS = np.array([[0.0, 0.0, 1.0], [4.0, 0.0, 0.0], [0.0, 3.0, 2.0]])
 RNG = np.random.default_rng(0)
@@ -201,6 +202,13 @@ def with_value(value: float) -> np.ndarray:
 def test_data_that_cannot_be(rows, words):
     with pytest.raises(ValueError, match=words):
         estimator().fit(rows)
+
+
+@pytest.mark.parametrize(("rows", "n_different"), [
+    (np.repeat([[0.0, 0.0], [1.0, 1.0]], 20, 0), 2), (np.ones((20, 2)), 1)])
+def test_repeated_archetypes_are_told(rows, n_different):
+    with pytest.warns(FlowaaWarning, match=f"only {n_different} of 3 archetypes differ"):
+        flowaa.ArchetypalAnalysis(3, n_init=2, random_state=0).fit(rows)
 
 
 def test_other_calls_that_cannot_be():

@@ -5,8 +5,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from flowaa.bijectors import contract
-from flowaa.bijectors.contract import random_params
+from flowaa.bijectors import contract, subject
+from flowaa.bijectors.subject import random_params
 from tests.bijectors.cases import CONDITIONS, Case
 
 __all__ = ["CHECKS", "FAST_COMPILATION", "make_subject", "random_params"]
@@ -30,8 +30,8 @@ def _known(options: dict[str, Any]) -> dict[str, Any]:
 FAST_COMPILATION = _known({"xla_cpu_use_fusion_emitters": False})
 
 
-def make_subject(case: Case, dtype: str) -> contract.Subject:
+def make_subject(case: Case, dtype: str) -> subject.Subject:
     """The case's bijector, random normal parameters and inputs."""
-    return contract.make_subject(
+    return subject.make_subject(
         case.make(), case.shape, dtype, condition_width=CONDITIONS[case.condition],
         dropout=case.dropout, memories=case.memories, compiler_options=FAST_COMPILATION)

@@ -147,3 +147,74 @@ def test_a_nan_is_no_round_trip() -> None:
 
 def test_all_checks_are_seen_to_fail() -> None:
     assert {check for _, check in BROKEN.values()} == set(CHECKS)
+
+
+class OnlyEncodes(bijectors.Bijector):
+    def encode(self, x: Array, cond: Array | None = None) -> tuple[Array, Array]:
+        return x, jnp.zeros(len(x), x.dtype)
+
+
+class Gives(OnlyEncodes):
+    """Both directions are the identity, but for what `change` makes of the pair."""
+
+    change: Any
+
+    def encode(self, x: Array, cond: Array | None = None) -> Any:
+        return self.change(x, jnp.zeros(len(x), x.dtype))
+
+    def decode(self, z: Array, cond: Array | None = None) -> tuple[Array, Array]:
+        return z, jnp.zeros(len(z), z.dtype)
+
+
+class FailsInDecode(Gives):
+    def decode(self, z: Array, cond: Array | None = None) -> tuple[Array, Array]:
+        return z @ jnp.ones((7, 7)), jnp.zeros(len(z))
+
+
+def raises(error: Exception) -> Any:
+    raise error
+
+
+NO_BIJECTORS = {
+    "a class": (lambda: bijectors.ActNorm, "the class ActNorm; give an instance"),
+    "a number": (lambda: 3, "bijector is 3; give an instance"),
+    "none": (lambda: None, "bijector is None"),
+    "a function": (lambda: jnp.sin, "give an instance"),
+    "no decode": (OnlyEncodes, "OnlyEncodes.decode is not there"),
+    "no encode": (bijectors.Bijector, "Bijector.encode is not there"),
+    "no pair": (lambda: Gives(lambda z, log_det: z), "Gives.encode gives no pair"),
+    "three": (lambda: Gives(lambda z, log_det: (z, log_det, z)), "gives no pair"),
+    "a None": (lambda: Gives(lambda z, log_det: (z, None)), "gives no pair"),
+    "log_det a number": (lambda: Gives(lambda z, d: (z, d.sum())), r"log_det has shape \(\)"),
+    "log_det a column": (lambda: Gives(lambda z, d: (z, d[:, None])), r"has shape \(3, 1\)"),
+    "log_det a feature": (lambda: Gives(lambda z, d: (z, 0 * z)), r"log_det has shape \(3, 3\)"),
+    "fewer features": (lambda: Gives(lambda z, d: (z[:, :2], d)), r"makes the shape \(3, 2\)"),
+    "fewer examples": (lambda: Gives(lambda z, d: (z[:1], d)), "the examples"),
+    "no axes": (lambda: Gives(lambda z, d: (z.sum(), d)), r"makes the shape \(\)"),
+    "other precision": (
+        lambda: Gives(lambda z, d: (z.astype(jnp.float16), d)), "gives float16"),
+    "another shape back": (
+        lambda: Gives(lambda z, d: (z[:, None], d)), r"decode gives the shape \(3, 1, 3\)"),
+    "encode fails": (lambda: Gives(lambda z, d: raises(KeyError("\nx"))), "encode raises KeyError"),
+    "decode fails": (
+        lambda: FailsInDecode(lambda z, d: (z, d)), "FailsInDecode.decode raises TypeError"),
+}
+
+
+@pytest.mark.parametrize("name", sorted(NO_BIJECTORS))
+def test_what_is_no_bijector_is_told_in_one_line(name: str) -> None:
+    make, said = NO_BIJECTORS[name]
+    with pytest.raises(ValueError, match=said) as caught:
+        bijectors.check(make(), (3,))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("given", "said"), [
+    ({"shape": 3}, "shape is 3"), ({"shape": (2, 2)}, "shape is"), ({"shape": (0,)}, "shape is"),
+    ({"shape": None}, "shape is None"), ({"shape": (2.0,)}, "shape is"),
+    ({"condition_width": -1}, "condition_width is -1"), ({"condition_width": None}, "is None"),
+])
+def test_arguments_of_the_check(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said) as caught:
+        bijectors.check(bijectors.ActNorm(), **{"shape": (3,), **given})
+    assert "\n" not in str(caught.value)

@@ -89,6 +89,23 @@ def test_a_class_mixture_reports_the_marginal_and_the_conditional(tmp_path):
     assert min(trained, key=trained.get) == figures["selected_step"]
 
 
+def test_archetypes_on_a_class_mixture_report_both_too(tmp_path):
+    x, y = RANDOM.normal(size=(300, 2)), np.arange(300) % 2
+    x[:, 0] += 4.0 * y
+    config = config_of(**{"flow.base": "class_mixture", "archetypes.n_archetypes": 3})
+    data = {"x_train": x[:200], "y_train": y[:200], "x_test": x[200:], "y_test": y[200:]}
+    run = flowaa.train(config, tmp_path, data=data)
+    given = np.stack([run.log_prob(x[200:], label) for label in (0, 1)])
+    conditional = np.where(y[200:] == 0, *given)
+    figures = summary(tmp_path)
+    for name, log_prob in (("bits_per_dim", special.logsumexp(given, axis=0) - np.log(2)),
+                           ("conditional_bits_per_dim", conditional)):
+        assert figures[f"test/{name}"] == pytest.approx(
+            -log_prob.mean() / (2 * np.log(2)), rel=1e-4), name
+    assert abs(figures["test/bits_per_dim"] - figures["test/conditional_bits_per_dim"]) > 1e-4
+    assert "train/conditional_bits_per_dim" in set().union(*rows(tmp_path))
+
+
 def test_a_flow_of_ones_own_is_trained_and_restored(tmp_path, monkeypatch):
     (tmp_path / "my_flow.py").write_text(
         "from flowaa import bijectors\n"

@@ -51,6 +51,7 @@ def fit_model(
         weight: [n] sample weights, non-negative and some positive; None for equal ones.
         rng: draws the starts.
     """
+    settings.checked()
     rows = prepare(x, np.ones(len(x)) if weight is None else np.asarray(weight, np.float64),
                    trim=settings.trim, resistant=settings.loss != "squared")
     return _certify(x, rows, search(rows, settings, rng), settings)
@@ -71,6 +72,16 @@ def find_weights(x: np.ndarray, archetypes: np.ndarray, frame: Frame
         found, squared[None, part] = alternation.find_weights(frame.to_rows(x[part]), corners)
         weights[part] = found[0]
     return weights, squared
+
+
+def different_archetypes(archetypes: np.ndarray) -> int:
+    """How many of archetypes [K, D] differ, by more than 1e-6 of their extent."""
+    extent = float(np.ptp(archetypes, axis=0).max())
+    different: list[np.ndarray] = []
+    for archetype in archetypes:
+        if all(np.abs(archetype - other).max() > 1e-6 * extent for other in different):
+            different.append(archetype)
+    return len(different)
 
 
 def _certify(x: np.ndarray, rows: Rows, found: Found, settings: Settings) -> Model:

@@ -7,14 +7,16 @@ Tables of many rows are searched on a coreset, and only the best fit is followed
 """
 
 import dataclasses
+from numbers import Integral, Real
 
 import numpy as np
 
-from flowaa.archetypes.classical import coreset, starts
+from flowaa.archetypes.classical import coreset, robust, starts
 from flowaa.archetypes.classical import hull as hulls
 from flowaa.archetypes.classical.alternation import Fits, Round, alternate, mix
 from flowaa.archetypes.classical.hull import Hull
 from flowaa.archetypes.classical.rows import Rows
+from flowaa.errors import UserError
 
 INITS = tuple(starts.RULES)
 
@@ -37,6 +39,22 @@ class Settings:
     max_iter: int = 500  # rounds of a fit
     loss: str = "squared"  # one of robust.LOSSES
     trim: float = 0.0  # share of the rows, the furthest out, that archetypes may not use
+
+    def checked(self) -> "Settings":
+        """The same, or a `UserError` that names the field which is none of those."""
+        for name in ("n_archetypes", "n_init", "max_iter"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+                raise UserError(f"{name}={value!r}: it must be an integer of at least 1")
+        for name, choices in (("init", INITS), ("loss", robust.LOSSES)):
+            value = getattr(self, name)
+            if not isinstance(value, str) or value not in choices:
+                raise UserError(f"{name}={value!r}: choose one of {choices}")
+        for name in ("tol", "trim"):
+            value = getattr(self, name)
+            if not isinstance(value, Real) or not 0.0 <= float(value) < 1.0:
+                raise UserError(f"{name}={value!r}: it must be a number in [0, 1)")
+        return self
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,12 +2,15 @@
 
 import dataclasses
 from collections.abc import Sequence
+from numbers import Integral
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from flowaa.archetypes.classical.model import Model, find_weights, fit_model
 from flowaa.archetypes.classical.search import Settings
+from flowaa.arguments import shown, whole_array
+from flowaa.errors import UserError
 
 _EXACT = 1e-9  # a smaller share of unexplained variance is none
 _ROUGH_TOL = 1e-4  # where an archetype lies to a hundredth is enough to see it move
@@ -50,14 +53,24 @@ def choose_n_archetypes(
         seed: governs starts, samples and the shuffling.
 
     Raises:
-        ValueError: the rows are no finite table, or there is no candidate or an impossible one.
+        UserError: the rows are no finite table, or another argument is none that can be.
     """
-    x = np.ascontiguousarray(x, None if np.asarray(x).dtype == np.float32 else np.float64)
-    numbers = np.unique(np.asarray(candidates, int))
-    if x.ndim != 2 or not x.size or not np.isfinite(x).all():
-        raise ValueError(f"x has shape {x.shape}: give finite rows, [n ≥ 1, D ≥ 1]")
-    if not len(numbers) or numbers[0] < 1 or numbers[-1] > len(x):
-        raise ValueError(f"candidates={list(candidates)}: give numbers from 1 to the {len(x)} rows")
+    x, numbers = whole_array(x, "x"), whole_array(candidates, "candidates")
+    is_table = x.ndim == 2 and x.size and x.dtype.kind in "biuf"
+    if not is_table or not np.isfinite(x).all():
+        raise UserError(f"x has shape {x.shape} and type {x.dtype}: give finite rows of numbers, "
+                        "[n ≥ 1, D ≥ 1]")
+    x = np.ascontiguousarray(x, None if x.dtype == np.float32 else np.float64)
+    if numbers.ndim != 1 or numbers.dtype.kind not in "iu" or not numbers.size or (
+            numbers.min() < 1 or numbers.max() > len(x)):
+        raise UserError(f"candidates is {shown(candidates)}: give whole numbers from 1 to the "
+                        f"{len(x)} rows, e.g. [2, 3, 4]")
+    if not isinstance(settings, Settings | None):
+        raise UserError(f"settings is {shown(settings)}: give Settings of a fit, or None")
+    for name, value in (("n_bootstraps", n_bootstraps), ("seed", seed)):
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < 0:
+            raise UserError(f"{name} is {shown(value)}: give a whole number, 0 or larger")
+    numbers = np.unique(numbers)
     rng = np.random.default_rng(seed)
     samples = [rng.multinomial(len(x), np.full(len(x), 1 / len(x))) for _ in range(n_bootstraps)]
     shuffled = rng.permuted(x, axis=0)

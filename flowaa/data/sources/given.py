@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from flowaa.arguments import whole_array
 from flowaa.data.dataset import Dataset
 from flowaa.data.rows import chunks
 from flowaa.data.sources.arrays import from_arrays
@@ -52,27 +53,19 @@ def given(
 
 
 def _array(values: Any, where: str) -> np.ndarray:
-    """An array without missing values: none masked, and none of pandas' NA."""
-    if np.ma.is_masked(values):
-        raise UserError(f"{where} is a masked array with {np.ma.count_masked(values)} missing "
-                        "values; leave such rows out, or fill them in")
-    try:
-        array = np.asarray(values)
-    except ValueError:
-        raise UserError(f"{where} is no array: its rows differ in shape; give rows of one "
-                        "shape") from None
-    if not (hasattr(values, "isna") and hasattr(values, "dtypes")):
-        return array
-    missing = np.asarray(values.isna())  # of a table or a column of pandas
-    if missing.any():
-        named = ""
-        if missing.ndim == 2:
-            named = f", the first in column {values.columns[missing.any(0).argmax()]}"
-        raise UserError(f"{where} has {missing.sum()} missing values{named}; leave such rows out, "
-                        "or fill them in")
-    if array.dtype == object and all(kind.kind in "biuf" for kind in np.atleast_1d(values.dtypes)):
-        return array.astype(np.float64)  # Int64, Float64, boolean
-    return array
+    """An array without missing values: none masked, none None, and none of pandas' NA."""
+    if hasattr(values, "isna") and hasattr(values, "dtypes"):  # a table or a column of pandas
+        missing = np.asarray(values.isna())
+        if missing.any():
+            named = ""
+            if missing.ndim == 2:
+                named = f", the first in column {values.columns[missing.any(0).argmax()]}"
+            raise UserError(f"{where} has {missing.sum()} missing values{named}; leave such rows "
+                            "out, or fill them in")
+        if all(kind.kind in "biuf" for kind in np.atleast_1d(values.dtypes)):
+            array = np.asarray(values)
+            return array.astype(np.float64) if array.dtype == object else array  # Int64, boolean
+    return whole_array(values, where)
 
 
 def fingerprint(dataset: Dataset) -> str:

@@ -18,7 +18,8 @@ class Encoded(NamedTuple):
 
     u: Array  # [B, *shape] the data in model units
     t: Array  # [B, F] features that the heads read
-    log_prob: Array  # [B] nats: a flow's log p(x); of another encoder, log|du/dx| alone
+    log_prob: Array  # [B] nats: a flow's log p(x | label); of another encoder, log|du/dx| alone
+    marginal: Array | None = None  # [B] nats, log p(x), of a flow whose base mixes classes
 
 
 class Bottleneck(abc.ABC):
@@ -78,8 +79,12 @@ class FlowBottleneck(Bottleneck):
         """The latent, with the likelihood."""
         u, log_volume = self.preprocessing.to_model(x, noise)
         t, log_det = bound(self._flow, params, dropout_key=dropout_key).encode(u, label)
-        log_prob = bound(self._flow, params).latent_log_prob(t, label)
-        return Encoded(u, t, log_prob + log_det + log_volume)
+        log_det += log_volume
+        log_prob = bound(self._flow, params).latent_log_prob(t, label) + log_det
+        if label is None or not self._density.mixes_classes:
+            return Encoded(u, t, log_prob)
+        marginal = bound(self._flow, params).latent_log_prob(t) + log_det
+        return Encoded(u, t, log_prob, marginal)
 
     def decode(self, params: Params, latent: Array, label: Array | None) -> Array:
         """The flow's inverse."""

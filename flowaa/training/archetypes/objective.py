@@ -39,9 +39,13 @@ class LossWeights:
     volume: float = 0.0
 
     def total(self, terms: dict[str, Array], n_dims: int) -> Array:
-        """Σ weight · loss, of losses by name; `nll` in nats of examples with D dimensions."""
-        per_dim = {**terms, "nll": terms["nll"] / n_dims}
-        return jnp.asarray(sum(getattr(self, name) * value for name, value in per_dim.items()))
+        """Σ weight · loss, of losses by name; `nll` in nats of examples with D dimensions.
+
+        Where there is a `conditional_nll`, this is trained, and `nll` only reported.
+        """
+        trained = {name: value for name, value in terms.items() if name != "conditional_nll"}
+        trained["nll"] = terms.get("conditional_nll", terms["nll"]) / n_dims
+        return jnp.asarray(sum(getattr(self, name) * value for name, value in trained.items()))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,8 +97,9 @@ def archetype_objective(
         with_dropout: whether the flow has dropout.
 
     Returns:
-        The loss; its metrics are `nll` (nats), `bits_per_dim`, and each loss in use by name, before
-        its weight.
+        The loss; its metrics are `nll` (nats) and `bits_per_dim` of p(x), where the base mixes
+        classes also `conditional_nll` and `conditional_bits_per_dim` of p(x | label), and each loss
+        in use by name, before its weight.
     """
 
     def loss(
@@ -106,8 +111,9 @@ def archetype_objective(
                        weight_noise=model.weight_noise, with_dropout=with_dropout)
         terms = {name: value.mean() for name, value in terms.items()}
         n_dims = int(np.prod(batch.x.shape[1:]))
-        return weights.total(terms, n_dims), {
-            **terms, "bits_per_dim": bits_per_dim(-terms["nll"], n_dims)}
+        return weights.total(terms, n_dims), terms | {
+            name.replace("nll", "bits_per_dim"): bits_per_dim(-terms[name], n_dims)
+            for name in ("nll", "conditional_nll") if name in terms}
 
     return loss
 
@@ -137,7 +143,8 @@ def _terms(
 ) -> dict[str, Array]:
     """The losses in use by name, before their weights: [B] of each example, or [] of the batch.
 
-    `nll` is in nats. Rows where mask [B] is False are left out of the batch's losses.
+    `nll` is in nats, of p(x); where the base mixes classes, `conditional_nll` is of p(x | label).
+    Rows where mask [B] is False are left out of the batch's losses.
     """
     heads, bottleneck = bound(model.heads, params["heads"]), model.bottleneck
     noise_key, dropout_key, mixing_key, drawing_key = jax.random.split(key, 4)
@@ -153,6 +160,8 @@ def _terms(
     decoded, nll = bottleneck.reconstruct(
         params["flow"], encoded, latent, batch.y, drawing_key, example_ids)
     terms = {"nll": nll}
+    if encoded.marginal is not None:
+        terms = {"nll": -encoded.marginal, "conditional_nll": nll}
     if weights.archetype:
         selection = heads.selection_logits(encoded.t, batch.y)
         if mask is not None:

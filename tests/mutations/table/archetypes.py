@@ -59,4 +59,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation("explained variance of the rows fitted passes as held out",
              f"{_CLASSICAL}/selection.py", "x[counts == 0]", "x[counts > 0]",
              ("tests/archetypes/test_choice_of_k.py::test_held_out_rows_are_explained_less",)),
+    Mutation("repeated archetypes count", "flowaa/archetypes/classical/model.py",
+             "> 1e-6 * extent", ">= 0",
+             ("tests/archetypes/test_estimator.py::test_repeated_archetypes_are_told",)),
 )

@@ -104,4 +104,17 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation("the contract ignores NaN", "flowaa/bijectors/contract.py",
              "_require(bool(error <= limit)", "_require(not error > limit",
              ("tests/bijectors/test_checks_can_fail.py::test_a_nan_is_no_round_trip",)),
+    Mutation("far rows have a density of NaN", "flowaa/flow/density.py",
+             "jnp.isnan(log_prob) & is_far, -jnp.inf", "jnp.isnan(log_prob) & is_far, jnp.nan",
+             ("tests/test_run_rows.py::test_rows_far_out_are_improbable_and_no_nan",)),
+    Mutation("archetypes report the conditional as the marginal",
+             "flowaa/training/archetypes/objective.py",
+             '{"nll": -encoded.marginal, "conditional_nll": nll}',
+             '{"nll": nll, "conditional_nll": nll}',
+             ("tests/flow/test_conditions.py::"
+              "test_archetypes_on_a_class_mixture_report_both_too",)),
+    Mutation("log_det of any shape passes", "flowaa/bijectors/subject.py",
+             "if log_det.shape != (BATCH,):", "if False:",
+             ("tests/bijectors/test_checks_can_fail.py::"
+              "test_what_is_no_bijector_is_told_in_one_line",)),
 )
