@@ -19,6 +19,7 @@ from flowaa.estimators.table_columns import fit_columns
 from flowaa.flow.architecture import Architecture
 
 _TRAINING_SHARE = 0.8  # of the time; the rest is for compiling the end and for its evaluation
+_MOST_ROWS = 2**18  # a fit in minutes draws fewer; more would cost memory alone
 _DISTRUSTED_KS = 0.15  # distance of held-out radii from their law beyond which the user is warned
 
 
@@ -31,6 +32,8 @@ class NormalizingFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     where it was best on that fold. A Gaussian mixture chosen by BIC and a heavy-tailed law join
     them, with weights that make held-out rows most likely (stacking, Smyth & Wolpert 1999): where
     rows are few or a flow fails, the simpler law holds.
+
+    Of a table with more than 262 144 rows as many are drawn and learned from.
 
     A column with ties is learned with noise of 0.4 gaps between its values, and the density is one
     of real numbers all the same. Constant columns are left out of it.
@@ -94,17 +97,22 @@ class NormalizingFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         weight = _check_sample_weight(sample_weight, x, dtype=np.float64, ensure_non_negative=True)
         if not weight.any():
             raise UserError("sample_weight is zero for every row: at least one must count")
-        columns = fit_columns(x)
+        random = _random_state(self.random_state)
         given = None if context is None else check_array(context, dtype=np.float64)
         if given is not None and len(given) != len(x):
             raise UserError(f"context has {len(given)} rows, but X has {len(x)}: give one for each")
         self._context_scale = None if given is None else (
             given.mean(0), np.where(given.std(0) > 0, given.std(0), 1.0))
+        if len(x) > _MOST_ROWS:
+            drawn = np.sort(random.choice(len(x), _MOST_ROWS, replace=False))
+            x, weight = x[drawn], weight[drawn]
+            given = None if given is None else given[drawn]
+        columns = fit_columns(x)
         settings = DensitySettings(
             architecture=None if isinstance(self.architecture, str) else self.architecture,
             ends_at=started + _TRAINING_SHARE * float(self.max_seconds),
             validation_fraction=float(self.validation_fraction),
-            seed=int(_random_state(self.random_state).randint(2**31 - 1)),
+            seed=int(random.randint(2**31 - 1)),
             shows_progress=bool(self.verbose))
         fit = fit_density(columns.standardise(x), self._scaled(given), weight,
                           columns.tie_noise, settings)
