@@ -6,7 +6,9 @@ FOLDER holds .npz files with X [N, D] and y [N], 1 for outliers (as ADBench has 
 inliers trains, the other half and all outliers test: a random half for each seed, and once the
 first half in the order of the file. No label is seen in training. What is measured is appended to
 FILE.jsonl as it is found, and is not measured again; FILE.json gets flat named figures: AUROC, AUPR
-and FPR95 in percent by table and on the mean, and the tables lost to the nearest neighbour.
+and FPR95 in percent by table and on the mean, the tables lost to the nearest neighbour, and, of
+p-values, the shares of runs whose false alarms come at the stated rate, within 3 binomial standard
+errors.
 """
 
 import json
@@ -25,6 +27,7 @@ _SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds of the random halves
 _JOBS = flags.DEFINE_integer("n_jobs", 1, "Tables measured at the same time.", lower_bound=1)
 _ONLY = flags.DEFINE_list("detectors", [], "Names of detectors; all if empty.")
 
+_LEVELS = {"alarms_1": 0.01, "alarms_5": 0.05, "alarms_10": 0.1}
 _LOST = 2.0  # points of AUROC below the nearest neighbour that count as a loss
 
 
@@ -86,6 +89,13 @@ def summarise(rows: list[dict]) -> dict[str, float]:
         if metric == "auroc":
             reference = figures.get(f"{split}/{key.split('/')[1]}/1-NN/auroc", value)
             means.setdefault(f"{split}/lost/{detector}", []).append(value < reference - _LOST)
+    for row in rows:
+        for name, level in _LEVELS.items():
+            if name in row:
+                error = math.sqrt(level * (1 - level) / row["n_inliers"])
+                split = "halves" if row["split"].startswith("seed_") else row["split"]
+                means.setdefault(f"{split}/{name}_as_stated/{row['detector']}", []).append(
+                    abs(row[name] - level) <= 3 * error)
     return figures | {key: float(sum(values)) if "/lost/" in key else sum(values) / len(values)
                       for key, values in means.items()}
 
@@ -96,6 +106,7 @@ def format_table(figures: dict[str, float], names: list[str]) -> str:
     for split in ("halves", "file_order"):
         tables = sorted({key.split("/")[1] for key in figures if key.startswith(f"{split}/")}
                         - {"mean", "lost"})
+        tables = [table for table in tables if not table.endswith("_as_stated")]
         if not tables:
             continue
         lines.append(f"{split + ', AUROC':30}" + "".join(f"{name:>9}" for name in names))

@@ -14,7 +14,9 @@ from sklearn.svm import OneClassSVM
 
 import flowaa
 
-Scores = Callable[[np.ndarray, np.ndarray, int], np.ndarray]  # train, test, seed -> [m]
+# Train, test, seed -> scores [m] and, of detectors that have them, p-values [m].
+Scores = Callable[[np.ndarray, np.ndarray, int], np.ndarray | tuple[np.ndarray, np.ndarray]]
+LEVELS = {"alarms_1": 0.01, "alarms_5": 0.05, "alarms_10": 0.1}  # of false alarms
 
 
 def _neighbour(k: int) -> Scores:
@@ -24,8 +26,9 @@ def _neighbour(k: int) -> Scores:
     return score
 
 
-def _ours(train: np.ndarray, test: np.ndarray, seed: int) -> np.ndarray:
-    return -flowaa.OutlierDetector(random_state=seed).fit(train).score_samples(test)
+def _ours(train: np.ndarray, test: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    detector = flowaa.OutlierDetector(random_state=seed).fit(train)
+    return -detector.score_samples(test), detector.p_value(test)
 
 
 def _pyod(name: str) -> Scores:
@@ -90,10 +93,14 @@ def measure(job: tuple[str, str, str]) -> dict:
     start = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        scores = DETECTORS[name](train, test, seed)
+        found = DETECTORS[name](train, test, seed)
+    wall_s = time.perf_counter() - start
+    scores, p = found if isinstance(found, tuple) else (found, None)
+    alarms = {} if p is None else {
+        name: float((p[is_outlier == 0] <= level).mean()) for name, level in LEVELS.items()}
     false, true, _ = roc_curve(is_outlier, scores)
     return {"table": table, "split": split, "detector": name,
             "auroc": 100 * float(roc_auc_score(is_outlier, scores)),
             "aupr": 100 * float(average_precision_score(is_outlier, scores)),
             "fpr95": 100 * float(false[np.searchsorted(true, 0.95)]),
-            "wall_s": time.perf_counter() - start}
+            "wall_s": wall_s, "n_inliers": int((is_outlier == 0).sum()), **alarms}

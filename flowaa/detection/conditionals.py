@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 from sklearn.ensemble import ExtraTreesRegressor
 
-from flowaa.detection.members import FittedMember, Score, cross_fit, draw_folds
+from flowaa.detection.members import FittedMember, Score, cross_fit, draw_folds, draw_rows
 from flowaa.detection.metrics import FEW_FEATURES, Metric
 
 _GROUPS = 6  # a feature is predicted with those of its group left out too, where there are many
@@ -22,6 +22,7 @@ class Conditionals:
 
     n_trees: int = 15
     n_folds: int = 5
+    most_rows: int = 4_000  # that trees are grown on
     view: Metric = FEW_FEATURES
 
     def fit(self, x: np.ndarray, random: np.random.Generator) -> FittedMember:
@@ -33,7 +34,7 @@ class Conditionals:
 
     def _fit_without_fold(self, x: np.ndarray, random: np.random.Generator) -> Score:
         to_space = self.view.fit(x)
-        rows = to_space(x)
+        rows = to_space(draw_rows(x, self.most_rows, random))
         d = rows.shape[1]
         if d < 2:
             return lambda new: np.zeros(len(new))

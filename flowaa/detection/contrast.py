@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 from sklearn.ensemble import ExtraTreesClassifier
 
-from flowaa.detection.members import FittedMember, Score, cross_fit, draw_folds
+from flowaa.detection.members import FittedMember, Score, cross_fit, draw_folds, draw_rows
 from flowaa.detection.metrics import FEW_FEATURES, Metric
 
 _REPLACED = 0.3  # share of the features
@@ -25,6 +25,7 @@ class ContrastiveTrees:
 
     n_trees: int = 100  # a fold
     n_folds: int = 5
+    most_rows: int = 4_000  # that trees are grown on
     view: Metric = FEW_FEATURES
 
     def fit(self, x: np.ndarray, random: np.random.Generator) -> FittedMember:
@@ -34,7 +35,7 @@ class ContrastiveTrees:
 
     def _fit_without_fold(self, x: np.ndarray, random: np.random.Generator) -> Score:
         to_space = self.view.fit(x)
-        rows = to_space(x)
+        rows = to_space(draw_rows(x, self.most_rows, random))
         made = make_rows(rows, len(rows) if len(rows) >= 500 else 2 * len(rows), random)
         trees = ExtraTreesClassifier(
             self.n_trees, min_samples_leaf=3, class_weight="balanced",

@@ -5,6 +5,7 @@ import dataclasses
 from flowaa.detection.conditionals import Conditionals
 from flowaa.detection.contrast import ContrastiveTrees
 from flowaa.detection.ensemble import Weighted
+from flowaa.detection.local_planes import LocalPlane
 from flowaa.detection.metrics import LeadingComponents, Standardised, Whitened
 from flowaa.detection.neighbours import KernelDensity, NearestNeighbour
 
@@ -30,7 +31,7 @@ def make_plan(n: int, d: int, max_seconds: float) -> Plan:
 
 
 def default_members(plan: Plan) -> tuple[Weighted, ...]:
-    """Neighbours in four metrics, a density, trees in two views, and features from the others."""
+    """Neighbours in four metrics, a density, planes, trees in two views, predicted features."""
     rotated = LeadingComponents(share=0.999, above=0)
     return (
         Weighted(NearestNeighbour(Standardised())),
@@ -38,6 +39,7 @@ def default_members(plan: Plan) -> tuple[Weighted, ...]:
         Weighted(NearestNeighbour(Whitened(0.5))),
         Weighted(NearestNeighbour(Whitened(1.0))),
         Weighted(KernelDensity(Whitened(0.5))),
+        Weighted(LocalPlane()),
         Weighted(ContrastiveTrees(n_trees=plan.n_trees)),
         Weighted(ContrastiveTrees(n_trees=plan.n_trees, view=rotated)),
         Weighted(Conditionals(n_trees=plan.n_prediction_trees)),

@@ -1,4 +1,4 @@
-"""Members' evidence added up: the mean of their −log tail probabilities."""
+"""Members' evidence put together: the root mean square of their −log tail probabilities."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -21,8 +21,10 @@ class Weighted:
 def fit_ensemble(
     members: Sequence[Weighted], x: np.ndarray, random: np.random.Generator
 ) -> FittedMember:
-    """Fits all members to standardised rows x [n, D], and weighs their −log tail probabilities.
+    """Fits all members to standardised rows x [n, D], and puts −log tail probabilities together.
 
+    Their root mean square lies between their mean, in which a member that sees an outlier is
+    outvoted by those that cannot, and their maximum, which the worst member's mistakes decide.
     The weights are the same for every table: weights chosen by how well members tell inliers from
     rows made of them favour members trained on rows of that kind.
     """
@@ -33,8 +35,9 @@ def fit_ensemble(
     weights = weights / weights.sum()
 
     def combine(scores: Sequence[np.ndarray]) -> np.ndarray:
-        return weights @ np.stack([tail.minus_log(score)
-                                   for tail, score in zip(tails, scores, strict=True)])
+        evidence = np.stack([tail.minus_log(score)
+                             for tail, score in zip(tails, scores, strict=True)])
+        return np.sqrt(weights @ evidence**2)
 
     return FittedMember(combine([member.own for member in fitted]),
                         lambda rows: combine([member.score(rows) for member in fitted]))

@@ -34,6 +34,11 @@ def draw_folds(n: int, n_folds: int, random: np.random.Generator) -> np.ndarray:
     return random.permutation(n) % min(n_folds, n)
 
 
+def draw_rows(x: np.ndarray, most: int, random: np.random.Generator) -> np.ndarray:
+    """At most so many of the rows x [n, D], at random."""
+    return x if len(x) <= most else x[random.choice(len(x), most, replace=False)]
+
+
 def cross_fit(
     x: np.ndarray, fit: Callable[[np.ndarray], Score], folds: np.ndarray
 ) -> FittedMember:

@@ -12,6 +12,7 @@ from flowaa.detection.metrics import Metric
 
 _FOLDS = 10
 _BANDWIDTHS = np.geomspace(0.02, 20.0, 15)  # of the kernel's variance, in median squared distances
+_JUDGED = 2_000  # rows that the width is chosen by
 _CHUNK = 2_000_000  # distances held at a time
 
 
@@ -62,28 +63,34 @@ class KernelDensity:
     def _fit_all(self, x: np.ndarray) -> FittedMember:
         to_space = self.metric.fit(x)
         rows = to_space(x)
-        squared = pairwise_distances(rows, metric="sqeuclidean")
-        np.fill_diagonal(squared, np.inf)
         if len(rows) < 3:  # no two rows are left to find a width by
             return FittedMember(np.zeros(len(x)), lambda new: np.zeros(len(new)))
-        d = rows.shape[1]
+        judged = np.arange(0, len(rows), -(-len(rows) // _JUDGED))
+        squared = pairwise_distances(rows[judged], rows, metric="sqeuclidean")
+        squared[np.arange(len(judged)), judged] = np.inf
         unit = np.median(squared.min(1)) + 1e-9
-        judged = slice(None, None, -(-len(rows) // 2_000))  # the width needs no more rows
         best, variance = -np.inf, unit
         for candidate in unit * _BANDWIDTHS:
-            log_kernel = logsumexp(-squared[judged] / (2 * candidate), axis=1)
-            log_density = log_kernel - d / 2 * np.log(candidate)
+            log_kernel = logsumexp(-squared / (2 * candidate), axis=1)
+            log_density = log_kernel - rows.shape[1] / 2 * np.log(candidate)
             mean = float(np.maximum(log_density, np.quantile(log_density, 0.05)).mean())
             if mean > best:
                 best, variance = mean, candidate
-        own = -logsumexp(-squared / (2 * variance), axis=1)
+        return FittedMember(
+            _minus_log_kernels(rows, rows, variance, leave_out_own=True),
+            lambda new: _minus_log_kernels(to_space(new), rows, variance, leave_out_own=False))
 
-        def score(new: np.ndarray) -> np.ndarray:
-            if not len(new):
-                return np.empty(0)
-            parts = np.array_split(to_space(new), -(-len(new) * len(rows) // _CHUNK))
-            return np.concatenate([
-                -logsumexp(-pairwise_distances(part, rows, metric="sqeuclidean") / (2 * variance),
-                           axis=1) for part in parts])
 
-        return FittedMember(own, score)
+def _minus_log_kernels(
+    x: np.ndarray, rows: np.ndarray, variance: float, *, leave_out_own: bool
+) -> np.ndarray:
+    """−log Σ exp(−‖x − row‖²/2 variance) [m] over rows [n, d], of x [m, d], part by part."""
+    parts = []
+    step = max(1, _CHUNK // len(rows))
+    for start in range(0, len(x), step):
+        squared = pairwise_distances(x[start:start + step], rows, metric="sqeuclidean")
+        if leave_out_own:  # x are the rows
+            index = np.arange(len(squared))
+            squared[index, start + index] = np.inf
+        parts.append(-logsumexp(-squared / (2 * variance), axis=1))
+    return np.concatenate([np.empty(0), *parts])

@@ -7,6 +7,7 @@ from scipy.spatial.distance import cdist
 
 from flowaa.detection.conditionals import Conditionals
 from flowaa.detection.contrast import ContrastiveTrees, make_rows
+from flowaa.detection.local_planes import LocalPlane
 from flowaa.detection.metrics import LeadingComponents, Standardised, Whitened
 from flowaa.detection.neighbours import KernelDensity, NearestNeighbour
 
@@ -15,6 +16,7 @@ MEMBERS = {
     "city block": NearestNeighbour(Standardised(), norm=1),
     "whitened": NearestNeighbour(Whitened()),
     "density": KernelDensity(Whitened(0.5)),
+    "planes": LocalPlane(),
     "trees": ContrastiveTrees(n_trees=30),
     "rotated trees": ContrastiveTrees(n_trees=30, view=LeadingComponents(share=0.999, above=0)),
     "features": Conditionals(n_trees=5),
@@ -55,6 +57,26 @@ def test_whitening_makes_any_mixing_of_features_alike():
     mixed = rows @ random.normal(size=(3, 3))
     white = Whitened().fit(mixed)(mixed)
     np.testing.assert_allclose(np.cov(white.T), np.eye(3), atol=0.06)
+
+
+def test_a_row_beside_a_sheet_is_far_though_its_neighbours_are_close():
+    random = np.random.default_rng(6)
+    rows = random.normal(size=(600, 3))
+    rows[:, 2] = 0.01 * random.normal(size=600)
+    fitted = LocalPlane().fit(rows, random)
+    beside, along = np.array([[0.0, 0.0, 0.3]]), np.array([[0.3, 0.0, 0.0]])
+    assert fitted.score(beside) > fitted.own.max() > fitted.score(along)
+
+
+def test_distances_to_planes_are_mahalanobis_to_the_near_rows():
+    random = np.random.default_rng(7)
+    rows, row = random.normal(size=(40, 3)), random.normal(size=3)
+    near = rows[np.argsort(((rows - row) ** 2).sum(1))[:20]]
+    covariance = np.cov(near.T, bias=True)
+    covariance += (0.1 * np.trace(covariance) / 3 + 1e-6) * np.eye(3)
+    off = row - near.mean(0)
+    np.testing.assert_allclose(LocalPlane().fit(rows, random).score(row[None]),
+                               np.log(off @ np.linalg.solve(covariance, off)), rtol=1e-4)
 
 
 def test_a_densitys_width_follows_the_rows():
