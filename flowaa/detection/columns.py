@@ -34,6 +34,20 @@ class Columns:
         differs = np.abs(x[:, constant] - self.mean[constant]) > tolerance
         return np.log(self.n_rows + 1.0) * differs.sum(1)
 
+    def own_novelty(self, x: np.ndarray) -> np.ndarray:
+        """The same evidence [n] of the training rows x [n, D], each against all other rows.
+
+        It counts features in which a row alone differs from all others, which agree.
+        """
+        ordered = np.sort(x, axis=0)
+        novelty = np.zeros(len(x))
+        if len(x) > 2:
+            is_lowest = (ordered[0] < ordered[1]) & (ordered[1] == ordered[-1])
+            is_highest = (ordered[-1] > ordered[-2]) & (ordered[-2] == ordered[0])
+            np.add.at(novelty, x[:, is_lowest].argmin(0), np.log(len(x)))
+            np.add.at(novelty, x[:, is_highest].argmax(0), np.log(len(x)))
+        return novelty
+
 
 def fit_columns(x: np.ndarray) -> Columns:
     """Means and deviations of rows x [n, D]; differences within rounding count as none."""

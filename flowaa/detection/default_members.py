@@ -11,6 +11,7 @@ from flowaa.detection.neighbours import KernelDensity, NearestNeighbour
 
 MOST_ROWS = 8_000  # that distances are measured to
 _SECONDS = 60.0  # for which the full sizes are meant
+_ROWS_OF_ALL_TREES = 4_000  # with more, trees are fewer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,21 +24,27 @@ class Plan:
 
 
 def make_plan(n: int, d: int, max_seconds: float) -> Plan:
-    """Full sizes for a minute; fewer rows, then fewer trees, for less time."""
+    """Full sizes for a minute; fewer rows, then fewer trees, for less time or more rows."""
     share = min(1.0, max_seconds / _SECONDS)
     n_rows = min(n, max(500, int(MOST_ROWS * share**0.5 * min(1.0, (100 / max(d, 1)) ** 0.5))))
-    trees = min(1.0, 4 * share)
+    trees = min(1.0, 4 * share, _ROWS_OF_ALL_TREES / n_rows)
     return Plan(n_rows, max(10, int(100 * trees)), max(3, int(15 * trees)))
 
 
-def default_members(plan: Plan) -> tuple[Weighted, ...]:
-    """Neighbours in four metrics, a density, planes, trees in two views, predicted features."""
+def default_members(plan: Plan, *, k: int = 1) -> tuple[Weighted, ...]:
+    """Neighbours in four metrics, a density, planes, trees in two views, predicted features.
+
+    Args:
+        plan: sizes.
+        k: which neighbour's distance counts: the first where all training rows are inliers; the
+            fifth where a few outliers may be left among them.
+    """
     rotated = LeadingComponents(share=0.999, above=0)
     return (
-        Weighted(NearestNeighbour(Standardised())),
-        Weighted(NearestNeighbour(Standardised(), norm=1)),
-        Weighted(NearestNeighbour(Whitened(0.5))),
-        Weighted(NearestNeighbour(Whitened(1.0))),
+        Weighted(NearestNeighbour(Standardised(), k=k)),
+        Weighted(NearestNeighbour(Standardised(), k=k, norm=1)),
+        Weighted(NearestNeighbour(Whitened(0.5), k=k)),
+        Weighted(NearestNeighbour(Whitened(1.0), k=k)),
         Weighted(KernelDensity(Whitened(0.5))),
         Weighted(LocalPlane()),
         Weighted(ContrastiveTrees(n_trees=plan.n_trees)),
@@ -46,8 +53,11 @@ def default_members(plan: Plan) -> tuple[Weighted, ...]:
     )
 
 
-def screening_members() -> tuple[Weighted, ...]:
-    """What finds outliers among the training rows: tenth neighbours, which few outliers mask."""
-    return (Weighted(NearestNeighbour(Standardised(), k=10)),
-            Weighted(NearestNeighbour(Whitened(0.5), k=10)),
-            Weighted(ContrastiveTrees(n_trees=30)))
+def screening_members(n_outliers: int) -> tuple[Weighted, ...]:
+    """What finds so many outliers among the training rows.
+
+    A group of outliers hides its members from the k-th neighbour unless k is larger than it.
+    """
+    k = max(10, 5 + 3 * n_outliers // 2)
+    return (Weighted(NearestNeighbour(Standardised(), k=k)),
+            Weighted(NearestNeighbour(Whitened(0.5), k=k)))

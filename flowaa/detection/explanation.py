@@ -26,8 +26,8 @@ def explain(
 ) -> Explanation:
     """Explains rows one by one, by replacing features until an inlier is left.
 
-    A feature is replaced by its median over the inliers that are nearest in the other features.
-    The feature whose replacement lowers the score most is replaced first, then the next one given
+    A feature is replaced by its lower median over the inliers nearest in the other features. The
+    feature whose replacement lowers the score most is replaced first, then the next one given
     that; each contributes what it lowered, and the others at most what the last of them did.
 
     Args:
@@ -46,7 +46,7 @@ def _explain_row(
     row: np.ndarray, inliers: np.ndarray, unit: np.ndarray,
     score: Callable[[np.ndarray], np.ndarray], limit: float,
 ) -> tuple[np.ndarray, np.ndarray, int, np.ndarray, int]:
-    nearest = int(np.argmin((((inliers - row) / unit) ** 2).sum(1)))
+    nearest = int(np.argmin(np.nan_to_num(((inliers - row) / unit) ** 2, nan=1.0).sum(1)))
     changed = row.copy()
     contributions = np.zeros(len(row))
     order: list[int] = []
@@ -74,11 +74,12 @@ def _replaced(row: np.ndarray, inliers: np.ndarray, unit: np.ndarray) -> np.ndar
     """Copies [D, D] of a row; in the j-th, feature j is what it is for inliers near in the rest."""
     # Differences beyond three units count as three: of an altered feature, the size does not say
     # which inliers are near.
-    squared = np.minimum(((inliers - row) / unit) ** 2, 9.0)
+    squared = np.minimum(np.nan_to_num(((inliers - row) / unit) ** 2, nan=1.0), 9.0)
     total = squared.sum(1)
     copies = np.repeat(row[None], len(row), axis=0)
     n_near = min(_NEAR, len(inliers))
     for j in range(len(row)):
         near = np.argpartition(total - squared[:, j], n_near - 1)[:n_near]
-        copies[j, j] = np.median(inliers[near, j])
+        values = np.sort(inliers[near, j])  # missing ones last
+        copies[j, j] = values[max(0, (~np.isnan(values)).sum() - 1) // 2]
     return copies

@@ -12,7 +12,8 @@ from flowaa.detection.metrics import Metric
 
 _FOLDS = 10
 _BANDWIDTHS = np.geomspace(0.02, 20.0, 15)  # of the kernel's variance, in median squared distances
-_JUDGED = 2_000  # rows that the width is chosen by
+_JUDGED = 2_000  # rows at most that the width is chosen by
+_CHOICE = 8_000_000  # distances at most that it is chosen by
 _CHUNK = 2_000_000  # distances held at a time
 
 
@@ -65,7 +66,8 @@ class KernelDensity:
         rows = to_space(x)
         if len(rows) < 3:  # no two rows are left to find a width by
             return FittedMember(np.zeros(len(x)), lambda new: np.zeros(len(new)))
-        judged = np.arange(0, len(rows), -(-len(rows) // _JUDGED))
+        n_judged = min(_JUDGED, max(1, _CHOICE // len(rows)))
+        judged = np.arange(0, len(rows), -(-len(rows) // n_judged))
         squared = pairwise_distances(rows[judged], rows, metric="sqeuclidean")
         squared[np.arange(len(judged)), judged] = np.inf
         unit = np.median(squared.min(1)) + 1e-9

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, OutlierMixin
-from sklearn.utils import check_random_state
+from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from flowaa.detection.columns import fit_columns
 from flowaa.detection.conformal import benjamini_hochberg, p_values
 from flowaa.detection.default_members import default_members, make_plan, screening_members
+from flowaa.detection.encoding import find_levels, fit_encoding, to_codes
 from flowaa.detection.ensemble import fit_ensemble
 from flowaa.detection.explanation import Explanation, explain
 from flowaa.errors import UserError
@@ -22,6 +23,8 @@ from flowaa.errors import UserError
 _FORMAT = 1
 _ALARM = 0.05  # false-alarm rate of `predict` where no contamination is stated
 _CHUNK = 8_192  # rows scored at a time
+_LEFT_OUT = 2  # training rows left out of the fit, for each stated outlier
+_CAUTIOUS_K = 5  # neighbour that counts where outliers may be left
 _REPEATED = 0.01  # share of repeated rows above which equal rows are not taken for the same row
 _LEAST_CALIBRATION = 1_000  # rows left over by training that calibrate in its place
 _MOST_CALIBRATION = 20_000
@@ -40,8 +43,9 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
     score, unless `contamination` is "auto" and more than 1 % of the training rows are repeated.
 
     Args:
-        contamination: share of the training rows that are outliers, above 0 and at most 0.5. That
-            share is left out of the fit, and as many training rows are predicted to be outliers.
+        contamination: share of the training rows that are outliers, above 0 and at most 0.5. The
+            most outlying rows, twice that share, are left out of the fit, neighbours are the
+            fifth, and as many training rows as stated are predicted to be outliers.
             "auto": all training rows are inliers, and `predict` raises 5 % false alarms.
         max_seconds: about how long a fit may take on two cores; less than 60 makes the ensemble
             smaller. Of more rows than the time allows, some are drawn; others calibrate.
@@ -71,14 +75,17 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
         """Learns what inliers look like.
 
         Args:
-            X: [n_samples, n_features] finite numbers, at least two rows.
+            X: [n_samples, n_features] numbers, NaN where missing, at least two rows; a pandas
+                data frame may have columns of categories or strings.
             y: ignored.
 
         Raises:
             ValueError: X or a parameter is not as described.
         """
         self._check_parameters()
-        x = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
+        self._levels = find_levels(X)
+        x = validate_data(self, to_codes(X, self._levels), dtype=np.float64, ensure_min_samples=2,
+                          ensure_all_finite="allow-nan")
         seed = int(check_random_state(self.random_state).randint(2**31))
         order = np.random.default_rng(seed).permutation(len(x))
         plan = make_plan(len(x), x.shape[1], float(self.max_seconds))
@@ -92,28 +99,35 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
         """Fits all members to rows x [n, D]; the same rows and seed give the same fit."""
         random = np.random.default_rng(seed)
         self._seed, self._train, self._n_seen = seed, x, n_seen
+        names = getattr(self, "feature_names_in_", range(x.shape[1]))
+        self._encoding = fit_encoding(
+            x, tuple(len(self._levels.get(str(name), ())) for name in names))
         kept = np.ones(len(x), bool)
         if self.contamination != "auto":
-            n_outliers = min(round(float(self.contamination) * len(x)), len(x) - 2)
-            screened = fit_ensemble(
-                screening_members(), fit_columns(x).standardise(x), random).own
-            kept[np.argsort(-screened, kind="stable")[:n_outliers]] = False
+            n_outliers = round(float(self.contamination) * len(x))
+            encoded = self._encoding.encode(x)
+            rows = fit_columns(encoded).standardise(encoded)
+            screened = fit_ensemble(screening_members(n_outliers), rows, random).own
+            n_left_out = min(_LEFT_OUT * n_outliers, len(x) // 2)
+            kept[np.argsort(-screened, kind="stable")[:n_left_out]] = False
         self._inliers = x[kept]
-        self._columns = fit_columns(self._inliers)
+        encoded = self._encoding.encode(self._inliers)
+        self._columns = fit_columns(encoded)
         plan = make_plan(n_seen, x.shape[1], float(self.max_seconds))
-        fitted = fit_ensemble(
-            default_members(plan), self._columns.standardise(self._inliers), random)
+        members = default_members(plan, k=1 if self.contamination == "auto" else _CAUTIOUS_K)
+        fitted = fit_ensemble(members, self._columns.standardise(encoded), random)
         self._score = fitted.score
+        fitted_own = fitted.own + self._columns.own_novelty(encoded)
         self._known: dict[bytes, float] = {}
         own = np.empty(len(x))
-        own[kept] = fitted.own
+        own[kept] = fitted_own
         if not kept.all():
             own[~kept] = self._outlier_scores(x[~kept])
         n_repeated = len(x) - len(np.unique(x, axis=0))
         if self.contamination != "auto" or n_repeated <= _REPEATED * len(x):
             self._known = dict(zip(map(_key, x), own, strict=True))
         self.n_rows_ = int(kept.sum())
-        self._calibrate(fitted.own)
+        self._calibrate(fitted_own)
         if self.contamination != "auto":
             self.offset_ = float(np.percentile(-own, 100 * float(self.contamination)))
 
@@ -165,7 +179,8 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
     def explain(self, X: ArrayLike) -> Explanation:
         """Why rows are outliers; see `flowaa.detection.explanation.Explanation`."""
         x = self._checked(X)
-        return explain(x, self._inliers, self._columns.deviation, self._outlier_scores,
+        deviation = np.nan_to_num(np.nanstd(self._inliers, axis=0))
+        return explain(x, self._inliers, deviation, self._outlier_scores,
                        -self.offset_)
 
     def save(self, path: str | Path) -> None:
@@ -175,6 +190,7 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
             "format": _FORMAT, "seed": self._seed, "n_seen": self._n_seen,
             "contamination": self.contamination, "max_seconds": float(self.max_seconds),
             "names": [str(name) for name in getattr(self, "feature_names_in_", [])],
+            "levels": self._levels,
         }
         path = Path(path)
         partial = path.with_name(path.name + f".{os.getpid()}.partial")
@@ -205,6 +221,7 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
             raise UserError(f"{path}: not a detector that OutlierDetector.save wrote, or damaged; "
                             "save it again") from error
         detector.n_features_in_ = rows.shape[1]
+        detector._levels = {name: tuple(values) for name, values in settings["levels"].items()}
         if names:
             detector.feature_names_in_ = np.array(names, dtype=object)
         detector._fit_rows(rows, seed, n_seen)
@@ -225,9 +242,11 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
 
     def _outlier_scores(self, x: np.ndarray, use_known: bool = False) -> np.ndarray:
         """Evidence [m] of checked rows [m, D]."""
+        parts = [self._encoding.encode(part)
+                 for part in np.array_split(x, max(1, -(-len(x) // _CHUNK)))]
         scores = np.concatenate([
             self._score(self._columns.standardise(part)) + self._columns.novelty(part)
-            for part in np.array_split(x, max(1, -(-len(x) // _CHUNK)))])
+            for part in parts])
         if use_known and self._known:
             known = [self._known.get(_key(row)) for row in x]
             is_known = np.array([score is not None for score in known])
@@ -236,7 +255,13 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
 
     def _checked(self, X: ArrayLike) -> np.ndarray:
         check_is_fitted(self, "offset_")
-        return validate_data(self, X, dtype=np.float64, reset=False)
+        return validate_data(self, to_codes(X, self._levels), dtype=np.float64, reset=False,
+                             ensure_all_finite="allow-nan")
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
 
     def _check_parameters(self) -> None:
         share, seconds = self.contamination, self.max_seconds

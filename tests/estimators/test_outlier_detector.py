@@ -3,6 +3,7 @@
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.metrics import roc_auc_score
@@ -97,6 +98,35 @@ def test_a_feature_that_never_varied_counts_when_it_does():
     same = constant.score_samples(new)
     new[:, 5] = 7.5
     np.testing.assert_allclose(same - constant.score_samples(new), np.log(301), rtol=1e-6)
+
+
+def test_missing_values_and_categories_of_a_data_frame(tmp_path):
+    random = np.random.default_rng(5)
+    kind = random.choice(["oak", "elm"], 200)
+    frame = pd.DataFrame({
+        "height": np.where(kind == "oak", 20.0, 5.0) + random.normal(size=200),
+        "kind": pd.Categorical(kind), "site": random.choice(["north", "south"], 200)})
+    frame.loc[::10, "height"] = np.nan
+    trees = detector().fit(frame)
+    new = pd.DataFrame({"height": [20.0, np.nan, 5.0, 20.0, 20.0],
+                        "kind": ["oak", "elm", "oak", "ash", "oak"],
+                        "site": ["north", "south", "north", "north", None]})
+    scores = trees.score_samples(new)
+    assert scores[:2].min() > scores[2:].max()  # a low oak, a new kind, a site never missing
+    trees.save(tmp_path / "trees.npz")
+    restored = flowaa.OutlierDetector.load(tmp_path / "trees.npz")
+    np.testing.assert_array_equal(restored.score_samples(new), scores)
+    assert trees.explain(new[2:3]).contributions[0].argmax() in (0, 1)
+    with pytest.raises(ValueError, match="infinity"):
+        trees.score_samples(new.assign(height=np.inf))
+
+
+def test_features_that_hardly_ever_vary_raise_no_false_alarms():
+    random = np.random.default_rng(6)
+    rows = np.column_stack([random.normal(size=(1_200, 2)), random.random((1_200, 60)) < 0.005])
+    p = detector().fit(rows[:200]).p_value(rows[200:])
+    assert ((rows[:200].std(0) == 0) & (rows[200:].std(0) > 0)).sum() > 10
+    assert abs((p <= 0.1).mean() - 0.1) < 0.05
 
 
 def test_altered_features_explain_best():

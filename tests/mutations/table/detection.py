@@ -107,4 +107,12 @@ MUTATIONS: tuple[Mutation, ...] = (
              "* differs.sum(1)", "* 0 * differs.sum(1)",
              ("tests/estimators/test_outlier_detector.py::"
               "test_a_feature_that_never_varied_counts_when_it_does",)),
+    Mutation("calibration leaves out the evidence of new values", "flowaa/detection/columns.py",
+             "np.add.at(novelty, x[:, is_highest].argmax(0), np.log(len(x)))", "pass",
+             ("tests/estimators/test_outlier_detector.py::"
+              "test_features_that_hardly_ever_vary_raise_no_false_alarms",)),
+    Mutation("stated outliers stay in the fit", "flowaa/estimators/outlier_detector.py",
+             "kept[np.argsort(-screened, kind=\"stable\")[:n_left_out]] = False", "pass",
+             ("tests/estimators/test_outlier_detector.py::"
+              "test_outliers_among_the_training_rows_hide_no_others",)),
 )
