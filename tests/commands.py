@@ -18,7 +18,7 @@ class Result(NamedTuple):
 
 
 def run_command(
-    main: Callable[[], None], arguments: list[str], capsys: pytest.CaptureFixture[str]
+    main: Callable[[], None], arguments: list[str], capsys: pytest.CaptureFixture[str]  # or capfd
 ) -> Result:
     """Exit status and output of `python -m MODULE ARGUMENTS` for a module's `main`."""
     capsys.readouterr()

@@ -1,6 +1,7 @@
 """Reversible and scanned chains give the stored chain's gradients, in less memory."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -23,12 +24,16 @@ def flow_of(architecture: Architecture, shape: tuple[int, ...], n_classes: int =
 
 
 def random_params(flow: Flow, label: jax.Array | None = None, scale: float = 0.1):
-    params = flow.init(jax.random.key(0), jnp.zeros((3, *flow.shape)), label)["params"]
-    leaves = jax.tree.leaves(params)
-    return jax.tree.unflatten(jax.tree.structure(params), [
-        leaf + scale * jax.random.normal(jax.random.fold_in(jax.random.key(1), index), leaf.shape)
-        for index, leaf in enumerate(leaves)
-    ])
+    @jax.jit  # as one program: compiled one by one, its operations take longest
+    def draw():
+        params = flow.init(jax.random.key(0), jnp.zeros((3, *flow.shape)), label)["params"]
+        leaves, structure = jax.tree.flatten(params)
+        keys = (jax.random.fold_in(jax.random.key(1), index) for index in range(len(leaves)))
+        return jax.tree.unflatten(structure, [
+            leaf + scale * jax.random.normal(key, leaf.shape)
+            for key, leaf in zip(keys, leaves, strict=True)])
+
+    return draw()
 
 
 def gradient(flow: Flow, params, x, label=None, dropout_key=None):
@@ -63,7 +68,8 @@ def test_scanned_chain_equals_the_same_blocks_unrolled():
     params = random_params(scanned)
     x = jax.random.normal(jax.random.key(2), (3, 6))
     np.testing.assert_allclose(
-        bound(scanned, params).log_prob(x), bound(unrolled, params).log_prob(x), rtol=1e-6
+        jax.jit(lambda x: bound(scanned, params).log_prob(x))(x),
+        jax.jit(lambda x: bound(unrolled, params).log_prob(x))(x), rtol=1e-6
     )
     chain, unrolled_chain = scanned.bijector, unrolled.bijector
     for method in ("encode", "decode"):
@@ -71,7 +77,8 @@ def test_scanned_chain_equals_the_same_blocks_unrolled():
         def apply(x, chain=chain, method=method):
             return getattr(bound(chain, params["bijector"]), method)(x)
 
-        for found, wanted in zip(apply(x), apply(x, unrolled_chain), strict=True):
+        unrolled_apply = functools.partial(apply, chain=unrolled_chain)
+        for found, wanted in zip(jax.jit(apply)(x), jax.jit(unrolled_apply)(x), strict=True):
             np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
         assert "scan" in str(jax.make_jaxpr(apply)(x))
 
@@ -91,14 +98,15 @@ def test_trusted_where_well_conditioned_and_the_bad_block_is_named():
     flow = flow_of(Architecture((Stage("none", 4, 8),), mixing="none", clamp=30.0), (6,))
     params = random_params(flow, scale=0.01)
     x = jax.random.normal(jax.random.key(2), (8, 6))
-    good = measure_reversibility(flow, params, x, None)
+    measure = jax.jit(lambda params: measure_reversibility(flow, params, x, None))
+    good = measure(params)
     assert good.gradient_cosine > 0.9999
     assert good.reconstruction_error < 1e-4
     # Block 2 multiplies by exp(-24) and adds 1: float32 cannot tell its outputs apart.
     theta = params["bijector"]["blocks_2"]["subnets_0"]["Dense_2"]["bias"]
     params["bijector"]["blocks_2"]["subnets_0"]["Dense_2"]["bias"] = theta.at[:3].set(-60.0).at[
         3:].set(1.0)
-    bad = measure_reversibility(flow, params, x, None)
+    bad = measure(params)
     assert bad.reconstruction_error > 0.1
     assert worst_block(flow, bad) == "block 2 (Coupling)"
 

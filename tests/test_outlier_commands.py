@@ -158,10 +158,13 @@ def test_the_loss_weighs_outliers(run, dataset):
         tiny_detector(run), run.density, run.params, dataset)
     x = np.asarray(dataset.train.x)[:8]
     weight = np.array([1, 0, 1, 0, 0, 1, 0, 0], np.float32)
-    params = problem.init(jax.random.key(0), Labelled(x, None))
+    params = jax.jit(problem.init)(jax.random.key(0), Labelled(x, None))
     weighing = dataclasses.replace(of_detector, make_outliers=lambda *_: (x + 3, weight))
-    value, parts = jax.vmap(lambda x: weighing.loss()(
-        params, Labelled(x, None), jax.numpy.arange(8), jax.random.key(0)), axis_name=AXIS)(x[None])
+
+    def on_device(x):
+        return weighing.loss()(params, Labelled(x, None), jax.numpy.arange(8), jax.random.key(0))
+
+    value, parts = jax.jit(jax.vmap(on_device, axis_name=AXIS))(x[None])
     logits = np.asarray(of_detector.detector.logits(params, x + 3))[:, 0]
     expected = np.log1p(np.exp(-logits))[weight > 0].mean()
     np.testing.assert_allclose(parts["outlier_loss"][0], expected, rtol=1e-4)
@@ -210,7 +213,7 @@ def test_each_player_sees_its_own_part_of_the_loss(run, dataset, adversary):
         tiny_detector(run, kind="classifier", rejects=True, adversary=adversary), run.density,
         run.params, dataset)
     x, y = dataset.train.x[:16], dataset.train.y[:16]
-    params = problem.init(jax.random.key(0), Labelled(x, y))
+    params = jax.jit(problem.init)(jax.random.key(0), Labelled(x, y))
     key = jax.random.key(1)
 
     def fooling(adversary_params):
@@ -237,7 +240,7 @@ def test_each_player_sees_its_own_part_of_the_loss(run, dataset, adversary):
 def test_the_run_s_flow_is_frozen_and_the_adversary_learns(run, dataset, adversary):
     _, _, problem = build_detector(
         tiny_detector(run, adversary=adversary), run.density, run.params, dataset)
-    params = problem.init(jax.random.key(0), Labelled(dataset.train.x[:16], None))
+    params = jax.jit(problem.init)(jax.random.key(0), Labelled(dataset.train.x[:16], None))
     gradient = jax.tree.map(np.ones_like, params)
     updates, _ = problem.optimizer.update(gradient, problem.optimizer.init(params), params)
     moved = {name: max(float(np.abs(leaf).max()) for leaf in jax.tree.leaves(part))

@@ -1,5 +1,7 @@
 """The layers of deep archetypal analysis, and their losses against the sums of the equations."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,13 +21,17 @@ def t():
 
 
 def init(heads, t, label=None, by=0.3):
-    params = heads.init(jax.random.key(0), t, label)["params"]
-    return jax.tree.map(lambda leaf: leaf + by * jax.random.normal(jax.random.key(leaf.size),
-                                                                   leaf.shape), params)
+    @jax.jit
+    def draw():
+        params = heads.init(jax.random.key(0), t, label)["params"]
+        return jax.tree.map(lambda leaf: leaf + by * jax.random.normal(jax.random.key(leaf.size),
+                                                                       leaf.shape), params)
+
+    return draw()
 
 
 def apply(heads, params, method, *args):
-    return heads.apply({"params": params}, *args, method=method)
+    return jax.jit(functools.partial(heads.apply, method=method))({"params": params}, *args)
 
 
 def test_weights_are_the_softmax_of_a_linear_map(t):
@@ -68,17 +74,18 @@ def test_one_set_a_class_is_that_many_heads(t):
     label = jnp.arange(N) % 2
     heads = ArchetypeHeads(K, D, n_classes=2)
     params = init(heads, t, label)
-    weights, latent = heads.apply({"params": params}, t, label)
+    weights, latent = jax.jit(heads.apply)({"params": params}, t, label)
+    alone = jax.jit(ArchetypeHeads(K, D).apply)
     for one in range(2):
         own = jax.tree.map(lambda leaf, one=one: leaf[one:one + 1], params)
-        own_weights, own_latent = ArchetypeHeads(K, D).apply({"params": own}, t[label == one])
+        own_weights, own_latent = alone({"params": own}, t[label == one])
         np.testing.assert_allclose(weights[label == one], own_weights, atol=1e-6)
         np.testing.assert_allclose(latent[label == one], own_latent, atol=1e-5)
 
 
 def test_weight_norm_learns_lengths_apart_from_directions(t):
     heads = ArchetypeHeads(K, D, weight_norm=True)
-    params = heads.init(jax.random.key(0), t)["params"]
+    params = jax.jit(heads.init)(jax.random.key(0), t)["params"]
     before = apply(heads, params, "weights", t)
     plain = {name: {part: leaf for part, leaf in layer.items() if part != "length"}
              for name, layer in params.items()}
@@ -89,11 +96,12 @@ def test_weight_norm_learns_lengths_apart_from_directions(t):
 
 def test_learned_vertices_start_regular(t):
     heads = ArchetypeHeads(K, D, learned_vertices=True)
-    params = heads.init(jax.random.key(0), t)["params"]
+    params = jax.jit(heads.init)(jax.random.key(0), t)["params"]
     np.testing.assert_allclose(params["vertices"], regular_vertices(K), atol=1e-6)
     params["vertices"] += 1.0
     np.testing.assert_allclose(apply(heads, params, "vertices"), params["vertices"])
-    assert "vertices" not in ArchetypeHeads(K, D).init(jax.random.key(0), t)["params"]
+    assert "vertices" not in jax.eval_shape(
+        ArchetypeHeads(K, D).init, jax.random.key(0), t)["params"]
 
 
 def test_noise_leaves_the_sum_of_weights():
@@ -119,7 +127,7 @@ def test_archetype_loss_is_zero_and_its_gradient_finite_where_examples_are_arche
     """The norm's gradient at zero is NaN; see `losses.safe_norm`."""
     weights, z = jnp.eye(K), jnp.asarray(regular_vertices(K), jnp.float32)
     logits = 200.0 * jnp.eye(K)
-    value, gradients = jax.value_and_grad(losses.archetype_loss, argnums=(0, 1, 2))(
+    value, gradients = jax.jit(jax.value_and_grad(losses.archetype_loss, argnums=(0, 1, 2)))(
         logits, weights, z)
     assert float(value) == 0.0
     for gradient in gradients:
@@ -160,9 +168,10 @@ def test_volume_loss_is_the_log_of_the_volume_per_edge():
     """Twice as large: log 2 more. A right simplex with legs 2, 3, 4 has 24 times the unit's."""
     legs = jnp.concatenate([jnp.zeros((1, 3)), jnp.diag(jnp.array([2.0, 3, 4]))])[None]
     unit = jnp.concatenate([jnp.zeros((1, 3)), jnp.eye(3)])[None]
-    found = losses.volume_loss(legs) - losses.volume_loss(unit)
+    volume_loss = jax.jit(losses.volume_loss)
+    found = volume_loss(legs) - volume_loss(unit)
     assert float(found) == pytest.approx(np.log(24) / 3, rel=1e-4)
-    found = losses.volume_loss(2 * legs) - losses.volume_loss(legs)
+    found = volume_loss(2 * legs) - volume_loss(legs)
     assert float(found) == pytest.approx(np.log(2), rel=1e-4)
-    gradient = jax.grad(losses.volume_loss)(jnp.zeros((1, 3, 4)).at[0, 0, 0].set(1.0))
+    gradient = jax.jit(jax.grad(losses.volume_loss))(jnp.zeros((1, 3, 4)).at[0, 0, 0].set(1.0))
     assert np.isfinite(gradient).all()

@@ -15,7 +15,7 @@ RANDOM = np.random.default_rng(0)
 
 
 def init(bijector, x):
-    return bijector.init(jax.random.key(0), x).get("params", {})
+    return jax.jit(bijector.init)(jax.random.key(0), x).get("params", {})
 
 
 @pytest.mark.parametrize("shape", [(3, 4, 2, 3), (3, 7)])

@@ -42,20 +42,21 @@ def test_spectrally_normed_network_is_a_contraction():
     """Layers of norm one and a leaky ReLU never lengthen a difference."""
     network = DenseNetwork(1, width=16, depth=3, spectral_norm=True)
     x, y = RANDOM.normal(size=(2, 200, 6)).astype(np.float32)
-    params = jax.tree.map(lambda leaf: 5 * leaf + 0.1, network.init(jax.random.key(0), x))
-    change = np.abs(network.apply(params, x) - network.apply(params, y))[:, 0]
+    params = jax.tree.map(lambda leaf: 5 * np.asarray(leaf) + np.float32(0.1),
+                          jax.jit(network.init)(jax.random.key(0), x))
+    apply = jax.jit(network.apply)
+    change = np.abs(apply(params, x) - apply(params, y))[:, 0]
     distance = np.linalg.norm(x - y, axis=1)
     assert (change <= distance * (1 + 1e-4)).all()
-    free = DenseNetwork(1, width=16, depth=3)
-    assert (np.abs(free.apply(params, x) - free.apply(params, y))[:, 0] > distance).any()
+    free = jax.jit(DenseNetwork(1, width=16, depth=3).apply)
+    assert (np.abs(free(params, x) - free(params, y))[:, 0] > distance).any()
 
 
 def test_conv_network_sees_no_neighbours_in_the_batch():
     network = ConvNetwork(2, width=4, depth=2)
     x = RANDOM.normal(size=(3, 8, 8, 1)).astype(np.float32)
-    params = network.init(jax.random.key(0), x)
-    np.testing.assert_allclose(network.apply(params, x)[1:2], network.apply(params, x[1:2]),
-                               atol=1e-5)
+    params, apply = jax.jit(network.init)(jax.random.key(0), x), jax.jit(network.apply)
+    np.testing.assert_allclose(apply(params, x)[1:2], apply(params, x[1:2]), atol=1e-5)
 
 
 def test_binary_losses_are_the_log_loss():
@@ -140,9 +141,9 @@ def test_a_network_cannot_undo_what_the_flow_is_sure_of():
     x = RANDOM.normal(size=(300, 4)).astype(np.float32)
     evidence = RANDOM.normal(size=(300, 2)).astype(np.float32) * 3
     params = jax.tree.map(lambda leaf: 20 * RANDOM.normal(size=leaf.shape).astype(np.float32),
-                          network.init(jax.random.key(0), x, evidence))
+                          jax.jit(network.init)(jax.random.key(0), x, evidence))
     params["params"]["slope"] = jnp.array(-2.0)  # positive all the same
-    logits = np.asarray(network.apply(params, x, evidence))[:, 0]
+    logits = np.asarray(jax.jit(network.apply)(params, x, evidence))[:, 0]
     first, second = np.triu_indices(300, 1)
     gap = evidence[first, 0] - evidence[second, 0]
     sure = np.abs(gap) > 2 * REACH
@@ -153,9 +154,9 @@ def test_a_network_cannot_undo_what_the_flow_is_sure_of():
 def test_a_guided_class_for_outliers_leaves_the_classes_their_odds():
     network = FlowGuided(DenseNetwork(3, width=8, depth=1))
     x, evidence = RANDOM.normal(size=(5, 4)), RANDOM.normal(size=(5, 2))
-    params = network.init(jax.random.key(0), x, evidence)
-    logits = network.apply(params, x, evidence)
-    alone = DenseNetwork(3, width=8, depth=1).apply(
+    params = jax.jit(network.init)(jax.random.key(0), x, evidence)
+    logits = jax.jit(network.apply)(params, x, evidence)
+    alone = jax.jit(DenseNetwork(3, width=8, depth=1).apply)(
         {"params": params["params"]["network"]}, x, evidence)
     np.testing.assert_allclose(logits[:, :2], alone[:, :2], rtol=1e-6)
     model = DetectorModel(network, (0.0,), (1.0,), n_classes=2, rejects=True)

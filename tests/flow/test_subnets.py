@@ -1,5 +1,7 @@
 """Subnets in bfloat16, under dropout, and given a context."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,12 +19,12 @@ def test_bfloat16_subnets_leave_couplings_in_float32():
     """The subnets see the same input both ways, so that their rounding does no harm."""
     chain, _ = Architecture((Stage("none", 4, 16),), subnet_dtype="bfloat16").build((6,))
     x = jax.random.normal(jax.random.key(0), (32, 6))
-    params = chain.init(jax.random.key(1), x, method="encode")["params"]
+    params = jax.jit(chain.init)(jax.random.key(1), x)["params"]
     params = jax.tree.map(lambda leaf: leaf + 0.1, params)
     assert "bf16" in str(jax.make_jaxpr(lambda x: bound(chain, params).encode(x))(x))
-    z, log_det = bound(chain, params).encode(x)
+    z, log_det = jax.jit(lambda x: bound(chain, params).encode(x))(x)
     assert z.dtype == log_det.dtype == jnp.float32
-    back, log_det_back = bound(chain, params).decode(z)
+    back, log_det_back = jax.jit(lambda z: bound(chain, params).decode(z))(z)
     np.testing.assert_allclose(back, x, atol=1e-4)
     np.testing.assert_allclose(log_det_back, -log_det, atol=1e-4)
 
@@ -33,14 +35,16 @@ def test_bfloat16_subnets_leave_couplings_in_float32():
 def test_dropout_leaves_out_its_share_of_hidden_features_and_keeps_the_mean(subnet, shape):
     """With output weights of 1 / 40 the output is the mean of the hidden features."""
     x = jnp.abs(jax.random.normal(jax.random.key(0), shape))
-    params = subnet.init(jax.random.key(1), x, n_outputs=1)["params"]
-    hidden, output = sorted(params)
-    kernel = jnp.ones_like(params[hidden]["kernel"])
-    params = {hidden: {**params[hidden], "kernel": kernel, "bias": jnp.zeros(40)},
-              output: {"kernel": jnp.full_like(params[output]["kernel"], 1 / 40),
-                       "bias": jnp.zeros(1)}}
-    exact = bound(subnet, params)(x, n_outputs=1)
-    dropped = bound(subnet, params, dropout_key=jax.random.key(2))(x, n_outputs=1)
+    init = functools.partial(subnet.init, n_outputs=1)
+    shapes = jax.eval_shape(init, jax.random.key(1), x)["params"]
+    hidden, output = sorted(shapes)
+    params = {hidden: {"kernel": np.ones(shapes[hidden]["kernel"].shape, np.float32),
+                       "bias": np.zeros(40, np.float32)},
+              output: {"kernel": np.full(shapes[output]["kernel"].shape, 1 / 40, np.float32),
+                       "bias": np.zeros(1, np.float32)}}
+    exact, dropped = (
+        jax.jit(lambda x, key=key: bound(subnet, params, dropout_key=key)(x, n_outputs=1))(x)
+        for key in (None, jax.random.key(2)))
     ratio = np.asarray(dropped / exact)  # the share that is kept, over 1 - rate
     np.testing.assert_allclose(40 * 0.75 * ratio, np.round(40 * 0.75 * ratio), atol=1e-3)
     assert ratio.mean() == pytest.approx(1.0, abs=0.02)
@@ -55,7 +59,7 @@ def test_blocks_drop_features_of_their_own():
     x = jnp.tile(jnp.asarray([[1.0, 1.0]]), (8, 1))
     shapes = jax.eval_shape(chain.init, jax.random.key(0), x)["params"]
     params = jax.tree.map(lambda leaf: jnp.full(leaf.shape, 0.1), shapes)
-    z, _ = bound(chain, params, dropout_key=jax.random.key(3)).encode(x)
+    z, _ = jax.jit(lambda x: bound(chain, params, dropout_key=jax.random.key(3)).encode(x))(x)
     # Block 1 adds m(x_2) to x_1; with its masks block 2 would add m(z_1), the same masks scaled.
     kept = (np.asarray(z - x) - 0.1) / 0.1
     first = kept[:, 0] / (2 * (0.1 * 1.0 + 0.1))
@@ -76,10 +80,11 @@ def test_a_flow_sees_its_context_in_deviations_beside_the_label():
     context = jax.random.normal(jax.random.key(1), (4, 2))
     shapes = jax.eval_shape(flow((0, 0), (1, 1)).init, jax.random.key(0), u, label, context)
     params = random_params(shapes["params"], "float32")
-    plain = bound(flow((0, 0), (1, 1)), params)
-    wanted = plain.log_prob(u, label, context)
-    scaled = bound(flow((5.0, -1.0), (10.0, 0.1)), params)
+    plain, scaled = (
+        jax.jit(lambda *given, flow=flow: bound(flow, params).log_prob(*given))
+        for flow in (flow((0, 0), (1, 1)), flow((5.0, -1.0), (10.0, 0.1))))
+    wanted = plain(u, label, context)
     given = context * jnp.asarray([10.0, 0.1]) + jnp.asarray([5.0, -1.0])
-    np.testing.assert_allclose(scaled.log_prob(u, label, given), wanted, rtol=1e-4)
-    for other in (plain.log_prob(u, 1 - label, context), plain.log_prob(u, label, -context)):
+    np.testing.assert_allclose(scaled(u, label, given), wanted, rtol=1e-4)
+    for other in (plain(u, 1 - label, context), plain(u, label, -context)):
         assert (np.abs(np.asarray(other - wanted)) > 1e-4).all()

@@ -38,7 +38,7 @@ def setting():
     config = ConfigDict(archetype_batch.config().to_dict())
     config.archetypes.weight_noise = 0.0
     model = build_archetypes(config, data.spec, build_density(config, data.spec))
-    params = model.init(jax.random.key(1), data.train.x, data.train.y)
+    params = jax.jit(model.init)(jax.random.key(1), data.train.x, data.train.y)
     params = jax.tree.map(lambda leaf: leaf + 0.05, params)
     return model, params, Labelled(data.train.x, data.train.y, data.train.side)
 
@@ -116,7 +116,7 @@ def test_pixel_noise_and_latent_are_drawn_from_keys_of_their_own(setting, option
     bottleneck = Watched(network, Dequantise(256, (128.0,), (70.0,)))
     model = ArchetypeModel(bottleneck, heads)
     batch = setting[2]
-    params = model.init(jax.random.key(1), batch.x, batch.y)
+    params = jax.jit(model.init)(jax.random.key(1), batch.x, batch.y)
     masked = MaskedBatch(batch.x, batch.y, np.ones(N, bool), IDS, batch.side)
     weights = dataclasses.replace(options.loss_weights, side=0.0, latent_reconstruction=0.0,
                                   prototype=0.0)

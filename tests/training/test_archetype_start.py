@@ -40,7 +40,7 @@ def test_what_small_moves_do_not_change_leads_to_the_true_weights(faces):
     """As values differ, the same start is off by 0.157: poses are its archetypes."""
     model = model_of(faces, **{"archetypes.blur_px": 0.75, "archetypes.invariant_to": CHANGES})
     x, y = jnp.asarray(faces.x), jnp.asarray(faces.y)
-    params = model.init(jax.random.key(0), x[:8], y[:8])
+    params = jax.jit(model.init)(jax.random.key(0), x[:8], y[:8])
     params = start_heads(model, faces, params, n_rows=N, weights_are_side=False, seed=0)
     weights = jax.jit(model.weights)(params, x, y, MIDDLE_OF_LEVEL)
     assert weight_error(np.asarray(weights), faces.side) < 0.11

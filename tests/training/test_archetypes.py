@@ -294,7 +294,7 @@ def test_warm_start_finds_the_weights_of_linear_mixtures(known):
     weights = random.dirichlet(np.full(K, 0.5), 2_000).astype(np.float32)
     t = weights @ random.normal(size=(K, 6)) * 3 + 0.02 * random.normal(size=(2_000, 6))
     heads = ArchetypeHeads(K, 6, n_side=2)
-    params = heads.init(jax.random.key(0), jnp.zeros((1, 6)))["params"]
+    params = jax.jit(heads.init)(jax.random.key(0), jnp.zeros((1, 6)))["params"]
     side = weights[:, :2] * 2.0
     params = warm_start(heads, params, StartRows(t, None, side, weights if known else None), seed=0)
     found = heads.apply({"params": params}, jnp.asarray(t, jnp.float32), method="weights")
@@ -313,7 +313,7 @@ def test_warm_start_looks_for_archetypes_within_classes():
     label = np.arange(2_000) % 4
     t = weights @ random.normal(size=(K, 6)) * 3 + 20.0 * random.normal(size=(4, 6))[label]
     heads = ArchetypeHeads(K, 6, n_classes=4)
-    params = heads.init(jax.random.key(0), jnp.zeros((1, 6)), jnp.zeros(1, int))["params"]
+    params = jax.jit(heads.init)(jax.random.key(0), jnp.zeros((1, 6)), jnp.zeros(1, int))["params"]
     params = warm_start(heads, params, StartRows(t, label), seed=0)
     fitted = bound(heads, params)
     found = fitted.weights(jnp.asarray(t, jnp.float32), label)

@@ -117,10 +117,12 @@ def test_a_conditional_loss_is_that_of_the_labels(tmp_path):
     dataset = build_data(config)
     density = build_density(config, dataset.spec)
     x, y = jnp.asarray(dataset.train.x[:8]), jnp.asarray(dataset.train.y[:8])
-    params = jax.tree.map(lambda leaf: leaf + 0.05, density.init(jax.random.key(0), x, y))
+    params = jax.tree.map(lambda leaf: leaf + 0.05, jax.jit(density.init)(
+        jax.random.key(0), x, y))
     key, ids = jax.random.key(1), jnp.arange(8)
-    _, metrics = build_problem(config, density).loss(params, Labelled(x, y), ids, key)
+    _, metrics = jax.jit(build_problem(config, density).loss)(params, Labelled(x, y), ids, key)
     noise = density.noise(jax.random.split(key)[0], ids)
-    expected = [-density.log_prob(params, x, label, noise).mean() for label in (y, 0 * y)]
+    log_prob = jax.jit(density.log_prob)
+    expected = [-log_prob(params, x, label, noise).mean() for label in (y, 0 * y)]
     assert metrics["nll"] == pytest.approx(float(expected[0]), rel=1e-5)
     assert abs(expected[0] - expected[1]) > 1e-3

@@ -94,7 +94,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation("reversible dropout draws other masks", "flowaa/bijectors/chain.py",
              "dropout_key = bound(self, params, dropout_key=dropout_key).dropout_key()",
              "dropout_key = jax.random.fold_in(dropout_key, 1)",
-             _law("nested_chain-none", "memory_modes")),
+             _law("nested_chain-label", "memory_modes")),
     Mutation("the best block is blamed", "flowaa/flow/reversibility.py",
              "jnp.argmax(measured.block_errors)", "jnp.argmin(measured.block_errors)",
              (f"{_MEMORY}::test_trusted_where_well_conditioned_and_the_bad_block_is_named",)),
