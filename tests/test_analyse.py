@@ -1,6 +1,7 @@
 """`experiments.analyse`: pictures and figures of a run's archetypes."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from experiments import analyse
 from experiments.archetype_pictures import archetype_names
 from flowaa.figures import simplex
 from tests.commands import run_command
-from tests.training.tiny import config_of, image_config, train
+from tests.training.tiny import image_config, train
 
 K = 4
 
@@ -51,10 +52,9 @@ def test_wrong_arguments_end_in_one_line(workdir, arguments, message, capsys):
     assert message in result.err
 
 
-def test_a_run_without_archetypes_ends_in_one_line(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("flowaa.run.train._save_samples", lambda folder, run, dataset: None)
-    train(config_of(), str(tmp_path))
-    result = run_command(analyse.main, [f"--workdir={tmp_path}"], capsys)
+def test_a_run_without_archetypes_ends_in_one_line(plane, tmp_path, capsys):
+    workdir = shutil.copytree(plane, tmp_path / "run")
+    result = run_command(analyse.main, [f"--workdir={workdir}"], capsys)
     assert result.status == 2
     assert "this run has no archetypes" in result.err
 

@@ -114,9 +114,8 @@ def test_wrong_arguments_are_told_in_one_line(run, call, message):
     assert "\n" not in str(caught.value)
 
 
-def test_a_run_without_archetypes_says_so(tmp_path):
-    train(config_of(), str(tmp_path))
-    run = flowaa.load_run(tmp_path)
+def test_a_run_without_archetypes_says_so(plane_run):
+    run = plane_run
     for ask in (lambda: run.archetypes, lambda: run.archetype_weights(np.zeros((1, 2))),
                  lambda: run.decode_weights(np.eye(3))):
         with pytest.raises(UserError, match=r"no archetypes; train with .*n_archetypes=3"):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -53,10 +54,8 @@ def test_a_finished_run_is_extended_as_if_asked_at_once(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    workdir = tmp_path_factory.mktemp("finished")
-    train(config_of(), workdir)
-    return workdir
+def finished(plane, tmp_path_factory):
+    return shutil.copytree(plane, tmp_path_factory.mktemp("finished") / "run")
 
 
 @pytest.mark.parametrize(("changes", "message"), [

@@ -43,9 +43,9 @@ def configs(tmp_path_factory) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(configs, tmp_path_factory) -> Callable[[str], Path]:
+def uninterrupted(configs, plane, tmp_path_factory) -> Callable[[str], Path]:
     """The folder of a run that nobody cut off."""
-    folders: dict[str, Path] = {}
+    folders = {"plain": shutil.copytree(plane, tmp_path_factory.mktemp("plain") / "run")}
 
     def run(name: str) -> Path:
         if name not in folders:

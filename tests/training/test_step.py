@@ -60,10 +60,9 @@ def test_each_step_has_a_key_of_its_own():
 
 
 @pytest.mark.usefixtures("no_figures")
-def test_an_averaged_run_trains_the_same_and_evaluates_the_average(tmp_path):
-    train(config_of(), tmp_path / "plain")
+def test_an_averaged_run_trains_the_same_and_evaluates_the_average(plane, tmp_path):
     train(config_of(**{"optimizer.ema_decay": 0.9}), tmp_path / "averaged")
-    plain, averaged = rows(tmp_path / "plain"), rows(tmp_path / "averaged")
+    plain, averaged = rows(plane), rows(tmp_path / "averaged")
     assert [row["train/nll"] for row in averaged] == [row["train/nll"] for row in plain]
     assert averaged[-1]["validation/nll"] != plain[-1]["validation/nll"]
     run = load_run(tmp_path / "averaged", step=8)
