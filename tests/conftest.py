@@ -22,6 +22,9 @@ if (0, 6) <= tuple(map(int, version("jaxlib").split(".")[:2])) <= (0, 10):
 _given = os.environ.get("XLA_FLAGS", "")
 os.environ["XLA_FLAGS"] = " ".join(
     [_given, *(f"{name}={value}" for name, value in _FLAGS.items() if name not in _given)]).strip()
+# BLAS's threads spin while they wait: beside another worker, small matrices took ten times as long.
+for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
 # Both workers, and the next run of the tests, find what is compiled already.
 os.environ.setdefault(
     "JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "jax"))
