@@ -17,7 +17,7 @@ from flowaa.detection.model import DetectorModel
 from flowaa.errors import warn
 from flowaa.figures.plane import Plane, save_density, save_detector, save_grid_map
 from flowaa.figures.reliability import save_reliability
-from flowaa.outliers.draws import marginal_log_prob
+from flowaa.outliers.evidence import marginal_log_prob
 from flowaa.outliers.mixture import OutlierMixture
 from flowaa.run import Run
 

@@ -15,6 +15,7 @@ from flowaa.flow.density import Density
 from flowaa.flow.flow import Flow
 from flowaa.flow.likelihood import Standardise
 from flowaa.outliers import draws as outliers
+from flowaa.outliers import evidence
 from flowaa.outliers.plane import archetype_plane, coordinates, draw_exterior
 from tests.training.tiny import config_of, train
 
@@ -86,15 +87,15 @@ def test_the_period_of_a_simplex_draw_is_that_of_its_gauge():
 def test_radius_without_a_class_is_that_of_the_nearest():
     density, params = density_of_classes(jnp.array([[-4.0, 0.0], [4.0, 0.0]]))
     z = jnp.array([[5.0, 0.0], [-4.0, 2.0]])
-    np.testing.assert_allclose(outliers.latent_radius(density, params, z, None), [1, 2], rtol=1e-6)
+    np.testing.assert_allclose(evidence.latent_radius(density, params, z, None), [1, 2], rtol=1e-6)
 
 
 def test_statistics_of_a_flow_with_classes_are_the_marginal_s(by_class):
     x = by_class.sample(KEY, 20, label=0)
-    found = outliers.flow_statistics(by_class.density, by_class.params, x)
+    found = evidence.flow_statistics(by_class.density, by_class.params, x)
     of_class = [np.exp(np.asarray(by_class.log_prob(x, label=label), float)) for label in (0, 1)]
     np.testing.assert_allclose(-np.asarray(found.nll), np.log(np.mean(of_class, 0)), rtol=1e-4)
-    radii = [outliers.latent_radius(by_class.density, by_class.params, by_class.encode(x, label)[0],
+    radii = [evidence.latent_radius(by_class.density, by_class.params, by_class.encode(x, label)[0],
                                     jnp.full(20, label)) for label in (0, 1)]
     np.testing.assert_allclose(found.radius, np.min(radii, 0), rtol=1e-4)
 
@@ -130,7 +131,7 @@ def test_without_label_every_class_is_drawn(by_class):
 def test_marginal_density_is_the_mean_over_classes(by_class):
     x = by_class.sample(KEY, 30, label=1)
     of_class = [np.exp(np.asarray(by_class.log_prob(x, label=label), float)) for label in (0, 1)]
-    found = outliers.marginal_log_prob(by_class.density, by_class.params, x)
+    found = evidence.marginal_log_prob(by_class.density, by_class.params, x)
     np.testing.assert_allclose(np.exp(np.asarray(found, float)), np.mean(of_class, 0), rtol=1e-4)
 
 

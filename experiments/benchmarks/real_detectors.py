@@ -24,7 +24,7 @@ from flowaa.configs import arrays
 from flowaa.data.dataset import Dataset
 from flowaa.data.rows import read_all
 from flowaa.errors import UserError
-from flowaa.outliers.draws import marginal_log_prob
+from flowaa.outliers.evidence import marginal_log_prob
 
 _SEED = 0
 _LARGEST = float(np.finfo(np.float32).max)  # stands for a score that overflowed

@@ -16,8 +16,9 @@ from flowaa.detection.model import DetectorModel, FlowEvidence
 from flowaa.detection.networks import ConvNetwork, DenseNetwork, FlowGuided
 from flowaa.errors import UserError
 from flowaa.flow.density import Density
+from flowaa.outliers.draws import adversary
 from flowaa.outliers.evidence import flow_evidence
-from flowaa.outliers.mixture import OutlierMixture, adversary, outlier_mixture
+from flowaa.outliers.mixture import OutlierMixture, outlier_mixture
 from flowaa.outliers.plane import ArchetypePlane
 from flowaa.training.detector_objective import DetectorProblem, MakeOutliers
 from flowaa.training.parallel import local_devices

@@ -1,9 +1,9 @@
 """Extreme-value laws and the samplers built on them.
 
-- `chi`: the law of the radius of a standard normal vector; `gumbel`: the law of the largest of n.
+- `chi`: the law of the radius of a standard normal vector, and return periods; `gumbel`: the law of
+  the largest of n.
 - `generalised`: the generalised extreme value and Pareto laws; `peaks_over_threshold`,
-  `block_maxima`: their fits to data, with return levels and intervals; `thresholds`, `tail_index`.
-- `return_period`: the level that one draw in n exceeds, and back.
+  `block_maxima`: their fits to data, with return levels and intervals; `thresholds`.
 - `shell`, `exterior`, `ambient`: outliers on a shell, beyond the archetypes' simplex, or made in
   data space.
 
@@ -24,21 +24,29 @@ from flowaa.extremes.chi import (
     chi_moments,
     chi_quantile,
     chi_quantile_from_log_survival,
+    chi_return_level,
+    chi_return_period,
 )
 from flowaa.extremes.exterior import (
     distance_to_simplex,
     gauge,
+    gauge_return_level,
     sample_exterior,
     sample_given_projection,
 )
 from flowaa.extremes.generalised import GeneralisedExtremeValue, GeneralisedPareto
 from flowaa.extremes.gumbel import gumbel_of_normal, gumbel_of_radius, sample_gumbel
 from flowaa.extremes.peaks_over_threshold import PeaksOverThreshold
-from flowaa.extremes.return_period import chi_return_level, chi_return_period, gauge_return_level
 from flowaa.extremes.sampling import stream
 from flowaa.extremes.shell import sample_shell
-from flowaa.extremes.tail_index import hill, moment, pickands
-from flowaa.extremes.thresholds import choose_threshold, cluster_maxima, mean_residual_life
+from flowaa.extremes.thresholds import (
+    choose_threshold,
+    cluster_maxima,
+    hill,
+    mean_residual_life,
+    moment,
+    pickands,
+)
 
 __all__ = [
     "BlockMaxima",

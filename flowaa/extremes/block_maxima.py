@@ -8,16 +8,15 @@ from numpy.typing import ArrayLike
 
 from flowaa.errors import UserError
 from flowaa.extremes import checks
-from flowaa.extremes.generalised import GeneralisedExtremeValue
-from flowaa.extremes.tail_fits import (
-    EXTREME_VALUE,
+from flowaa.extremes.fitted_tail import (
     FittedTail,
     Interval,
     checked_values,
-    fit_law,
     plot_levels,
-    reduced,
+    standard_errors,
 )
+from flowaa.extremes.generalised import GeneralisedExtremeValue
+from flowaa.extremes.tail_fits import EXTREME_VALUE, fit_law, reduced
 
 
 def block_maxima(values: ArrayLike, block_size: int) -> np.ndarray:
@@ -74,7 +73,7 @@ class BlockMaxima(FittedTail):
                                 "choose smaller blocks or give more rows")
         self.fit_ = fit_law(EXTREME_VALUE, maxima, method=self.method, shape=self.shape)
         self.location_, self.scale_, self.shape_ = (float(v) for v in self.fit_.parameters)
-        self.standard_errors_ = self.fit_.standard_errors
+        self.standard_errors_ = standard_errors(self.fit_)
         self.law_ = self._law(GeneralisedExtremeValue, self.location_)
         self.n_blocks_ = len(maxima)
         return self

@@ -6,6 +6,9 @@ for the survival function (or its logarithm) in the upper tail, and for the cdf 
 `d` is a Python integer, 1 to 10⁷ (it fixes the constants of the compiled program; beyond, float32
 hardly tells the radii apart, and it is refused); all else may be traced, mapped and differentiated.
 NaN gives NaN.
+
+A return period n is a dial from 1 to beyond float32's range. Where its value is known (a Python or
+NumPy number, an array), its logarithm is taken in float64; only traced values are float32.
 """
 
 import functools
@@ -109,6 +112,60 @@ def chi_quantile_from_log_survival(log_survival: ArrayLike, d: int) -> jax.Array
     NaN at other values, but for −inf, where r is infinite.
     """
     return _quantile_of_survival(checks.reals(log_survival, "log_survival"), _dimension(d))
+
+
+def log_period(
+    n: ArrayLike | None, name: str, *, least: float = 1.0, shapes: checks.Shapes | None = None,
+) -> jax.Array:
+    """ln n [...] of a return period in draws, in the default float type.
+
+    Args:
+        n: [...] return period, from `least` to 1.7e308 where its value is known.
+        name: what the number is called in the message.
+        least: the smallest value allowed.
+        shapes: those allowed; None for any.
+
+    Raises:
+        UserError: if n is below `least`, infinite or not a number.
+    """
+    checks.require_positive(n, name, least=least, most=None, shapes=shapes)
+    return checks.log_of(n)
+
+
+def chi_return_level(n: ArrayLike, d: int) -> jax.Array:
+    """The radius that one draw of chi_d in n exceeds: the quantile at 1 − 1/n.
+
+    Args:
+        n: [...] return period in draws, 1 to 1.7e308.
+        d: degrees of freedom.
+
+    Returns:
+        [...] radii; 0 for n = 1, as every draw exceeds it.
+
+    Raises:
+        UserError: if n < 1 or d < 1.
+
+    >>> round(float(chi_return_level(1e12, 3072)), 3)
+    60.466
+    """
+    return chi_quantile_from_log_survival(-log_period(n, "n, the return period,"), d)
+
+
+def chi_return_period(r: ArrayLike, d: int) -> jax.Array:
+    """How many draws of chi_d it takes, on average, to exceed the radius r: 1/P(R > r).
+
+    Args:
+        r: [...] radii.
+        d: degrees of freedom.
+
+    Returns:
+        [...] return periods in draws, from 1; infinite beyond 3e38, where `chi_log_survival` (of
+        which this is exp(−…)) goes on.
+
+    Raises:
+        UserError: if d < 1.
+    """
+    return jnp.exp(-chi_log_survival(r, d))
 
 
 _log_density = jax.jit(chi_table.log_density, static_argnums=1)

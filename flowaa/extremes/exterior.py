@@ -1,12 +1,8 @@
 """Weights beyond the simplex: mixtures that leave the archetypes' hull (thesis 3.2).
 
-How far out a weight vector a [K] with Σ a = 1 lies is measured by the simplex's own gauge about its
-centre (1/K, …, 1/K),
-
-    gauge(a) = 1 − K·min_i a_i,
-
-which is 0 at the centre, 1 on the boundary and above 1 outside: a point of gauge e is e times as
-far from the centre as the boundary is in its direction.
+How far out weights a [K] with Σ a = 1 lie is measured by the simplex's own gauge about its centre,
+1 − K·min_i a_i: 0 at the centre, 1 on the boundary and above 1 outside. A point of gauge e is e
+times as far from the centre as the boundary is in its direction.
 """
 
 import functools
@@ -19,6 +15,7 @@ from jax.typing import ArrayLike
 from flowaa.arguments import random_key
 from flowaa.errors import UserError, warn
 from flowaa.extremes import checks
+from flowaa.extremes.chi import log_period
 from flowaa.extremes.sampling import place
 
 
@@ -46,7 +43,7 @@ def sample_exterior(
         concentration: of the Dirichlet law: small (0.1) puts draws beyond the corners, 1 spreads
             them, large (100) puts them beyond the facets, in all directions from the centre. A
             number, one for each archetype [k], or [n, k] (a class's own archetypes larger).
-        extremeness: the former name of `gauge`; elsewhere it means a return period.
+        extremeness: the former name of `gauge`.
 
     Returns:
         A [n, k] in the default float type. Up to a gauge of 1e6 every row sums to one exactly, in
@@ -81,17 +78,16 @@ def gauge(weights: ArrayLike) -> jax.Array:
         weights: [..., K], each row summing to one.
 
     Returns:
-        [...]: 0 at the centre, 1 on the boundary, above 1 outside.
+        [...]: 0 at the centre, 1 on the boundary.
     """
     weights = checks.reals(weights, "weights", least_axes=1)
     return 1 - weights.shape[-1] * jnp.min(weights, axis=-1)
 
 
 def distance_to_simplex(weights: ArrayLike) -> jax.Array:
-    """Euclidean distance from weights to the nearest point of the simplex.
+    """Euclidean distance from weights to the nearest point of the simplex, max(a − τ, 0).
 
-    The nearest point is max(a − τ, 0) with τ such that it sums to one (Held, Wolfe and Crowder
-    1974).
+    τ is such that this sums to one (Held, Wolfe and Crowder 1974).
 
     Args:
         weights: [..., K].
@@ -106,6 +102,55 @@ def distance_to_simplex(weights: ArrayLike) -> jax.Array:
     # τ is the largest of these means: each is what τ would be with so many weights kept.
     threshold = jnp.max(thresholds, axis=-1, keepdims=True)
     return jnp.linalg.norm(weights - jnp.maximum(weights - threshold, 0), axis=-1)
+
+
+def gauge_return_level(n: ArrayLike, means: ArrayLike, deviations: ArrayLike) -> jax.Array:
+    """The gauge that one draw in n exceeds, of normal archetype coordinates.
+
+    It is the largest of the K normal variables K·(1/K − a_i). Its chance to exceed e is at most the
+    sum of theirs, Σ (1 − Φ((e − mean_i)/deviation_i)), and in the tail nearly so: by bisection.
+
+    Args:
+        n: [...] return period in draws, at least 1.
+        means: [..., K] of K·(1/K − a_i).
+        deviations: [..., K] above 0; (K − 1)·σ for coordinates of deviation σ about the centre of a
+            regular simplex of unit radius, whose means are 0.
+
+    Returns:
+        [...] gauges; at least 0, the centre.
+
+    Raises:
+        UserError: if n < 1, a deviation is not above 0 or the shapes do not fit.
+
+    >>> round(float(gauge_return_level(1e12, [0.0, 0.0], [1.0, 1.0])), 3)
+    7.131
+    """
+    wanted = -log_period(n, "n, the return period,")
+    means = checks.reals(means, "means", least_axes=1)
+    checks.require_positive(deviations, "deviations")
+    deviations = checks.reals(deviations, "deviations", least_axes=1)
+    try:
+        jnp.broadcast_shapes(wanted.shape, means.shape[:-1], deviations.shape[:-1])
+        jnp.broadcast_shapes(means.shape[-1:], deviations.shape[-1:])
+    except ValueError:
+        raise UserError(f"n, means and deviations have the shapes {wanted.shape}, {means.shape} "
+                        f"and {deviations.shape}; give [...], [..., K] and [..., K]") from None
+
+    def log_chance(level: jax.Array) -> jax.Array:
+        scores = (level[..., None] - means) / deviations
+        return jax.nn.logsumexp(jax.scipy.stats.norm.logsf(scores), axis=-1)
+
+    # 1 − Φ(z) ≤ exp(−z²/2)/2: at this z all K chances are below 1/(nK).
+    z = jnp.sqrt(2 * jnp.maximum(jnp.log(means.shape[-1] / 2) - wanted, 0))
+    highest = jnp.maximum(jnp.max(means + z[..., None] * deviations, axis=-1), 0)
+
+    def halve(_: int, interval: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        low, high = interval
+        middle = 0.5 * (low + high)
+        is_likely = log_chance(middle) > wanted
+        return jnp.where(is_likely, middle, low), jnp.where(is_likely, high, middle)
+
+    return jax.lax.fori_loop(0, 50, halve, (jnp.zeros_like(highest), highest))[1]
 
 
 def sample_given_projection(

@@ -21,7 +21,7 @@ from jax.typing import ArrayLike
 from flowaa.arguments import random_key
 from flowaa.errors import UserError
 from flowaa.extremes import checks, chi
-from flowaa.extremes.return_period import log_period
+from flowaa.extremes.chi import log_period
 from flowaa.extremes.sampling import place, uniform_directions, uniform_open
 
 

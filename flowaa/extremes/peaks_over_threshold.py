@@ -7,17 +7,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from flowaa.extremes import checks
-from flowaa.extremes.generalised import GeneralisedPareto
-from flowaa.extremes.tail_fits import (
-    LEAST_ROWS,
-    PARETO,
+from flowaa.extremes.fitted_tail import (
     FittedTail,
     Interval,
     checked_values,
-    fit_law,
     plot_levels,
-    reduced,
+    standard_errors,
 )
+from flowaa.extremes.generalised import GeneralisedPareto
+from flowaa.extremes.tail_fits import LEAST_ROWS, PARETO, fit_law, reduced
 from flowaa.extremes.thresholds import choose_threshold, cluster_maxima
 
 
@@ -68,7 +66,7 @@ class PeaksOverThreshold(FittedTail):
                        "lower the threshold or give more rows")
         self.fit_ = fit_law(PARETO, peaks - self.threshold_, method=self.method, shape=self.shape)
         _, self.scale_, self.shape_ = (float(value) for value in self.fit_.parameters)
-        self.standard_errors_ = self.fit_.standard_errors[1:]
+        self.standard_errors_ = standard_errors(self.fit_)[1:]
         self.n_exceedances_, self.rate_ = len(peaks), len(peaks) / len(values)
         self.law_ = self._law(GeneralisedPareto, self.threshold_)
         self._values = np.sort(values)

@@ -7,6 +7,7 @@ import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,8 +17,8 @@ from scipy.special import gammaln
 from flowaa import extremes
 from flowaa.bijectors.base import bound
 from flowaa.errors import UserError
-from flowaa.flow.base_distribution import ClassMixture
 from flowaa.flow.density import MIDDLE_OF_LEVEL, Density
+from flowaa.outliers.evidence import has_classes, latent_radius, moments, n_classes
 from flowaa.outliers.plane import (
     ArchetypePlane,
     coordinates,
@@ -36,14 +37,6 @@ class Latents(NamedTuple):
 
     z: Array  # [n, D]
     label: Array | None  # [n] int32; None in runs that know no classes
-
-
-class FlowStatistics(NamedTuple):
-    """What a flow says of rows."""
-
-    nll: Array  # [n] −log p(x), nats: of the given class, or of all
-    radius: Array  # [n] of the latent, in deviations from the given or the nearest class's centre
-    z: Array  # [n, D] latent, of the given or the most probable class
 
 
 class Numbers(NamedTuple):
@@ -87,8 +80,8 @@ def draw_latents(
     """
     class_key, latent_key = jax.random.split(key)
     if label is None and has_classes(density):
-        label = jax.random.randint(class_key, (n,), 0, _n_classes(density))
-    mean, scale = _moments(density, params, label, stretch)
+        label = jax.random.randint(class_key, (n,), 0, n_classes(density))
+    mean, scale = moments(density, params, label, stretch)
     if method == "simplex":
         if plane is None:
             raise UserError("method simplex: this run has no archetypes; train with "
@@ -127,7 +120,7 @@ def draw_between(
     radius = low + (high - low) * jax.random.uniform(share_key, (n, 1))
     # At a return period of 1 the shell is the centre: directions are drawn on the unit sphere.
     unit = draw_unit_latents(density, latent_key, n)
-    mean, scale = _moments(density, params, unit.label, stretch)
+    mean, scale = moments(density, params, unit.label, stretch)
     return Latents(jnp.asarray(mean + scale * radius * unit.z), unit.label)
 
 
@@ -146,7 +139,7 @@ def between_log_prob(
 
     def of_class(label: Array | None) -> Array:
         z, log_det = density.encode(params, x, label, MIDDLE_OF_LEVEL)
-        mean, scale = _moments(density, params, label, stretch)
+        mean, scale = moments(density, params, label, stretch)
         # A centre has no direction, and a gradient of its radius is not asked for.
         radius = jnp.maximum(jnp.linalg.norm((z - mean) / scale, axis=-1), 1e-30)
         log_prob = log_det - (d - 1) * jnp.log(radius) - log_area - jnp.log(high - low)
@@ -155,9 +148,9 @@ def between_log_prob(
 
     if not has_classes(density):
         return of_class(None)
-    n_classes = _n_classes(density)
-    log_probs = jax.lax.map(lambda label: of_class(jnp.full(len(x), label)), jnp.arange(n_classes))
-    return jax.nn.logsumexp(log_probs, axis=0) - jnp.log(n_classes)
+    count = n_classes(density)
+    log_probs = jax.lax.map(lambda label: of_class(jnp.full(len(x), label)), jnp.arange(count))
+    return jax.nn.logsumexp(log_probs, axis=0) - jnp.log(count)
 
 
 def draw_unit_latents(density: Density, key: Array, n: int) -> Latents:
@@ -165,7 +158,7 @@ def draw_unit_latents(density: Density, key: Array, n: int) -> Latents:
     class_key, direction_key = jax.random.split(key)
     label = None
     if has_classes(density):
-        label = jax.random.randint(class_key, (n,), 0, _n_classes(density))
+        label = jax.random.randint(class_key, (n,), 0, n_classes(density))
     return Latents(extremes.sample_shell(direction_key, n, density.flow.n_dims, radius=1.0), label)
 
 
@@ -195,7 +188,7 @@ def numbers(
         of_radius = extremes.chi_return_period(radius, density.flow.n_dims)
         if plane is None:
             return of_radius
-        mean, scale = _moments(density, params, label)
+        mean, scale = moments(density, params, label)
         of_gauge = gauge_return_period(plane, z, label=label, mean=mean, scale=scale)
         return jnp.where(by_gauge, of_gauge, of_radius)
 
@@ -207,7 +200,7 @@ def numbers(
                 return period(density.encode(params, x, other, MIDDLE_OF_LEVEL)[0], other)
             return period(z, other)
 
-        others = jax.lax.map(of_class, jnp.arange(_n_classes(density)))
+        others = jax.lax.map(of_class, jnp.arange(n_classes(density)))
         marginal = jnp.minimum(own, others.min(0))
     return Numbers(
         log_prob=density.log_prob(params, x, label, MIDDLE_OF_LEVEL),
@@ -220,73 +213,27 @@ def numbers(
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def flow_statistics(
-    density: Density, params: Params, x: Array, label: Array | None = None
-) -> FlowStatistics:
-    """What a flow says of x [n, *shape] in data units.
-
-    Without label [n] every class is equally likely; that costs one encoding for each class where
-    the flow is conditional.
-    """
-    def of_class(label: Array | None) -> FlowStatistics:
-        z, log_det = density.encode(params, x, label, MIDDLE_OF_LEVEL)
-        log_prob = density.far_out(
-            bound(density.flow, params).latent_log_prob(z, label) + log_det, x)
-        radius = latent_radius(density, params, z, label)
-        radius = jnp.where(jnp.isnan(radius) & jnp.isneginf(log_prob), jnp.inf, radius)
-        return FlowStatistics(-log_prob, radius, z)
-
-    n_classes = density.flow.n_condition_classes
-    if not n_classes or label is not None:
-        return of_class(label)
-    nll, radius, z = jax.lax.map(
-        lambda index: of_class(jnp.full(len(x), index)), jnp.arange(n_classes))
-    return FlowStatistics(jnp.log(n_classes) - jax.nn.logsumexp(-nll, axis=0), radius.min(0),
-                          z[nll.argmin(0), jnp.arange(len(x))])
-
-
-@functools.partial(jax.jit, static_argnums=0)
 def decode(density: Density, params: Params, latents: Latents) -> Array:
     """Data [n, *shape] of latents, compiled once for each n."""
     return density.decode(params, latents.z, latents.label)
 
 
-def latent_radius(density: Density, params: Params, z: Array, label: Array | None) -> Array:
-    """Distance [n] of latents from the centre of their class, in its deviations.
+def adversary(
+    density: Density, generator: nn.Module | None, kind: str
+) -> Callable[[Params, Array, int], Array] | None:
+    """Draws of an adversary that learns to look real, from its parameters, a key and their number.
 
-    Where latents have a Gaussian for each class and no label is given, from the nearest.
+    "generator" is a network of its own, fed with normal noise; "flow" decodes ordinary latents.
+    None where there is no adversary.
     """
-    if label is None and isinstance(density.flow.base, ClassMixture):
-        def of_class(index: Array) -> Array:
-            return latent_radius(density, params, z, jnp.full(len(z), index))
+    def by_network(params: Params, key: Array, n: int) -> Array:
+        assert generator is not None
+        y = bound(generator, params)(jax.random.normal(key, (n, density.flow.n_dims)))
+        return density.preprocessing.to_data(y.reshape(n, *density.flow.shape))
 
-        return jax.lax.map(of_class, jnp.arange(density.flow.base.n_classes)).min(0)
-    mean, scale = _moments(density, params, label)
-    return jnp.linalg.norm((z - mean) / scale, axis=-1)
+    def by_flow(params: Params, key: Array, n: int) -> Array:
+        latents = draw_latents(
+            density, params, key, n, method="gumbel", extremeness=1.0)
+        return decode(density, params, latents)
 
-
-def marginal_log_prob(density: Density, params: Params, x: Array) -> Array:
-    """log p(x) [n] in nats, whatever the class: every class is equally likely."""
-    return -flow_statistics(density, params, x).nll
-
-
-def has_classes(density: Density) -> bool:
-    """Whether the model's latents or its flow depend on a class."""
-    return _n_classes(density) > 0
-
-
-def _n_classes(density: Density) -> int:
-    base = density.flow.base
-    of_base = base.n_classes if isinstance(base, ClassMixture) else 0
-    return max(density.flow.n_condition_classes, of_base)
-
-
-def _moments(
-    density: Density, params: Params, label: Array | None, stretch: float = 1.0
-) -> tuple[ArrayLike, ArrayLike]:
-    """Mean and standard deviation of the latents' law, [n, D] for each row's class, or numbers."""
-    if not isinstance(density.flow.base, ClassMixture):
-        return 0.0, stretch
-    assert label is not None, "each class has moments of its own"
-    mean, scale = bound(density.flow, params).latent_moments(label)
-    return mean, stretch * scale
+    return {"generator": by_network, "flow": by_flow}.get(kind)

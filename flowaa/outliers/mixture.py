@@ -3,19 +3,17 @@
 import dataclasses
 from collections.abc import Callable
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from flowaa import extremes
-from flowaa.bijectors.base import bound
 from flowaa.data.dataset import Dataset
 from flowaa.data.rows import read_all
 from flowaa.errors import UserError
 from flowaa.flow.density import Density
 from flowaa.outliers import draws as outliers
-from flowaa.outliers.evidence import split_statistics
+from flowaa.outliers.evidence import flow_statistics, latent_radius, split_statistics
 from flowaa.outliers.plane import ArchetypePlane
 from flowaa.training.state import Params
 
@@ -101,9 +99,9 @@ class OutlierMixture:
         if source == "simplex" or not self.least_radius:  # far out by its gauge
             return x, jnp.ones(n, bool)
         if self.density.flow.n_condition_classes:  # it may be ordinary in another class
-            radius = outliers.flow_statistics(self.density, flow_params, x).radius
+            radius = flow_statistics(self.density, flow_params, x).radius
         else:
-            radius = outliers.latent_radius(self.density, flow_params, latents.z, None)
+            radius = latent_radius(self.density, flow_params, latents.z, None)
         return x, radius >= self.least_radius * (1 - _ROUNDING)
 
     def _draw(self, source: str, key: Array, n: int, x: Array) -> Array:
@@ -147,27 +145,6 @@ class OutlierMixture:
             return x
         n_levels = self.density.preprocessing.n_levels  # type: ignore[attr-defined]
         return jnp.clip(jnp.floor(x), 0, n_levels - 1)
-
-
-def adversary(
-    density: Density, generator: nn.Module | None, kind: str
-) -> Callable[[Params, Array, int], Array] | None:
-    """Draws of an adversary that learns to look real, from its parameters, a key and their number.
-
-    "generator" is a network of its own, fed with normal noise; "flow" decodes ordinary latents.
-    None where there is no adversary.
-    """
-    def by_network(params: Params, key: Array, n: int) -> Array:
-        assert generator is not None
-        y = bound(generator, params)(jax.random.normal(key, (n, density.flow.n_dims)))
-        return density.preprocessing.to_data(y.reshape(n, *density.flow.shape))
-
-    def by_flow(params: Params, key: Array, n: int) -> Array:
-        latents = outliers.draw_latents(
-            density, params, key, n, method="gumbel", extremeness=1.0)
-        return outliers.decode(density, params, latents)
-
-    return {"generator": by_network, "flow": by_flow}.get(kind)
 
 
 def outlier_mixture(

@@ -9,7 +9,7 @@ from scipy.spatial.distance import cdist
 
 from flowaa.data.dataset import Dataset, Split
 from flowaa.errors import UserError
-from flowaa.outliers.draws import FlowStatistics
+from flowaa.outliers.evidence import FlowStatistics
 
 SCORES = ("nll", "latent_norm", "typicality", "hull", "neighbour", "discriminator", "combined")
 

@@ -7,6 +7,7 @@ import jax
 from flowaa.bijectors.base import bound
 from flowaa.flow.density import MIDDLE_OF_LEVEL, Density
 from flowaa.outliers import draws as outliers
+from flowaa.outliers import evidence
 from flowaa.outliers.plane import ArchetypePlane
 from flowaa.run.batching import Batched, batch_size
 from flowaa.training.archetypes.objective import ArchetypeModel
@@ -52,7 +53,7 @@ class Compiled:
         self.log_prob, self.sample = Batched(log_prob, size), Batched(sample, size)
         self.numbers = Batched(numbers, size)
         self.statistics = Batched(
-            lambda params, x, label: outliers.flow_statistics(density, params, x, label), size)
+            lambda params, x, label: evidence.flow_statistics(density, params, x, label), size)
         if model is not None:
             self.weights = Batched(
                 lambda params, x, label: model.weights(params, x, label, MIDDLE_OF_LEVEL), size)

@@ -20,6 +20,7 @@ from flowaa.extremes import distance_to_simplex
 from flowaa.flow.density import Density, DensityDistribution
 from flowaa.flow.likelihood import bits_per_dim
 from flowaa.outliers import draws as outliers
+from flowaa.outliers import evidence
 from flowaa.outliers.plane import ArchetypePlane, archetype_plane, coordinates
 from flowaa.outliers.scores import SCORES, Reference, load_rows, reference_of
 from flowaa.run import arguments
@@ -244,7 +245,7 @@ class Run:
     def uses_labels(self) -> bool:
         """Whether anything of the run depends on a label: flow, base or archetypes."""
         heads = self.archetype_model and self.archetype_model.heads
-        return outliers.has_classes(self.density) or bool(heads and heads.n_classes)
+        return evidence.has_classes(self.density) or bool(heads and heads.n_classes)
 
     @functools.cached_property
     def _reference(self) -> Reference:
