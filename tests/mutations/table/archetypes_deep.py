@@ -58,7 +58,7 @@ MUTATIONS: tuple[Mutation, ...] = (
              'validation_loss="loss"', 'validation_loss="nll"',
              (f"{_OF_RUNS}::test_the_scores_loss_selects_the_step",)),
     Mutation("log-likelihood is weighted in nats, not nats per dimension", _OBJECTIVE,
-             'terms["nll"] / n_dims', 'terms["nll"]',
+             'terms["nll"]) / n_dims', 'terms["nll"])',
              (f"{_OF_RUNS}::test_evaluation_reports_the_whole_weighted_loss",)),
     Mutation("pixel noise and latent from one key", _OBJECTIVE,
              "batch.y, drawing_key, example_ids", "batch.y, noise_key, example_ids",

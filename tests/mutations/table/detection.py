@@ -41,7 +41,7 @@ MUTATIONS: tuple[Mutation, ...] = (
              "np.concatenate([outer, inner]), MOONS_NOISE)",
              "np.concatenate([outer, inner]), 1.5 * MOONS_NOISE)",
              (_PARTS + "test_true_densities_are_those_of_the_data",)),
-    Mutation("the radius of the furthest class", "flowaa/outliers/draws.py",
+    Mutation("the radius of the furthest class", "flowaa/outliers/evidence.py",
              "jnp.arange(density.flow.base.n_classes)).min(0)",
              "jnp.arange(density.flow.base.n_classes)).max(0)",
              (_DRAWS + "test_radius_without_a_class_is_that_of_the_nearest",)),
