@@ -4,8 +4,10 @@ python -m experiments.train --config=configs/arrays.py --config.data.path=FILE -
 
 FILE holds x_train, y_train, x_test and y_test, or x (and y) to be split: float rows [N, D], or
 uint8 images [N, H, W, C]. With --config.flow.conditional=True the flow is given the labels y and
-the numbers of context [N, E] (or context_train, context_test). The network
-is for small vectors, images are flattened; for a convolutional one take e.g.
+the numbers of context [N, E] (or context_train, context_test). The flow is chosen by shape, kind
+and number of the rows (flow.architecture=auto): spline blocks, whose tails are bounded, on what a
+logit makes of levels. Training ends when validation does, or after 12 minutes. For a flow of your
+own add --config.flow.architecture=stages and its keys; for a convolutional one take e.g.
 --config=configs/mnist.py --config.data.name=arrays.
 """
 
@@ -15,13 +17,18 @@ from flowaa.configs import default
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    """Eight affine blocks on flattened examples."""
+    """A flow chosen by the data, evaluated soon and often, the best kept."""
     config = default.get_config()
     config.data.name = "arrays"
-    config.flow.reshape = ("flatten",)
-    config.flow.width = (128,)
-    config.optimizer.weight_decay = 1e-4
+    config.flow.architecture = "auto"
+    config.optimizer.schedule = "constant"
+    config.optimizer.weight_decay = 1e-2
     config.optimizer.ema_decay = 0.995
     config.training.batch_size = 128
-    config.training.steps_per_call = 50
+    config.training.steps = 10_000
+    config.training.steps_per_call = 10
+    config.training.log_every_steps = 50
+    config.training.evaluate_every_steps = 100
+    config.training.patience = 10
+    config.training.max_minutes = 12.0
     return default.finish(config, variant)

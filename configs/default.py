@@ -29,6 +29,9 @@ def get_config(variant: str = "") -> ConfigDict:
     data.device_bytes = 2 * 2**30  # data up to this size lives on the device; more streams
 
     config.flow = flow = ConfigDict()
+    # stages: as the keys below say | auto: stages, law, mixing, splines, dropout and logit_alpha
+    # are chosen by shape, kind and number of the rows; a run's config.json has what was chosen.
+    flow.architecture = "stages"
     # One entry per stage: a reshaping, then blocks of (actnorm, coupling, mixing).
     flow.reshape = ("none",)  # none | squeeze (i-RevNet pixel shuffle) | haar | flatten
     flow.n_blocks = (8,)
@@ -119,6 +122,9 @@ def get_config(variant: str = "") -> ConfigDict:
     training.steps_per_call = 1
     training.log_every_steps = 100
     training.evaluate_every_steps = 500  # on the validation split; also saves a checkpoint
+    training.patience = 0  # evaluations without a better one after which training ends; 0 = off
+    # After which training ends, compilation not counted: set it for a bound on time; 0 = off.
+    training.max_minutes = 0.0
     training.keep_checkpoints = 2  # the newest ones; the best on validation is always kept
     # With flow.memory=reversible: steps from one comparison with stored gradients to the next (0 =
     # never), and the cosine below which training goes on with stored activations.
@@ -186,8 +192,9 @@ def finish(config: ConfigDict, variant: str) -> ConfigDict:
         raise ValueError(f"the config has no variant {variant!r}; there is 'smoke'")
     if variant == "smoke":
         config.data.n_rows = 300
-        config.flow.n_blocks = tuple(min(n_blocks, 2) for n_blocks in config.flow.n_blocks)
-        config.flow.width = tuple(min(width, 32) for width in config.flow.width)
+        if config.flow.architecture == "stages":
+            config.flow.n_blocks = tuple(min(n_blocks, 2) for n_blocks in config.flow.n_blocks)
+            config.flow.width = tuple(min(width, 32) for width in config.flow.width)
         config.detector.steps = 4
         config.detector.steps_per_call = min(config.detector.steps_per_call, 2)
         config.detector.log_every_steps = 2

@@ -189,7 +189,8 @@ def test_files_that_cannot_be_read(fails, kind, tmp_path):
     make, words = FILES[kind]
     path = make(tmp_path / "data.npz")
     message = fails("--config=configs/arrays.py:smoke", f"--config.data.path={path}",
-                    "--config.flow.reshape=('squeeze',)" if "sides" in kind else "--config.seed=0")
+                    "--config.flow.reshape=('squeeze',)" if "sides" in kind else "--config.seed=0",
+                    "--config.flow.architecture=stages")
     assert_names(message, *words)
     if "sides" not in kind:
         assert_names(message, "data.npz")

@@ -27,6 +27,7 @@ _Count = Annotated[int, COUNT]
 class FlowFields:
     """The keys of `config.flow`, which `configs/default.py` explains."""
 
+    architecture: Literal["stages", "auto"]
     reshape: tuple[Literal["none", "squeeze", "haar", "flatten"], ...]
     n_blocks: tuple[_Count, ...]
     width: tuple[_Count, ...]

@@ -22,6 +22,8 @@ class TrainingFields:
     steps_per_call: _Count
     log_every_steps: _Count
     evaluate_every_steps: _Count
+    patience: Annotated[int, COUNT_0]
+    max_minutes: Annotated[float, FROM_0]
     keep_checkpoints: _Count
     check_reversible_steps: Annotated[int, COUNT_0]
     min_reversible_cosine: Annotated[float, UNIT]
@@ -56,6 +58,8 @@ def build_options(config: ConfigDict) -> TrainingOptions:
         steps_per_call=training.steps_per_call,
         log_every_steps=training.log_every_steps,
         evaluate_every_steps=training.evaluate_every_steps,
+        patience=training.patience,
+        max_seconds=60.0 * training.max_minutes,
         keep_checkpoints=training.keep_checkpoints,
         device_bytes=read_data(config).device_bytes,
         ema_decay=checked("optimizer.ema_decay", config.optimizer.ema_decay,

@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 
 from flowaa.arguments import check_memory
 from flowaa.config.archetypes import build_archetypes, read_archetypes
+from flowaa.config.automatic import resolve_architecture
 from flowaa.config.check import check_config
 from flowaa.config.data import build_data, given_data
 from flowaa.config.flow import build_density, read_flow
@@ -34,6 +35,7 @@ from flowaa.run.archetype_figures import (
 from flowaa.run.loading import params_like, run_of, spec_to_json
 from flowaa.run.pretrained import pretrained_flow
 from flowaa.run.run import Run
+from flowaa.run.trust import trust_figures
 from flowaa.training import loop
 from flowaa.training.files.compilation_cache import enable_cache
 from flowaa.training.files.run_folder import RunFolder
@@ -66,6 +68,7 @@ def train(
         dataset = build_data(config)
     else:
         config, dataset = given_data(config, data)
+    config = resolve_architecture(config, dataset.spec, len(dataset.train))
     density = build_density(config, dataset.spec)
     archetypes = read_archetypes(config)
     model = build_archetypes(config, dataset.spec, density) or density
@@ -101,6 +104,8 @@ def train(
             summary |= {f"test/{name}": value for name, value in figures.items()}
             summary |= {f"start/{name}": value
                         for name, value in recorded_start(start_file)[1].items()}
+        if run.params is not None:
+            summary |= trust_figures(run, dataset)
         folder.write_summary(summary)
         if run.params is not None:
             _save_samples(folder.figures, run, dataset)

@@ -58,14 +58,16 @@ def train(
         log = MetricsLog(folder, step, saved.get("log"))
         stepper.begin(state, gave_reversible_up=any(GIVEN_UP in row for row in log.rows))
         start = time.perf_counter() - log.wall_s
+        is_over = _has_ended(problem, options, log.rows, log.wall_s)
         with contextlib.closing(log), Progress(step, options.steps) as bar, stop_requests() as stop:
-            while step < options.steps:
+            while step < options.steps and not is_over:
                 if row := stepper.check_gradients():
                     log.write(step, time.perf_counter() - start, row)
                 log.means.add(stepper.advance())
                 step = stepper.step
                 bar.update(options.steps_per_call)
-                is_last, validation_loss = step == options.steps, None
+                is_late = 0 < options.max_seconds <= time.perf_counter() - start
+                is_last, validation_loss = is_late or step == options.steps, None
                 if is_last or step % options.log_every_steps == 0 or problem.begins_phase(step):
                     row = {f"train/{name}": mean for name, mean in log.means.take().items()}
                     _check_finite(row, step, folder)
@@ -83,7 +85,9 @@ def train(
                         step, stepper.state(), {**run, "log": log.to_json()}, validation_loss)
                 if is_evaluated:
                     on_evaluation(log.rows)
-                if stop and not is_last:
+                if is_evaluated:
+                    is_over = is_late or _has_ended(problem, options, log.rows, 0.0)
+                if stop and not (is_last or is_over):
                     raise TrainingInterrupted(step, stop[0])
         return _finish(checkpoints, stepper, evaluate, dataset, key, log.wall_s, options)
 
@@ -174,6 +178,19 @@ def _open(dataset: Dataset, options: TrainingOptions) -> Batches:
     )
 
 
+def _has_ended(
+    problem: Problem, options: TrainingOptions, rows: list[dict[str, Any]], wall_s: float
+) -> bool:
+    """Whether time is up, or the last phase's last evaluations were no better than one before."""
+    if 0 < options.max_seconds <= wall_s:
+        return True
+    name = f"validation/{problem.validation_loss}"
+    losses = [row[name] for row in rows if name in row and problem.is_chosen_from(row["step"])]
+    if not losses or not options.patience:
+        return False
+    return len(losses) - 1 - int(np.argmin(losses)) >= options.patience
+
+
 def _check_finite(row: Mapping[str, float], step: int, folder: RunFolder) -> None:
     broken = [name for name, value in row.items() if not np.isfinite(value)]
     if broken:
@@ -199,6 +216,6 @@ def _finish(
     for name, split in (("validation", dataset.validation), ("test", dataset.test)):
         figures = evaluate(params, split, key)
         summary |= {f"{name}/{figure}": value for figure, value in figures.items()}
-    summary |= {"n_params": n_params(state.params), "steps": options.steps,
+    summary |= {"n_params": n_params(state.params), "steps": stepper.step,
                 "selected_step": int(state.step), "wall_s": wall_s}
     return state, summary

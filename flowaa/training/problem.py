@@ -29,6 +29,8 @@ class TrainingOptions:
     ema_decay: float
     seed: int
     devices: tuple[jax.Device, ...]
+    patience: int = 0  # evaluations without a better one that end training; 0 = off
+    max_seconds: float = 0.0  # of training, after which it ends; 0 = off
 
     def __post_init__(self) -> None:
         for name in ("log_every_steps", "evaluate_every_steps", "steps"):

@@ -1,0 +1,103 @@
+"""`configs/arrays.py`: the flow that the data chooses, when training ends, and what is warned of."""
+
+import json
+
+import numpy as np
+import pytest
+
+import flowaa
+from configs import arrays
+from flowaa.errors import FlowaaWarning, UserError
+from tests.training.tiny import config_of, rows
+
+
+def tiny(**overrides):
+    config = arrays.get_config("smoke")
+    config.update_from_flattened_dict({
+        "training.n_devices": 1, "training.compilation_cache": "", "training.steps_per_call": 1,
+        "training.steps": 40, "training.evaluate_every_steps": 20,
+        "training.batch_size": 32, "optimizer.ema_decay": 0.9, **overrides})
+    return config
+
+
+def pictures(n: int, seed: int = 0) -> np.ndarray:
+    """Discs of random size with a border that is always black."""
+    random = np.random.default_rng(seed)
+    y, x = np.mgrid[:8, :8] - 3.5
+    inside = np.hypot(y, x) < random.uniform(1.5, 3.0, (n, 1, 1))
+    return (inside * random.integers(100, 256, (n, 1, 1))).astype(np.uint8)[..., None]
+
+
+@pytest.fixture(scope="module")
+def of_pictures(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pictures")
+    return flowaa.train(tiny(), folder, data=pictures(300))
+
+
+def test_chosen_flow_is_what_the_folder_says_and_loads_again(of_pictures):
+    folder = of_pictures.folder
+    flow = json.loads((folder / "config.json").read_text())["flow"]
+    assert (flow["architecture"], flow["law"], flow["reshape"]) == ("stages", "spline", ["flatten"])
+    x = pictures(5, seed=1)
+    np.testing.assert_array_equal(flowaa.load_run(folder).log_prob(x), of_pictures.log_prob(x))
+
+
+def test_a_stray_bright_pixel_costs_a_bounded_number_of_nats(of_pictures):
+    x = pictures(20, seed=2)
+    stray = x.copy()
+    stray[:, 0, 0] = 255
+    assert (x[:, 0, 0] == 0).all()
+    cost = np.asarray(of_pictures.log_prob(x) - of_pictures.log_prob(stray))
+    # 8 bits a pixel of 64 would be 355 nats; affine blocks made it tens of thousands.
+    assert (cost > 0).all()
+    assert cost.max() < 8 * 64 * np.log(2)
+
+
+def test_summary_has_worst_row_gap_and_radii(of_pictures):
+    figures = of_pictures.summary
+    assert figures["test/worst_bits_per_dim"] >= figures["test/bits_per_dim"]
+    assert 0 <= figures["test/radius_ks"] <= 1
+    bits = figures["generalisation_gap/nll"] / (64 * np.log(2))
+    assert figures["generalisation_gap/bits_per_dim"] == pytest.approx(bits)
+
+
+def test_tables_are_chosen_for_and_what_was_chosen_is_said(tmp_path, capsys):
+    x = np.random.default_rng(0).normal(size=(120, 3)).astype(np.float32)
+    run = flowaa.train(tiny(**{"training.steps": 2, "training.log_every_steps": 2,
+                               "training.evaluate_every_steps": 2}), tmp_path, data=x)
+    assert "flow.architecture=auto: 4 spline blocks of width 64" in capsys.readouterr().err
+    assert (run.config.flow.reshape, run.config.flow.mixing) == (("none",), "orthogonal")
+    assert run.config.likelihood.logit_alpha == 0
+
+
+def test_keys_that_would_be_chosen_are_refused(tmp_path):
+    with pytest.raises(UserError, match=r"flow\.width is given.*architecture=stages"):
+        flowaa.train(tiny(**{"flow.width": (7,)}), tmp_path / "run", data=pictures(50))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_density_that_overfits_is_warned_of(tmp_path):
+    # Shifted test rows are unlikely and far out, however short the training.
+    x = np.random.default_rng(0).normal(size=(300, 2)).astype(np.float32)
+    with pytest.warns(FlowaaWarning) as found:
+        flowaa.train(config_of(), tmp_path, data={"x_train": x, "x_test": x + 5})
+    said = " ".join(str(warning.message) for warning in found)
+    assert "test/radius_ks" in said and "generalisation_gap/nll" in said
+
+
+def test_training_ends_when_validation_does_not_improve(tmp_path):
+    # A learning rate this small changes nothing in float32: the first evaluation stays the best.
+    config = config_of(**{
+        "optimizer.learning_rate": 1e-30, "optimizer.schedule": "constant", "training.steps": 40,
+        "training.evaluate_every_steps": 2, "training.patience": 3})
+    run = flowaa.train(config, tmp_path)
+    assert (run.summary["steps"], run.step) == (8, 2)
+    assert flowaa.train(config, tmp_path).summary["steps"] == 8
+
+
+def test_training_ends_with_its_time_and_is_evaluated(tmp_path):
+    config = config_of(**{"training.steps": 1000, "training.evaluate_every_steps": 1000,
+                          "training.max_minutes": 1e-4})
+    run = flowaa.train(config, tmp_path)
+    assert run.summary["steps"] < 1000
+    assert "validation/bits_per_dim" in rows(tmp_path)[-1]
