@@ -1,4 +1,4 @@
-"""`configs/arrays.py`: the flow that the data chooses, when training ends, and what is warned of."""
+"""`configs/arrays.py`: the flow that the data chooses, when it ends, and what is warned of."""
 
 import json
 
@@ -82,7 +82,8 @@ def test_a_density_that_overfits_is_warned_of(tmp_path):
     with pytest.warns(FlowaaWarning) as found:
         flowaa.train(config_of(), tmp_path, data={"x_train": x, "x_test": x + 5})
     said = " ".join(str(warning.message) for warning in found)
-    assert "test/radius_ks" in said and "generalisation_gap/nll" in said
+    assert "test/radius_ks" in said
+    assert "generalisation_gap/nll" in said
 
 
 def test_training_ends_when_validation_does_not_improve(tmp_path):
