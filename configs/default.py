@@ -123,7 +123,8 @@ def get_config(variant: str = "") -> ConfigDict:
     training.log_every_steps = 100
     training.evaluate_every_steps = 500  # on the validation split; also saves a checkpoint
     training.patience = 0  # evaluations without a better one after which training ends; 0 = off
-    # After which training ends, compilation not counted: set it for a bound on time; 0 = off.
+    # After which training ends, compilation not counted; 0 = off. A run that time ends is not the
+    # same on another machine.
     training.max_minutes = 0.0
     training.keep_checkpoints = 2  # the newest ones; the best on validation is always kept
     # With flow.memory=reversible: steps from one comparison with stored gradients to the next (0 =

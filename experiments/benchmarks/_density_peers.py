@@ -93,9 +93,7 @@ def _flowjax(train: np.ndarray, test: np.ndarray, seconds: float, seed: int) -> 
     d = train.shape[1]
     flow = coupling_flow(
         key, base_dist=Normal(jnp.zeros(d)), flow_layers=4, nn_width=64, nn_depth=2,
-        transformer=RationalQuadraticSpline(knots=8, interval=5)) if d > 1 else None
-    if flow is None:
-        return np.full(len(test), np.nan)
+        transformer=RationalQuadraticSpline(knots=8, interval=5))
     flow, _ = fit_to_data(fit_key, flow, jnp.asarray(train, jnp.float32), learning_rate=1e-3,
                           max_epochs=200, max_patience=10, batch_size=min(_BATCH, len(train) // 2),
                           show_progress=False)

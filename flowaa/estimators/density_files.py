@@ -17,7 +17,7 @@ from flowaa.estimators.table_columns import Columns
 from flowaa.flow.architecture import Architecture, Stage
 from flowaa.flow.tables.elliptical import Gaussians, StudentT
 from flowaa.flow.tables.marginals import Marginals
-from flowaa.flow.tables.table_flow import TableFlow, Whitening
+from flowaa.flow.tables.table_flow import TableFlow, Whitening, WhiteScores
 
 if TYPE_CHECKING:
     from flowaa.estimators.normalizing_flow import NormalizingFlow
@@ -34,7 +34,8 @@ def write_density(folder: Path, model: "NormalizingFlow") -> None:
                               "held_out_radii": fit.held_out_radii}
     parts = {"columns": model._columns, "gaussians": fit.gaussians, "student_t": fit.student_t}
     for index, flow in enumerate(fit.flows):
-        parts |= {f"marginals{index}": flow.marginals, f"whitening{index}": flow.whitening}
+        parts |= {f"marginals{index}": flow.before.marginals,
+                  f"whitening{index}": flow.before.whitening}
         arrays |= {f"params{index}/{path}": np.asarray(leaf) for path, leaf in
                    flax.traverse_util.flatten_dict(flow.params, sep="/").items()}
     for name, part in parts.items():
@@ -94,9 +95,10 @@ def _assembled(
     for index in range(described["n_flows"]):
         whitening = _fields(arrays, f"whitening{index}")
         params = flax.traverse_util.unflatten_dict(_fields(arrays, f"params{index}"), sep="/")
-        flows.append(TableFlow(
+        before = WhiteScores(
             Marginals(**_fields(arrays, f"marginals{index}")),
-            Whitening(**{**whitening, "log_det": float(whitening["log_det"])}), chain, params))
+            Whitening(**{**whitening, "log_det": float(whitening["log_det"])}))
+        flows.append(TableFlow(before, chain, params))
     model = kind(
         architecture="auto" if described["is_auto"] else architecture,
         max_seconds=described["max_seconds"], verbose=described["verbose"],

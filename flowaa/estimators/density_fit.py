@@ -16,12 +16,13 @@ from flowaa.flow.tables.elliptical import (
     fit_gaussians,
     fit_student_t,
 )
-from flowaa.flow.tables.marginals import Marginals, fit_marginals
+from flowaa.flow.tables.marginals import fit_marginals
 from flowaa.flow.tables.stacking import log_mixture, stacking_weights
-from flowaa.flow.tables.table_flow import TableFlow, Whitening, fit_whitening
+from flowaa.flow.tables.table_flow import TableFlow, WhiteScores, fit_whitening
 from flowaa.training.folds import FoldTraining, train_folds
 
 _MOST_ROWS_IN_FOLDS = 10_000
+_MANY_ROWS = 20_000  # from which networks are wider, and nothing is done against overfitting
 _N_FOLDS = 5
 _SEARCH_SHARE = 0.15  # of the time, for the choice of a Gaussian mixture
 _LEAST_WEIGHT = 0.01  # of a member: it costs others at most 0.03 nats and bounds the worst row
@@ -95,11 +96,15 @@ class DensityFit:
         return rows
 
 
-def choose_architecture(n: int, d: int) -> Architecture:
-    """Coupling blocks for n rows of d features."""
-    width = 64 if n < 20_000 else 128
-    return Architecture((Stage("none", 4, width, 2),), law="spline", mixing="orthogonal",
-                        spline_bins=6, dropout=0.2 if n < 20_000 else 0.0, scan=True)
+def _choose(n: int) -> tuple[Architecture, FoldTraining]:
+    """Coupling blocks for n rows, and how they are trained."""
+    is_small = n < _MANY_ROWS
+    architecture = Architecture(
+        (Stage("none", 4, 64 if is_small else 128, 2),), law="spline", mixing="orthogonal",
+        spline_bins=6, dropout=0.2 if is_small else 0.0, scan=True)
+    if is_small:
+        return architecture, FoldTraining(batch_size=128, steps=1500, noise=0.05)
+    return architecture, FoldTraining(batch_size=512, steps=20_000, noise=0.0)
 
 
 def fit_density(
@@ -111,14 +116,15 @@ def fit_density(
     Args:
         x: rows of which no column is constant.
         context: [n, E] or None.
-        weight: [n] non-negative, how much each row counts.
+        weight: [n] positive, how much each row counts.
         tie_noise: [D] deviations of the noise that spreads ties.
         settings: see there.
     """
     rng = np.random.default_rng(settings.seed)
     n, d = x.shape
     folds = _folds(n, settings.validation_fraction, rng)
-    architecture = settings.architecture or choose_architecture(n, d)
+    architecture, training = _choose(n)
+    architecture = settings.architecture or architecture
     chain, _ = architecture.build((d,))
     started = time.monotonic()
     search_ends_at = started + _SEARCH_SHARE * (settings.ends_at - started)
@@ -139,16 +145,13 @@ def fit_density(
         held_out.append([law.log_prob(x[fold]) for law in (
             fit_gaussians(x[rows], choice, settings.seed), fit_student_t(x[rows]))])
     judged, judged_context, counts = _judged(folds, starts, x, context, weight)
-    training = FoldTraining(batch_size=128 if n < 20_000 else 512,
-                            steps=1500 if n < 20_000 else 20_000,
-                            noise=0.05 if n < 20_000 else 0.0)
     with _progress(settings.shows_progress, training.steps) as show:
         trained = train_folds(
             chain, np.stack(train), judged, counts,
             train_context=np.stack(train_context) if train_context else None,
             validation_context=judged_context, settings=training,
             seed=settings.seed, is_time_up=lambda: time.monotonic() > settings.ends_at, show=show)
-    flows = tuple(TableFlow(*start, chain, params)
+    flows = tuple(TableFlow(start, chain, params)
                   for start, params in zip(starts, trained.params, strict=True))
 
     latents = [flow.encode(x[fold], None if context is None else context[fold])
@@ -165,7 +168,7 @@ def fit_density(
         architecture, flows, fit_gaussians(_counted(x, weight), choice, settings.seed),
         fit_student_t(_counted(x, weight)),
         np.concatenate([np.full(len(flows), weights[0] / len(flows)), weights[1:]]),
-        trained.steps, validation, np.nan, radii[weight[rows] > 0])
+        trained.steps, validation, np.nan, radii[_systematic(weight[rows], len(rows))])
     given = None if context is None else context[rows]
     score = float(np.average(fit.log_prob(x[rows], given), weights=weight[rows]))
     return dataclasses.replace(fit, training_score=score)
@@ -184,8 +187,6 @@ def _folds(n: int, validation_fraction: float, rng: np.random.Generator) -> list
 def _systematic(weight: np.ndarray, n: int) -> np.ndarray:
     """n row indices in proportion to weights, all of them once where weights are equal."""
     total = np.cumsum(weight)
-    if total[-1] == 0:
-        return np.arange(len(weight))
     return np.searchsorted(total / total[-1], (np.arange(n) + 0.5) / n)
 
 
@@ -194,17 +195,17 @@ def _counted(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
 
 
 def _untrained(x: np.ndarray, tie_noise: np.ndarray, rng: np.random.Generator
-               ) -> tuple[Marginals, Whitening]:
+               ) -> WhiteScores:
     """Curves and whitening of rows, whose ties are spread."""
     x = x[np.linspace(0, len(x) - 1, min(len(x), _MOST_FITTED_ROWS)).astype(int)]
     copies = np.repeat(x, max(1, 2000 // len(x)), axis=0)
     spread = copies + tie_noise * rng.standard_normal(copies.shape)
     marginals = fit_marginals(spread, n_knots=12, shrinkage=0.2)
-    return marginals, fit_whitening(marginals.to_scores(x)[0])
+    return WhiteScores(marginals, fit_whitening(marginals.to_scores(x)[0]))
 
 
 def _prepared(
-    start: tuple[Marginals, Whitening], x: np.ndarray, rows: np.ndarray, tie_noise: np.ndarray,
+    start: WhiteScores, x: np.ndarray, rows: np.ndarray, tie_noise: np.ndarray,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
     """What the chain is trained on [M, D], float32, M a power of two, and the row of each."""
@@ -213,16 +214,15 @@ def _prepared(
     if size < len(rows):
         size = 2 ** int(np.ceil(np.log2(len(rows))))
     index = np.resize(rng.permutation(rows), size)
-    before = TableFlow(*start, None, None)  # type: ignore[arg-type]
     parts = []
     for part in np.array_split(index, max(1, size // 65_536)):
         spread = x[part] + tie_noise * rng.standard_normal((len(part), x.shape[1]))
-        parts.append(before.to_chain(spread)[0].astype(np.float32))
+        parts.append(start.encode(spread)[0].astype(np.float32))
     return np.concatenate(parts), index
 
 
 def _judged(
-    folds: list[np.ndarray], starts: list[tuple[Marginals, Whitening]], x: np.ndarray,
+    folds: list[np.ndarray], starts: list[WhiteScores], x: np.ndarray,
     context: np.ndarray | None, weight: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
     """Held-out rows [F, V, D] of each fold, their context, and how much each counts [F, V]."""
@@ -232,9 +232,8 @@ def _judged(
     given = None if context is None else np.zeros((len(folds), size, context.shape[1]), np.float32)
     for index, (fold, start) in enumerate(zip(folds, starts, strict=True)):
         rows = fold[:size]
-        u[index, :len(rows)] = TableFlow(*start, None, None).to_chain(  # type: ignore[arg-type]
-            x[rows])[0]
-        counts[index, :len(rows)] = np.maximum(weight[rows], 1e-12)
+        u[index, :len(rows)] = start.encode(x[rows])[0]
+        counts[index, :len(rows)] = weight[rows]
         if given is not None and context is not None:
             given[index, :len(rows)] = context[rows]
     return u, given, counts

@@ -19,7 +19,7 @@ from flowaa.estimators.table_columns import fit_columns
 from flowaa.flow.architecture import Architecture
 
 _TRAINING_SHARE = 0.8  # of the time; the rest is for compiling the end and for its evaluation
-_MOST_ROWS = 2**18  # a fit in minutes draws fewer; more would cost memory alone
+_MOST_ROWS = 2**18  # a fit in minutes sees fewer; more would cost memory alone
 _DISTRUSTED_KS = 0.15  # distance of held-out radii from their law beyond which the user is warned
 
 
@@ -97,16 +97,20 @@ class NormalizingFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         weight = _check_sample_weight(sample_weight, x, dtype=np.float64, ensure_non_negative=True)
         if not weight.any():
             raise UserError("sample_weight is zero for every row: at least one must count")
-        random = _random_state(self.random_state)
         given = None if context is None else check_array(context, dtype=np.float64)
         if given is not None and len(given) != len(x):
             raise UserError(f"context has {len(given)} rows, but X has {len(x)}: give one for each")
+        random = _random_state(self.random_state)
+        used = np.flatnonzero(weight)
+        if len(used) > _MOST_ROWS:
+            warn(f"{_MOST_ROWS} of {len(used)} rows are drawn and learned from: a fit in minutes "
+                 "sees no more")
+            used = np.sort(random.choice(used, _MOST_ROWS, replace=False))
+        if len(used) < len(x):
+            x, weight = x[used], weight[used]
+            given = None if given is None else given[used]
         self._context_scale = None if given is None else (
             given.mean(0), np.where(given.std(0) > 0, given.std(0), 1.0))
-        if len(x) > _MOST_ROWS:
-            drawn = np.sort(random.choice(len(x), _MOST_ROWS, replace=False))
-            x, weight = x[drawn], weight[drawn]
-            given = None if given is None else given[drawn]
         columns = fit_columns(x)
         settings = DensitySettings(
             architecture=None if isinstance(self.architecture, str) else self.architecture,
@@ -158,7 +162,7 @@ class NormalizingFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """
         x = self._rows(X)
         return self._fit.flows[0].encode(
-            self._columns.standardise(x), self._given(context, len(x)))[0]
+            self._columns.standardise(x), self._given(context, len(x)))[0].astype(np.float64)
 
     def inverse_transform(self, X: ArrayLike, *, context: ArrayLike | None = None) -> np.ndarray:
         """Rows [n_samples, n_features] with latents X [n_samples, D], see `transform`."""

@@ -18,7 +18,7 @@ from flowaa.detection.default_members import default_members, make_plan, screeni
 from flowaa.detection.encoding import find_levels, fit_encoding, to_codes
 from flowaa.detection.ensemble import fit_ensemble
 from flowaa.detection.explanation import Explanation, explain
-from flowaa.errors import UserError
+from flowaa.errors import UserError, warn
 
 _FORMAT = 1
 _ALARM = 0.05  # false-alarm rate of `predict` where no contamination is stated
@@ -89,6 +89,9 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
         seed = int(check_random_state(self.random_state).randint(2**31))
         order = np.random.default_rng(seed).permutation(len(x))
         plan = make_plan(len(x), x.shape[1], float(self.max_seconds))
+        if plan.n_rows < len(x):
+            warn(f"{plan.n_rows} of {len(x)} rows are drawn and fitted to, as many as max_seconds="
+                 f"{self.max_seconds:g} allows")
         self._fit_rows(x[np.sort(order[:plan.n_rows])], seed, len(x))
         left = x[order[plan.n_rows:][:_MOST_CALIBRATION]]
         if len(left) >= _LEAST_CALIBRATION and self.contamination == "auto":
@@ -103,6 +106,7 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
         self._encoding = fit_encoding(
             x, tuple(len(self._levels.get(str(name), ())) for name in names))
         kept = np.ones(len(x), bool)
+        n_outliers = 0
         if self.contamination != "auto":
             n_outliers = round(float(self.contamination) * len(x))
             encoded = self._encoding.encode(x)
@@ -127,7 +131,8 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
         if self.contamination != "auto" or n_repeated <= _REPEATED * len(x):
             self._known = dict(zip(map(_key, x), own, strict=True))
         self.n_rows_ = int(kept.sum())
-        self._calibrate(fitted_own)
+        # Of the rows left out some are inliers, the furthest: without them p-values were too small.
+        self._calibrate(np.sort(own)[:len(own) - n_outliers])
         if self.contamination != "auto":
             self.offset_ = float(np.percentile(-own, 100 * float(self.contamination)))
 

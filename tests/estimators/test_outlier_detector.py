@@ -10,6 +10,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import flowaa
+from flowaa.errors import FlowaaWarning
 
 RNG = np.random.default_rng(0)
 ROWS = RNG.normal(size=(300, 5)) @ RNG.normal(size=(5, 5))
@@ -47,9 +48,23 @@ def test_false_alarms_come_at_the_chosen_rate(n, d):
     assert (np.abs(rate_of_alarms(n, d) - levels) < 3.5 * error + 0.002).all()
 
 
+def test_inliers_left_out_with_the_outliers_still_calibrate():
+    """Without them p-values of fresh inliers were nine times too often below 1 %."""
+    levels = np.array([0.01, 0.05, 0.1])
+    shares = []
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        mixed = np.concatenate([rng.normal(size=(450, 5)), rng.normal(6, 1, size=(50, 5))])
+        p = detector(contamination=0.1).fit(mixed).p_value(rng.normal(size=(1_000, 5)))
+        shares.append([(p <= level).mean() for level in levels])
+    error = np.sqrt(levels * (1 - levels) * (1 / 1_350 + 1 / 3_000))
+    assert (np.abs(np.mean(shares, 0) - levels) < 3.5 * error + 0.002).all()
+
+
 def test_rows_left_over_by_a_large_table_calibrate():
     rows = RNG.normal(size=(8_000, 2))
-    large = detector(max_seconds=0.2).fit(rows)
+    with pytest.warns(FlowaaWarning, match=f"of {len(rows)} rows are drawn"):
+        large = detector(max_seconds=0.2).fit(rows)
     assert large.n_rows_ < 1_000
     assert len(large.calibration_) == len(rows) - large.n_rows_
     assert abs((large.p_value(RNG.normal(size=(4_000, 2))) <= 0.05).mean() - 0.05) < 0.015

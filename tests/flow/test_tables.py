@@ -16,7 +16,7 @@ from flowaa.flow.tables.elliptical import (
 )
 from flowaa.flow.tables.marginals import fit_marginals
 from flowaa.flow.tables.stacking import log_mixture, stacking_weights
-from flowaa.flow.tables.table_flow import TableFlow, fit_whitening
+from flowaa.flow.tables.table_flow import TableFlow, WhiteScores, fit_whitening
 from flowaa.training.folds import FoldTraining, train_folds
 
 RNG = np.random.default_rng(0)
@@ -65,7 +65,8 @@ def test_a_flow_before_training_is_the_law_of_its_scores():
     marginals = fit_marginals(x, n_knots=12, shrinkage=0.5)
     architecture = Architecture((Stage("none", 2, 8, 1),), law="spline", mixing="orthogonal")
     chain, _ = architecture.build((3,))
-    flow = TableFlow(marginals, fit_whitening(marginals.to_scores(x)[0]), chain,
+    before = WhiteScores(marginals, fit_whitening(marginals.to_scores(x)[0]))
+    flow = TableFlow(before, chain,
                      chain.init(jax.random.key(0), np.zeros((2, 3), np.float32))["params"])
     test = law.rvs(500, random_state=1)
     assert flow.log_prob(test, None).mean() == pytest.approx(law.logpdf(test).mean(), abs=0.03)

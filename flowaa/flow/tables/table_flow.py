@@ -47,22 +47,33 @@ def fit_whitening(z: np.ndarray) -> Whitening:
 
 
 @dataclasses.dataclass(frozen=True)
-class TableFlow:
-    """log p(x) of rows x [n, D], float64 without and float32 within the chain."""
+class WhiteScores:
+    """What comes before the chain, fitted without training: normal scores, whitened."""
 
     marginals: Marginals
     whitening: Whitening
-    chain: Chain
-    params: Params
 
-    def to_chain(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """What the chain is given, u [n, D], and log|det du/dx| [n]."""
+    def encode(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What the chain is given, u [n, D] of rows x [n, D], and log|det du/dx| [n]."""
         z, log_slope = self.marginals.to_scores(x)
         return (z - self.whitening.mean) @ self.whitening.matrix, log_slope + self.whitening.log_det
 
+    def decode(self, u: np.ndarray) -> np.ndarray:
+        """Rows x [n, D] of u [n, D]."""
+        return self.marginals.to_data(u @ self.whitening.inverse + self.whitening.mean)
+
+
+@dataclasses.dataclass(frozen=True)
+class TableFlow:
+    """log p(x) of rows x [n, D], float64 before and float32 within the chain."""
+
+    before: WhiteScores
+    chain: Chain
+    params: Params
+
     def encode(self, x: np.ndarray, context: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
         """Latents [n, D] and log|det dz/dx| [n]; context [n, E] or None."""
-        u, log_det = self.to_chain(x)
+        u, log_det = self.before.encode(x)
         z, chain_log_det = in_batches(
             functools.partial(_encode, self.chain, self.params), u, context)
         return z, log_det + chain_log_det
@@ -75,8 +86,7 @@ class TableFlow:
     def decode(self, z: np.ndarray, context: np.ndarray | None) -> np.ndarray:
         """Rows [n, D] of latents z [n, D]."""
         u, _ = in_batches(functools.partial(_decode, self.chain, self.params), z, context)
-        scores = u.astype(np.float64) @ self.whitening.inverse + self.whitening.mean
-        return self.marginals.to_data(scores)
+        return self.before.decode(u.astype(np.float64))
 
 
 def in_batches(function: Encode, u: np.ndarray, context: np.ndarray | None

@@ -111,6 +111,11 @@ MUTATIONS: tuple[Mutation, ...] = (
              "np.add.at(novelty, x[:, is_highest].argmax(0), np.log(len(x)))", "pass",
              ("tests/estimators/test_outlier_detector.py::"
               "test_features_that_hardly_ever_vary_raise_no_false_alarms",)),
+    Mutation("inliers left out with the outliers do not calibrate",
+             "flowaa/estimators/outlier_detector.py",
+             "self._calibrate(np.sort(own)[:len(own) - n_outliers])", "self._calibrate(fitted_own)",
+             ("tests/estimators/test_outlier_detector.py::"
+              "test_inliers_left_out_with_the_outliers_still_calibrate",)),
     Mutation("stated outliers stay in the fit", "flowaa/estimators/outlier_detector.py",
              "kept[np.argsort(-screened, kind=\"stable\")[:n_left_out]] = False", "pass",
              ("tests/estimators/test_outlier_detector.py::"
