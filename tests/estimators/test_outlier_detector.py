@@ -105,6 +105,16 @@ def test_outliers_among_the_training_rows_hide_no_others():
     assert trimmed > clean - 0.02
 
 
+def test_a_group_of_training_outliers_hides_no_others():
+    """Its members are one another's neighbours: only leaving them out helps."""
+    random = np.random.default_rng(4)
+    group = 4 + 0.3 * random.normal(size=(60, 5))
+    mixed = np.concatenate([ROWS[:200], group[:22]])
+    test = np.concatenate([ROWS[200:], group[22:]])
+    scores = -detector(contamination=0.1).fit(mixed).score_samples(test)
+    assert roc_auc_score(np.arange(len(test)) >= 100, scores) > 0.95
+
+
 def test_a_feature_that_never_varied_counts_when_it_does():
     rows = np.column_stack([ROWS, np.full(300, 7.0)])
     constant = detector().fit(rows)

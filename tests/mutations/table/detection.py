@@ -119,5 +119,5 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation("stated outliers stay in the fit", "flowaa/estimators/outlier_detector.py",
              "kept[np.argsort(-screened, kind=\"stable\")[:n_left_out]] = False", "pass",
              ("tests/estimators/test_outlier_detector.py::"
-              "test_outliers_among_the_training_rows_hide_no_others",)),
+              "test_a_group_of_training_outliers_hides_no_others",)),
 )
