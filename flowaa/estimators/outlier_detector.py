@@ -12,12 +12,12 @@ from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from flowaa.detection.columns import fit_columns
 from flowaa.detection.conformal import benjamini_hochberg, p_values
-from flowaa.detection.default_members import default_members, make_plan, screening_members
-from flowaa.detection.encoding import find_levels, fit_encoding, to_codes
-from flowaa.detection.ensemble import fit_ensemble
-from flowaa.detection.explanation import Explanation, explain
+from flowaa.detection.tables.columns import fit_columns
+from flowaa.detection.tables.default_members import default_members, make_plan, screening_members
+from flowaa.detection.tables.encoding import find_levels, fit_encoding, to_codes
+from flowaa.detection.tables.ensemble import fit_ensemble
+from flowaa.detection.tables.explanation import Explanation, explain
 from flowaa.errors import UserError, warn
 
 _FORMAT = 1
@@ -182,7 +182,7 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
         return benjamini_hochberg(self.p_value(X), fdr)
 
     def explain(self, X: ArrayLike) -> Explanation:
-        """Why rows are outliers; see `flowaa.detection.explanation.Explanation`."""
+        """Why rows are outliers; see `flowaa.detection.tables.explanation.Explanation`."""
         x = self._checked(X)
         deviation = np.nan_to_num(np.nanstd(self._inliers, axis=0))
         return explain(x, self._inliers, deviation, self._outlier_scores,

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from flowaa.detection.conformal import benjamini_hochberg, p_values
-from flowaa.detection.tail_probability import fit_tail_probability
+from flowaa.detection.tables.tail_probability import fit_tail_probability
 from flowaa.estimators.tail_p_values import fit_tail
 
 RNG = np.random.default_rng(0)

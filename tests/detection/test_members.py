@@ -5,11 +5,11 @@ import pytest
 from scipy import stats
 from scipy.spatial.distance import cdist
 
-from flowaa.detection.conditionals import Conditionals
-from flowaa.detection.contrast import ContrastiveTrees, make_rows
-from flowaa.detection.local_planes import LocalPlane
-from flowaa.detection.metrics import LeadingComponents, Standardised, Whitened
-from flowaa.detection.neighbours import KernelDensity, NearestNeighbour
+from flowaa.detection.tables.conditionals import Conditionals
+from flowaa.detection.tables.contrast import ContrastiveTrees, make_rows
+from flowaa.detection.tables.local_planes import LocalPlane
+from flowaa.detection.tables.metrics import LeadingComponents, Standardised, Whitened
+from flowaa.detection.tables.neighbours import KernelDensity, NearestNeighbour
 
 MEMBERS = {
     "nearest": NearestNeighbour(Standardised()),

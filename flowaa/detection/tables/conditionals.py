@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 from sklearn.ensemble import ExtraTreesRegressor
 
-from flowaa.detection.members import FittedMember, Score, cross_fit, draw_folds, draw_rows
-from flowaa.detection.metrics import FEW_FEATURES, Metric
+from flowaa.detection.tables.members import FittedMember, Score, cross_fit, draw_folds, draw_rows
+from flowaa.detection.tables.metrics import FEW_FEATURES, Metric
 
 _GROUPS = 6  # a feature is predicted with those of its group left out too, where there are many
 _ROUNDS = 2  # of groups, then

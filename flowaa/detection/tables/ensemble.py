@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from flowaa.detection.members import FittedMember, Member
-from flowaa.detection.tail_probability import fit_tail_probability
+from flowaa.detection.tables.members import FittedMember, Member
+from flowaa.detection.tables.tail_probability import fit_tail_probability
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
-from flowaa.detection.members import FittedMember, Score, draw_folds, left_out_fit
-from flowaa.detection.metrics import FEW_FEATURES, Metric
+from flowaa.detection.tables.members import FittedMember, Score, draw_folds, left_out_fit
+from flowaa.detection.tables.metrics import FEW_FEATURES, Metric
 
 _CHUNK = 256
 _FOLDS = 10

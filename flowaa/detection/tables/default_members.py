@@ -2,12 +2,12 @@
 
 import dataclasses
 
-from flowaa.detection.conditionals import Conditionals
-from flowaa.detection.contrast import ContrastiveTrees
-from flowaa.detection.ensemble import Weighted
-from flowaa.detection.local_planes import LocalPlane
-from flowaa.detection.metrics import LeadingComponents, Standardised, Whitened
-from flowaa.detection.neighbours import KernelDensity, NearestNeighbour
+from flowaa.detection.tables.conditionals import Conditionals
+from flowaa.detection.tables.contrast import ContrastiveTrees
+from flowaa.detection.tables.ensemble import Weighted
+from flowaa.detection.tables.local_planes import LocalPlane
+from flowaa.detection.tables.metrics import LeadingComponents, Standardised, Whitened
+from flowaa.detection.tables.neighbours import KernelDensity, NearestNeighbour
 
 MOST_ROWS = 8_000  # that distances are measured to
 _SECONDS = 60.0  # for which the full sizes are meant

@@ -7,8 +7,8 @@ from scipy.special import logsumexp
 from sklearn.metrics import pairwise_distances
 from sklearn.neighbors import NearestNeighbors
 
-from flowaa.detection.members import FittedMember, Score, draw_folds, left_out_fit
-from flowaa.detection.metrics import Metric
+from flowaa.detection.tables.members import FittedMember, Score, draw_folds, left_out_fit
+from flowaa.detection.tables.metrics import Metric
 
 _FOLDS = 10
 _BANDWIDTHS = np.geomspace(0.02, 20.0, 15)  # of the kernel's variance, in median squared distances

@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 from sklearn.ensemble import ExtraTreesClassifier
 
-from flowaa.detection.members import FittedMember, Score, cross_fit, draw_folds, draw_rows
-from flowaa.detection.metrics import FEW_FEATURES, Metric
+from flowaa.detection.tables.members import FittedMember, Score, cross_fit, draw_folds, draw_rows
+from flowaa.detection.tables.metrics import FEW_FEATURES, Metric
 
 _REPLACED = 0.3  # share of the features
 _JITTER = 0.5  # deviations

@@ -1,0 +1,1 @@
+"""Outliers of tables: members, tail probabilities, the ensemble, and explanations."""
