@@ -43,9 +43,10 @@ def analyse(config: ConfigDict, workdir: str) -> dict[str, float]:
     import numpy as np
 
     from flowaa.archetypes import choose_n_archetypes
-    from flowaa.config.archetypal_analysis import read_archetypal_analysis
+    from flowaa.config.archetypal_analysis import AnalysisFields
     from flowaa.config.check import check_config
     from flowaa.config.data import build_data
+    from flowaa.config.fields import read
     from flowaa.estimators.archetypal_analysis import ArchetypalAnalysis
     from flowaa.training.files.run_folder import RunFolder
 
@@ -53,7 +54,8 @@ def analyse(config: ConfigDict, workdir: str) -> dict[str, float]:
         raise UserError(f"--workdir: {workdir} holds a training run, whose summary and figures "
                         "would be replaced; give another folder")
     check_config(config)
-    settings, options = read_archetypal_analysis(config)
+    options = read(AnalysisFields, config)
+    settings = options.settings
     dataset = build_data(config)
     kept = np.arange(0, len(dataset.train), -(-len(dataset.train) // options.max_rows))
     rows = np.asarray(dataset.train.x[kept], np.float32).reshape(len(kept), -1)

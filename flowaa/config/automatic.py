@@ -5,7 +5,8 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from flowaa.config.flow import read_flow, read_likelihood
+from flowaa.config.fields import read
+from flowaa.config.flow import FlowFields, LikelihoodFields
 from flowaa.data.dataset import DataSpec
 from flowaa.errors import UserError
 
@@ -31,14 +32,14 @@ def resolve_architecture(config: ConfigDict, spec: DataSpec, n_rows: int) -> Con
     Raises:
         UserError: a key is given that would be chosen.
     """
-    flow = read_flow(config)
+    flow = read(FlowFields, config)
     if flow.architecture == "stages":
         return config
     if flow.bijector:
         raise UserError("flow.bijector is given, and flow.architecture=auto would choose another; "
                         "set flow.architecture=stages")
     given = [f"flow.{key}" for key, value in _UNTOUCHED.items() if getattr(flow, key) != value]
-    if read_likelihood(config).logit_alpha:
+    if read(LikelihoodFields, config).logit_alpha:
         given.append("likelihood.logit_alpha")
     if given:
         raise UserError(f"{given[0]} is given, and flow.architecture=auto would choose it; set "

@@ -1,24 +1,22 @@
 """The check of a whole config, before anything is loaded, built or written."""
 
+from typing import Any
+
 from ml_collections import ConfigDict
 
-from flowaa.archetypes.classical.search import Settings
-from flowaa.config import archetypal_analysis, archetypes, data, detector, flow, optimizer, training
-from flowaa.config.fields import read_seed, refuse_unknown_keys
+from flowaa.config.archetypal_analysis import AnalysisFields
+from flowaa.config.archetypes import ArchetypeFields, read_archetypes
+from flowaa.config.data import DataFields
+from flowaa.config.detector import DetectorFields
+from flowaa.config.fields import read, read_seed, refuse_unknown_keys
+from flowaa.config.flow import FlowFields, LikelihoodFields
+from flowaa.config.optimizer import OptimizerFields
+from flowaa.config.training import FigureFields, TrainingFields
 from flowaa.errors import UserError
-from flowaa.training.archetypes.options import ArchetypeOptions
 
-_BLOCKS: dict[str, tuple[type, ...]] = {
-    "data": (data.DataFields,),
-    "flow": (flow.FlowFields,),
-    "likelihood": (flow.LikelihoodFields,),
-    "archetypes": (ArchetypeOptions,),
-    "optimizer": (optimizer.OptimizerFields,),
-    "training": (training.TrainingFields,),
-    "archetypal_analysis": (Settings, archetypal_analysis.AnalysisFields),
-    "detector": (detector.DetectorFields,),
-    "figures": (training.FigureFields,),
-}
+_BLOCKS: tuple[Any, ...] = (
+    DataFields, FlowFields, LikelihoodFields, OptimizerFields, TrainingFields, ArchetypeFields,
+    AnalysisFields, DetectorFields, FigureFields)
 
 
 def check_config(config: ConfigDict) -> None:
@@ -26,15 +24,12 @@ def check_config(config: ConfigDict) -> None:
     if not isinstance(config, ConfigDict):
         raise UserError(f"config is of type {type(config).__name__}; give a ConfigDict, e.g. "
                         "flowaa.configs.default.get_config()")
+    names = ("seed", *(kind.block for kind in _BLOCKS))
     for key in config:
-        if key != "seed" and key not in _BLOCKS:
-            raise UserError(f"{key}: the config has no such block; there are seed, "
-                            f"{', '.join(_BLOCKS)}")
+        if key not in names:
+            raise UserError(f"{key}: the config has no such block; there are {', '.join(names)}")
     read_seed(config)
-    for reader in (data.read_data, flow.read_flow, flow.read_likelihood, optimizer.read_optimizer,
-                   training.read_training, archetypes.read_archetypes,
-                   archetypal_analysis.read_archetypal_analysis, training.read_figures):
-        reader(config)
-    detector.read_detector(config.get("detector"))
-    for block, kinds in _BLOCKS.items():
-        refuse_unknown_keys(config, block, *kinds)
+    for kind in _BLOCKS:
+        read(kind, config)
+        refuse_unknown_keys(kind, config)
+    read_archetypes(config)

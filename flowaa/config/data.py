@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from ml_collections import ConfigDict
 
@@ -19,6 +19,7 @@ _WITHOUT_DATA = ("mixture", "arrays", GIVEN)  # names that a config has by defau
 class DataFields:
     """The keys of `config.data`, which `configs/default.py` explains."""
 
+    block: ClassVar[str] = "data"
     name: str
     path: str
     dir: str
@@ -33,14 +34,9 @@ class DataFields:
     device_bytes: Annotated[int, FROM_0]
 
 
-def read_data(config: ConfigDict) -> DataFields:
-    """The typed `config.data`."""
-    return read(DataFields, config, "data")
-
-
 def given_data(config: ConfigDict, data: Any) -> tuple[ConfigDict, Dataset]:
     """The splits of data in memory, and the config, which then tells them from other data."""
-    fields = read_data(config)
+    fields = read(DataFields, config)
     if fields.name not in _WITHOUT_DATA or (fields.name != GIVEN and (fields.path or fields.dir)):
         named = ", ".join(f"data.{key}={getattr(fields, key)!r}" for key in ("name", "path", "dir")
                           if getattr(fields, key))
@@ -61,7 +57,7 @@ def build_data(config: ConfigDict) -> Dataset:
     """
     from flowaa.data.sources import arrays, digits, faces, ferg, image_folder, keller, tfds, toy
 
-    data = read_data(config)
+    data = read(DataFields, config)
     splits = {"seed": config.seed, "validation_fraction": data.validation_fraction}
     tested = {**splits, "test_fraction": data.test_fraction}
     loaders: dict[str, Callable[[], Dataset]] = {

@@ -1,16 +1,16 @@
 """`config.detector`: its fields, and the detector and outliers that they describe."""
 
 import dataclasses
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import flax.linen as nn
 import optax
 from ml_collections import ConfigDict
 
-from flowaa.config.data import read_data
+from flowaa.config.data import DataFields
 from flowaa.config.fields import COUNT, FROM_0, FROM_1, POSITIVE, SHARE, read
 from flowaa.config.optimizer import kernels
-from flowaa.config.training import read_training
+from flowaa.config.training import TrainingFields
 from flowaa.data.dataset import Dataset, DataSpec
 from flowaa.detection.model import DetectorModel, FlowEvidence
 from flowaa.detection.networks import ConvNetwork, DenseNetwork, FlowGuided
@@ -33,6 +33,7 @@ _ReturnPeriod = Annotated[float, FROM_1]
 class DetectorFields:
     """The keys of `config.detector`, which `configs/default.py` explains."""
 
+    block: ClassVar[str] = "detector"
     kind: Literal["discriminator", "classifier"]
     network: Literal["dense", "conv"]
     width: _Count
@@ -59,7 +60,7 @@ class DetectorFields:
 
 def read_detector(detector: ConfigDict) -> DetectorFields:
     """The typed fields of a `config.detector`."""
-    return read(DetectorFields, {"detector": detector}, "detector")
+    return read(DetectorFields, {"detector": detector})
 
 
 def build_detector(
@@ -118,13 +119,13 @@ def detector_problem(
 
 def build_detector_options(config: ConfigDict, detector: ConfigDict) -> TrainingOptions:
     """How long and on what a run's detector is trained."""
-    fields, training = read_detector(detector), read_training(config)
+    fields, training = read_detector(detector), read(TrainingFields, config)
     return TrainingOptions(
         batch_size=fields.batch_size, steps=fields.steps,
         steps_per_call=fields.steps_per_call, log_every_steps=fields.log_every_steps,
         evaluate_every_steps=fields.evaluate_every_steps,
         keep_checkpoints=training.keep_checkpoints,
-        device_bytes=read_data(config).device_bytes, ema_decay=0.0, seed=config.seed,
+        device_bytes=read(DataFields, config).device_bytes, ema_decay=0.0, seed=config.seed,
         devices=tuple(local_devices(training.n_devices)),
     )
 

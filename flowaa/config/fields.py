@@ -1,11 +1,4 @@
-"""Typed fields of a config's blocks: each key's type and range, checked when it is read.
-
-@dataclasses.dataclass(frozen=True)
-class OptimizerFields:
-learning_rate: Annotated[float, POSITIVE]
-
-fields = read(OptimizerFields, config, "optimizer")
-"""
+"""Typed fields of a config's blocks: each key's type and range, checked when it is read."""
 
 import dataclasses
 import difflib
@@ -50,29 +43,24 @@ _TYPES: dict[Any, tuple[tuple[type, ...], str]] = {  # what is accepted, and wha
 }
 
 
-def read(kind: type[Fields], config: ConfigDict | Mapping[str, Any], block: str,
-         ranges: Mapping[str, Range] | None = None) -> Fields:
+def read(kind: type[Fields], config: ConfigDict | Mapping[str, Any]) -> Fields:
     """A block of a config as typed fields.
 
     Args:
-        kind: a dataclass whose fields are keys of the block. A number's range stands in its type,
-            `Annotated[int, COUNT]`; words are a `Literal`.
-        config: the config.
-        block: the block's name.
-        ranges: the ranges of fields whose class is defined in another package.
+        kind: a dataclass whose fields are the keys of its `block`. A number's range stands in its
+            type, `Annotated[int, COUNT]`; words are a `Literal`.
+        config: the whole config.
 
     Raises:
         UserError: the config lacks the block or a key, or a value has another type or lies outside
             its range.
     """
+    hints = get_type_hints(kind, include_extras=True)
+    block = kind.block  # type: ignore[attr-defined]
     values = _get(config, block, block)
-    fields = {}
-    for name, hint in get_type_hints(kind, include_extras=True).items():
-        if name in (ranges or {}):
-            hint = Annotated[hint, (ranges or {})[name]]
-        key = f"{block}.{name}"
-        fields[name] = checked(key, _get(values, name, key), hint)
-    return kind(**fields)
+    return kind(**{
+        name: checked(f"{block}.{name}", _get(values, name, f"{block}.{name}"), hints[name])
+        for name in _names(kind)})
 
 
 def read_seed(config: ConfigDict) -> int:
@@ -80,10 +68,10 @@ def read_seed(config: ConfigDict) -> int:
     return checked("seed", _get(config, "seed", "seed"), Annotated[int, SEED])
 
 
-def refuse_unknown_keys(config: ConfigDict, block: str, *kinds: type) -> None:
-    """Raises a `UserError` that names a key of the block that is a field of none of the classes."""
-    known = [field.name for kind in kinds for field in dataclasses.fields(kind)]
-    for key in sorted(set(_get(config, block, block)) - set(known)):
+def refuse_unknown_keys(kind: Any, config: ConfigDict) -> None:
+    """Raises a `UserError` that names a key of the block that is no field of its class."""
+    block, known = kind.block, _names(kind)
+    for key in sorted(set(config[block]) - set(known)):
         near = difflib.get_close_matches(key, known, n=1)
         hint = f"did you mean {block}.{near[0]}? " if near else ""
         raise UserError(f"{block}.{key}: there is no such key; {hint}configs/default.py lists all")
@@ -140,6 +128,10 @@ def _convert_tuple(value: Any, arguments: tuple[Any, ...]) -> tuple[str, Any]:
     attempts = [_convert(entry, inner[0]) for entry in value]
     return next((problem for problem, _ in attempts if problem), ""), tuple(
         found for _, found in attempts)
+
+
+def _names(kind: Any) -> list[str]:
+    return [field.name for field in dataclasses.fields(kind)]
 
 
 def _get(values: Any, name: str, key: str) -> Any:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import importlib
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import flax.linen as nn
 import jax
@@ -27,6 +27,7 @@ _Count = Annotated[int, COUNT]
 class FlowFields:
     """The keys of `config.flow`, which `configs/default.py` explains."""
 
+    block: ClassVar[str] = "flow"
     architecture: Literal["stages", "auto"]
     reshape: tuple[Literal["none", "squeeze", "haar", "flatten"], ...]
     n_blocks: tuple[_Count, ...]
@@ -56,18 +57,9 @@ class FlowFields:
 class LikelihoodFields:
     """The keys of `config.likelihood`."""
 
+    block: ClassVar[str] = "likelihood"
     logit_alpha: Annotated[float, HALF]
     evaluation_samples: _Count
-
-
-def read_flow(config: ConfigDict) -> FlowFields:
-    """The typed `config.flow`."""
-    return read(FlowFields, config, "flow")
-
-
-def read_likelihood(config: ConfigDict) -> LikelihoodFields:
-    """The typed `config.likelihood`."""
-    return read(LikelihoodFields, config, "likelihood")
 
 
 def build_architecture(config: ConfigDict) -> Architecture:
@@ -76,7 +68,7 @@ def build_architecture(config: ConfigDict) -> Architecture:
     Raises:
         UserError: its stages' fields differ in length, or a choice is not one there is.
     """
-    flow = read_flow(config)
+    flow = read(FlowFields, config)
     per_stage = [field.name for field in dataclasses.fields(Stage)]
     lengths = {name: len(getattr(flow, name)) for name in per_stage}
     if len(set(lengths.values())) > 1:
@@ -92,7 +84,7 @@ def build_architecture(config: ConfigDict) -> Architecture:
 
 def build_density(config: ConfigDict, spec: DataSpec) -> Density:
     """Preprocessing, flow and base distribution, for data of this description."""
-    flow = read_flow(config)
+    flow = read(FlowFields, config)
     if flow.base == "class_mixture" and not spec.n_classes:
         raise UserError("flow.base=class_mixture: the data has no labels; give labels (y), or base "
                         "normal")
@@ -112,7 +104,7 @@ def build_density(config: ConfigDict, spec: DataSpec) -> Density:
              n_condition_classes=spec.n_classes if flow.conditional else 0,
              context_mean=spec.context_mean if flow.conditional else (),
              context_std=spec.context_std if flow.conditional else ()),
-        _build_preprocessing(read_likelihood(config), spec),
+        _build_preprocessing(read(LikelihoodFields, config), spec),
     )
 
 

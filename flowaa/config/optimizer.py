@@ -1,7 +1,7 @@
 """`config.optimizer`: its fields, and the optax chain they describe."""
 
 import dataclasses
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import jax
 import optax
@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 from flowaa.config.archetypes import read_archetypes
 from flowaa.config.fields import COUNT_0, FROM_0, POSITIVE, SHARE, UNIT, read
-from flowaa.config.training import read_training
+from flowaa.config.training import TrainingFields
 from flowaa.training.state import Params
 
 
@@ -17,6 +17,7 @@ from flowaa.training.state import Params
 class OptimizerFields:
     """The keys of `config.optimizer`, which `configs/default.py` explains."""
 
+    block: ClassVar[str] = "optimizer"
     name: Literal["adam", "adamw"]
     learning_rate: Annotated[float, POSITIVE]
     schedule: Literal["constant", "cosine"]
@@ -27,22 +28,16 @@ class OptimizerFields:
     ema_decay: Annotated[float, SHARE]
 
 
-def read_optimizer(config: ConfigDict) -> OptimizerFields:
-    """The typed `config.optimizer`."""
-    return read(OptimizerFields, config, "optimizer")
-
-
 def build_optimizer(config: ConfigDict) -> optax.GradientTransformation:
     """The optax chain of `config.optimizer`; a frozen flow's parameters stay as they are."""
-    optimizer, archetypes = read_optimizer(config), read_archetypes(config)
-    schedule = build_schedule(optimizer, steps=read_training(config).steps)
+    optimizer, archetypes = read(OptimizerFields, config), read_archetypes(config)
+    schedule = build_schedule(optimizer, steps=read(TrainingFields, config).steps)
     chain = [optax.clip_by_global_norm(optimizer.clip_norm)] if optimizer.clip_norm else []
     if optimizer.name == "adam":
         chain.append(optax.adam(schedule))
     else:
         chain.append(optax.adamw(
-            schedule, weight_decay=optimizer.weight_decay,
-            mask=kernels))
+            schedule, weight_decay=optimizer.weight_decay, mask=kernels))
     trained = optax.chain(*chain)
     if not (archetypes.n_archetypes and archetypes.freeze_flow):
         return trained

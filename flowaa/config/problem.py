@@ -7,17 +7,17 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from flowaa.config.archetypes import read_archetypes
-from flowaa.config.flow import read_flow, read_likelihood
+from flowaa.config.archetypes import ArchetypeFields, build_archetypes, read_archetypes
+from flowaa.config.fields import read
+from flowaa.config.flow import FlowFields, LikelihoodFields
 from flowaa.config.optimizer import build_optimizer
-from flowaa.config.training import read_training
+from flowaa.config.training import TrainingFields
 from flowaa.data.batches import Labelled
 from flowaa.data.dataset import Dataset
 from flowaa.errors import UserError
 from flowaa.flow.density import Density
 from flowaa.flow.reversibility import with_memory
 from flowaa.training.archetypes.objective import archetype_objective, archetype_values
-from flowaa.training.archetypes.options import ArchetypeOptions
 from flowaa.training.guard import ReversibilityGuard
 from flowaa.training.objective import evaluation_values, nll_loss
 from flowaa.training.problem import Problem
@@ -39,7 +39,7 @@ def build_problem(
     if archetypes.n_archetypes:
         assert dataset is not None, "archetypes start from rows"
         return _archetype_problem(config, archetypes, density, dataset, flow_params)
-    flow, training = read_flow(config), read_training(config)
+    flow, training = read(FlowFields, config), read(TrainingFields, config)
     guard = None
     if flow.memory == "reversible" and training.check_reversible_steps:
         stored = dataclasses.replace(density, flow=with_memory(density.flow, "stored"))
@@ -48,7 +48,7 @@ def build_problem(
             every_steps=training.check_reversible_steps,
             min_cosine=training.min_reversible_cosine,
         )
-    n_samples = read_likelihood(config).evaluation_samples
+    n_samples = read(LikelihoodFields, config).evaluation_samples
     return Problem(
         init=lambda key, rows: density.init(key, rows.x, rows.y, rows.context),
         loss=nll_loss(density, with_dropout=flow.dropout > 0),
@@ -61,32 +61,33 @@ def build_problem(
 
 
 def _archetype_problem(
-    config: ConfigDict, options: ArchetypeOptions, density: Density, dataset: Dataset,
+    config: ConfigDict, fields: ArchetypeFields, density: Density, dataset: Dataset,
     flow_params: Params,
 ) -> Problem:
     """Archetypes and flow together, perhaps after the flow alone; or on a frozen flow."""
-    if read_training(config).check_reversible_steps:
+    if read(TrainingFields, config).check_reversible_steps:
         raise UserError("training.check_reversible_steps: there is no such check with archetypes; "
                         "set it to 0")
-    model = options.model(dataset.spec, density)
-    objective = functools.partial(archetype_objective, model, freeze_flow=options.freeze_flow,
-                                  with_dropout=read_flow(config).dropout > 0)
+    model = build_archetypes(config, dataset.spec, density)
+    assert model is not None
+    objective = functools.partial(archetype_objective, model, freeze_flow=fields.freeze_flow,
+                                  with_dropout=read(FlowFields, config).dropout > 0)
 
     def init(key: jax.Array, rows: Labelled) -> Params:
         params = model.init(key, rows.x, rows.y)
         if flow_params is None:
             return params
         if jax.tree.map(jnp.shape, params["flow"]) != jax.tree.map(jnp.shape, flow_params):
-            raise UserError(f"archetypes.pretrained: {options.pretrained} is another flow; give "
+            raise UserError(f"archetypes.pretrained: {fields.pretrained} is another flow; give "
                             "its config's flow block, or leave archetypes.pretrained out")
         return {**params, "flow": flow_params}
 
     return Problem(
         init=init,
-        loss=objective(options.loss_weights),
-        values=archetype_values(model, options.loss_weights),
+        loss=objective(fields.loss_weights),
+        values=archetype_values(model, fields.loss_weights),
         optimizer=build_optimizer(config),
         n_dims=density.flow.n_dims,
-        phases=options.phases(objective, model, dataset.train, seed=config.seed),
+        phases=fields.phases(objective, model, dataset.train, seed=config.seed),
         validation_loss="loss",
     )

@@ -1,11 +1,11 @@
 """`config.training` and `config.figures`: their fields, and how long and on what is trained."""
 
 import dataclasses
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from ml_collections import ConfigDict
 
-from flowaa.config.data import read_data
+from flowaa.config.data import DataFields
 from flowaa.config.fields import COUNT, COUNT_0, FROM_0, SHARE, UNIT, checked, read
 from flowaa.training.parallel import local_devices
 from flowaa.training.problem import TrainingOptions
@@ -17,6 +17,7 @@ _Count = Annotated[int, COUNT]
 class TrainingFields:
     """The keys of `config.training`, which `configs/default.py` explains."""
 
+    block: ClassVar[str] = "training"
     batch_size: _Count
     steps: _Count
     steps_per_call: _Count
@@ -35,23 +36,14 @@ class TrainingFields:
 class FigureFields:
     """The keys of `config.figures`."""
 
+    block: ClassVar[str] = "figures"
     n_samples: _Count
     temperature: Annotated[float, FROM_0]
 
 
-def read_training(config: ConfigDict) -> TrainingFields:
-    """The typed `config.training`."""
-    return read(TrainingFields, config, "training")
-
-
-def read_figures(config: ConfigDict) -> FigureFields:
-    """The typed `config.figures`."""
-    return read(FigureFields, config, "figures")
-
-
 def build_options(config: ConfigDict) -> TrainingOptions:
     """How long and on what devices a run is trained."""
-    training = read_training(config)
+    training = read(TrainingFields, config)
     return TrainingOptions(
         batch_size=training.batch_size,
         steps=training.steps,
@@ -61,7 +53,7 @@ def build_options(config: ConfigDict) -> TrainingOptions:
         patience=training.patience,
         max_seconds=60.0 * training.max_minutes,
         keep_checkpoints=training.keep_checkpoints,
-        device_bytes=read_data(config).device_bytes,
+        device_bytes=read(DataFields, config).device_bytes,
         ema_decay=checked("optimizer.ema_decay", config.optimizer.ema_decay,
                           Annotated[float, SHARE]),
         seed=config.seed,

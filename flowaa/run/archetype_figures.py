@@ -7,7 +7,8 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from flowaa.archetypes.classical import comparison
-from flowaa.config.data import read_data
+from flowaa.config.data import DataFields
+from flowaa.config.fields import read
 from flowaa.data.dataset import Dataset, Split
 from flowaa.data.drawing.face import extreme_faces
 from flowaa.run.loading import run_of
@@ -119,7 +120,8 @@ def decoded_archetypes(run: Run) -> np.ndarray:
 
 def true_extremes(run: Run, dataset: Dataset) -> np.ndarray | None:
     """The true archetypes [G, K, H, W, 3] of drawn faces, in the order of the true weights."""
-    if dataset.name != "faces" or not run.uses_labels or read_data(run.config).label != "character":
+    label = read(DataFields, run.config).label
+    if dataset.name != "faces" or not run.uses_labels or label != "character":
         return None
     extremes = extreme_faces(run.spec.shape[0])
     return extremes if extremes.shape[1] == len(run.archetypes) else None

@@ -6,7 +6,8 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from flowaa.config.archetypes import read_archetypes
-from flowaa.config.flow import read_flow, read_likelihood
+from flowaa.config.fields import read
+from flowaa.config.flow import FlowFields, LikelihoodFields
 from flowaa.data.dataset import DataSpec
 from flowaa.errors import UserError
 from flowaa.run.loading import load_run
@@ -45,8 +46,8 @@ def pretrained_flow(config: ConfigDict, spec: DataSpec) -> Params | None:
 
 def _density_keys(config: ConfigDict) -> dict[str, Any]:
     """The keys on which the density of given parameters depends."""
-    blocks = {"flow": dataclasses.asdict(read_flow(config)),
-              "likelihood": dataclasses.asdict(read_likelihood(config))}
+    blocks = {"flow": dataclasses.asdict(read(FlowFields, config)),
+              "likelihood": dataclasses.asdict(read(LikelihoodFields, config))}
     keys = {f"{block}.{name}": value for block, fields in blocks.items()
             for name, value in fields.items()}
     return {"seed": config.seed} | {key: keys[key] for key in keys if key not in _FREE_KEYS}

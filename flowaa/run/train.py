@@ -15,9 +15,10 @@ from flowaa.config.archetypes import build_archetypes, read_archetypes
 from flowaa.config.automatic import resolve_architecture
 from flowaa.config.check import check_config
 from flowaa.config.data import build_data, given_data
-from flowaa.config.flow import build_density, read_flow
+from flowaa.config.fields import read
+from flowaa.config.flow import FlowFields, build_density
 from flowaa.config.problem import build_problem
-from flowaa.config.training import build_options, read_figures, read_training
+from flowaa.config.training import FigureFields, TrainingFields, build_options
 from flowaa.data.batch_order import batch_order, fitting_batch_size
 from flowaa.data.dataset import Dataset
 from flowaa.data.splitting import save_record
@@ -63,7 +64,7 @@ def train(
         TrainingInterrupted: Ctrl-C or SIGTERM asked to stop; the state was saved.
     """
     check_config(config)
-    enable_cache(read_training(config).compilation_cache)
+    enable_cache(read(TrainingFields, config).compilation_cache)
     if data is None:
         dataset = build_data(config)
     else:
@@ -121,9 +122,9 @@ def _save_curves(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 def _save_samples(folder: Path, run: Run, dataset: Dataset) -> None:
     """Samples: a grid of images, a class a row in a conditional flow; points beside data."""
-    figures = read_figures(run.config)
+    figures = read(FigureFields, run.config)
     n, label, context, n_columns = figures.n_samples, None, None, None
-    is_conditional = read_flow(run.config).conditional
+    is_conditional = read(FlowFields, run.config).conditional
     if is_conditional and run.spec.n_classes:
         n_columns = max(n // run.spec.n_classes, 1)
         label = np.repeat(np.arange(run.spec.n_classes), n_columns)

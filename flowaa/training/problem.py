@@ -4,14 +4,14 @@ import dataclasses
 from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from flowaa.data.batches import Labelled
 from flowaa.errors import UserError
 from flowaa.training.guard import ReversibilityGuard
 from flowaa.training.parallel import Values
-from flowaa.training.phases import Phase
-from flowaa.training.state import Params
+from flowaa.training.state import Params, TrainState
 from flowaa.training.step import Loss
 
 
@@ -40,6 +40,24 @@ class TrainingOptions:
                     f"training.{name} is {value}; set it to a multiple of "
                     f"training.steps_per_call={self.steps_per_call}"
                 )
+
+
+@dataclasses.dataclass(frozen=True)
+class Phase:
+    """From which step on a loss is trained, and what is done to the parameters before."""
+
+    first_step: int
+    loss: Loss
+    prepare: Callable[[Params], Params] | None = None  # on the host
+
+    def enter(self, state: TrainState) -> TrainState:
+        """The state that the phase begins with; a state from within the phase stays as it is."""
+        if int(state.step) != self.first_step or self.prepare is None:
+            return state
+        params, ema_params = self.prepare(state.params), state.ema_params
+        if ema_params is not None:  # an average begins anew with the parameters
+            ema_params = jax.tree.map(jnp.copy, params)
+        return TrainState(state.step, params, state.opt_state, ema_params)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,8 +12,7 @@ from flowaa.training import loop
 from flowaa.training.evaluation import Evaluation
 from flowaa.training.files.checkpoints import Checkpoints
 from flowaa.training.files.run_folder import RunFolder
-from flowaa.training.phases import Phase
-from flowaa.training.problem import Problem
+from flowaa.training.problem import Phase, Problem
 from flowaa.training.state import create_state
 from tests.training.tiny import config_of, rows, summary, train
 

@@ -95,7 +95,7 @@ MUTATIONS: tuple[Mutation, ...] = (
              "    if changes:\n", "    if False:\n",
              (f"{_OF_RUNS}::test_a_pretrained_flow_of_another_density_is_refused",)),
     Mutation("a flow may be frozen as it was initialised",
-             "flowaa/training/archetypes/options.py",
+             "flowaa/config/archetypes.py",
              "if self.freeze_flow and not self.pretrained:", "if False:",
              (f"{_OF_RUNS}::"
               "test_options_that_do_not_fit_are_told_before_anything_is_written",)),
