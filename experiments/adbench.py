@@ -41,6 +41,9 @@ def main() -> None:
     out = Path(_OUT.value).expanduser()
     if not out.parent.is_dir():
         raise UserError(f"--out: the folder {out.parent} does not exist; make it first")
+    for seed in _SEEDS.value:
+        if not (seed.isascii() and seed.isdigit() and int(seed) < 2**32):
+            raise UserError(f"--seeds: {seed!r} is no integer from 0 to 2^32 - 1; give e.g. 0,1,2")
     from experiments.benchmarks import _tabular_detectors as detectors  # takes scikit-learn along
 
     names = _ONLY.value or sorted(detectors.DETECTORS)

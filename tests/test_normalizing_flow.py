@@ -74,6 +74,52 @@ def test_the_scale_of_columns_is_part_of_the_density(model, rows):
         atol=0.05)
 
 
+def test_units_at_the_ends_of_float64_change_the_density_by_their_log(model, rows):
+    unit = 2.0**1000
+    scaled = flowaa.NormalizingFlow(architecture=SMALL, max_seconds=2, random_state=0).fit(
+        rows * [unit, 1 / unit])
+    # The units cancel in the density, and a power of two changes no digit.
+    np.testing.assert_allclose(scaled.score_samples(rows[:50] * [unit, 1 / unit]),
+                               model.score_samples(rows[:50]), atol=1e-6)
+    np.testing.assert_allclose(scaled.sample(9) / [unit, 1 / unit], model.sample(9), rtol=1e-6)
+
+
+def test_rows_beyond_float32_have_less_density_and_beyond_float64_none(model):
+    far = [[1e30, 0.0], [1e60, 0.0], [0.0, -1e150], [1e200, 1e300], [1.7e308, -1.7e308]]
+    scores = model.score_samples(far)
+    assert np.isfinite(scores[:3]).all()
+    assert (np.diff(scores[:3]) < 0).all()
+    assert (scores[3:] == -np.inf).all()
+    assert not np.isnan(model.transform(far)).any()
+
+
+def test_a_value_that_hides_all_others_is_named(rows):
+    far = rows.copy()
+    far[3, 1] = 1e300
+    with pytest.raises(UserError, match="column 1 holds 1e\\+300"):
+        flowaa.NormalizingFlow(architecture=SMALL).fit(far)
+
+
+def test_two_rows_are_enough_and_weights_may_leave_two(rows):
+    weight = np.zeros(len(rows))
+    weight[[3, 8]] = 1e308
+    make = flowaa.NormalizingFlow(architecture=SMALL, max_seconds=1, random_state=0)
+    with pytest.warns(FlowaaWarning, match="latent radii"):
+        two = make.fit(rows, sample_weight=weight)
+    assert np.isfinite(two.validation_score_)
+    at, between = two.score_samples(rows[[3, 8]]), two.score_samples([rows[[3, 8]].mean(0) + 99])
+    assert at.min() > between
+
+
+def test_a_row_of_nearly_all_the_weight_leaves_a_density(rows):
+    weight = np.ones(len(rows))
+    weight[3] = 1e9
+    make = flowaa.NormalizingFlow(architecture=SMALL, max_seconds=1, random_state=0)
+    with pytest.warns(FlowaaWarning, match="latent radii"):
+        heavy = make.fit(rows, sample_weight=weight)
+    assert heavy.score_samples(rows[3:4]) > heavy.score_samples(rows[3:4] + 99)
+
+
 def test_no_flow_is_trained_on_its_fold(monkeypatch):
     from flowaa.estimators import density_fit
 
@@ -104,6 +150,8 @@ def test_a_context_moves_the_density():
     assert (model.score(near_four, context=here) > model.score(near_four, context=there) + 0.5)
     with pytest.raises(ValueError, match="with one, give context"):
         model.score_samples(near_four)
+    with pytest.raises(ValueError, match="context holds 1e\\+300 in column 0"):
+        model.score_samples(near_four, context=np.where(here > 2, here, 1e300))
     with pytest.raises(ValueError, match=r"\(3, 1\)"):
         model.score_samples(near_four, context=np.ones((3, 1)))
 

@@ -1,5 +1,7 @@
 """p-values of rows from the scores of inliers that no fit had seen, and alarms made of them."""
 
+from numbers import Real
+
 import numpy as np
 
 from flowaa.errors import UserError
@@ -37,7 +39,7 @@ def benjamini_hochberg(p: np.ndarray, fdr: float) -> np.ndarray:
     >>> benjamini_hochberg(np.array([0.001, 0.5, 0.02]), 0.1).tolist()
     [True, False, True]
     """
-    if not 0 < fdr < 1:
+    if isinstance(fdr, bool) or not isinstance(fdr, Real) or not 0 < float(fdr) < 1:
         raise UserError(f"fdr={fdr!r}: it must be a number above 0 and below 1")
     p = np.asarray(p, float)
     bounds = fdr * np.arange(1, len(p) + 1) / max(len(p), 1)

@@ -1,19 +1,25 @@
 """A fitted `NormalizingFlow` as a folder of arrays and JSON, from which no code is run."""
 
 import dataclasses
-import json
-import os
-import tempfile
-import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import flax.traverse_util
+import jax
 import numpy as np
 
-from flowaa.errors import UserError
+from flowaa.bijectors.chain import Chain
 from flowaa.estimators.density_fit import DensityFit
-from flowaa.estimators.table_columns import Columns
+from flowaa.estimators.saved import (
+    check_array,
+    read_arrays,
+    reading,
+    refused,
+    sealed,
+    unsealed,
+    written_whole,
+)
+from flowaa.estimators.table_columns import Columns, ContextScale
 from flowaa.flow.architecture import Architecture, Stage
 from flowaa.flow.tables.elliptical import Gaussians, StudentT
 from flowaa.flow.tables.marginals import Marginals
@@ -22,8 +28,16 @@ from flowaa.flow.tables.table_flow import TableFlow, Whitening, WhiteScores
 if TYPE_CHECKING:
     from flowaa.estimators.normalizing_flow import NormalizingFlow
 
-_VERSION = 1
 _ARRAYS, _DESCRIPTION = "arrays.npz", "model.json"
+# N features, D that vary, F flows, M members, G normal laws, R rows, Q knots, E of a context.
+_SHAPES = {
+    "weights": "M", "steps": "F", "held_out_radii": "R", "columns/varies": "N",
+    "columns/constant": "N", "columns/unit": "D", "columns/mean": "D", "columns/deviation": "D",
+    "columns/tie_noise": "D", "gaussians/weights": "G", "gaussians/means": "GD",
+    "gaussians/roots": "GDD", "student_t/mean": "D", "student_t/shape": "DD"}
+_OF_A_FLOW = {
+    "marginals*/knots": "DQ", "marginals*/scores": "Q", "whitening*/mean": "D",
+    "whitening*/matrix": "DD", "whitening*/inverse": "DD", "whitening*/log_det": ""}
 _REPORTED = ("validation_score_", "training_score_", "radius_ks_", "n_features_in_")
 
 
@@ -32,7 +46,10 @@ def write_density(folder: Path, model: "NormalizingFlow") -> None:
     fit = model._fit
     arrays: dict[str, Any] = {"weights": fit.weights, "steps": fit.steps,
                               "held_out_radii": fit.held_out_radii}
-    parts = {"columns": model._columns, "gaussians": fit.gaussians, "student_t": fit.student_t}
+    parts: dict[str, Any] = {
+        "columns": model._columns, "gaussians": fit.gaussians, "student_t": fit.student_t}
+    if model._context_scale is not None:
+        parts["context"] = model._context_scale
     for index, flow in enumerate(fit.flows):
         parts |= {f"marginals{index}": flow.before.marginals,
                   f"whitening{index}": flow.before.whitening}
@@ -40,23 +57,22 @@ def write_density(folder: Path, model: "NormalizingFlow") -> None:
                    flax.traverse_util.flatten_dict(flow.params, sep="/").items()}
     for name, part in parts.items():
         arrays |= {f"{name}/{key}": value for key, value in vars(part).items()}
-    if model._context_scale is not None:
-        arrays["context_mean"], arrays["context_deviation"] = model._context_scale
     if hasattr(model, "feature_names_in_"):
         arrays["feature_names_in_"] = model.feature_names_in_.astype(str)
     described = {
-        "version": _VERSION, "n_flows": len(fit.flows),
+        "n_flows": len(fit.flows),
         "architecture": dataclasses.asdict(fit.architecture),
         "is_auto": isinstance(model.architecture, str),
         "max_seconds": float(model.max_seconds), "verbose": bool(model.verbose),
         "validation_fraction": float(model.validation_fraction),
         "random_state": model.random_state if isinstance(model.random_state, int) else None,
         **{name: getattr(model, name) for name in _REPORTED}}
-    folder.mkdir(parents=True, exist_ok=True)
-    with _whole(folder / _ARRAYS) as path, path.open("wb") as file:
+    with refused(folder, "give the name of a folder, or of one to make"):
+        folder.mkdir(parents=True, exist_ok=True)
+    with written_whole(folder / _ARRAYS) as path, path.open("wb") as file:
         np.savez_compressed(file, **arrays)
-    with _whole(folder / _DESCRIPTION) as path:
-        path.write_text(json.dumps(described, indent=1))
+    with written_whole(folder / _DESCRIPTION) as path:
+        path.write_text(sealed(described, arrays))
 
 
 def read_density(folder: Path, kind: type["NormalizingFlow"]) -> "NormalizingFlow":
@@ -65,20 +81,10 @@ def read_density(folder: Path, kind: type["NormalizingFlow"]) -> "NormalizingFlo
     Raises:
         UserError: no model is there, or one of another version or damaged.
     """
-    try:
-        described = json.loads((folder / _DESCRIPTION).read_text())
-        if described["version"] != _VERSION:
-            raise UserError(f"{folder}: the model is of version {described['version']}, and this "
-                            f"flowaa reads {_VERSION}: fit it anew")
-        with np.load(folder / _ARRAYS, allow_pickle=False) as file:
-            arrays = dict(file)
-        return _assembled(described, arrays, kind)
-    except FileNotFoundError as error:
-        raise UserError(f"{folder}: no model is there ({Path(error.filename).name} is missing); "
-                        "give a folder that NormalizingFlow.save wrote") from None
-    except (KeyError, TypeError, AttributeError, json.JSONDecodeError, zipfile.BadZipFile, OSError,
-            EOFError) as error:
-        raise UserError(f"{folder}: the model is damaged ({error}): save it again") from None
+    with reading(folder, "model"):
+        text = (folder / _DESCRIPTION).read_text()
+        arrays = read_arrays(folder / _ARRAYS)
+        return _assembled(unsealed(text, arrays), arrays, kind)
 
 
 def _assembled(
@@ -91,10 +97,17 @@ def _assembled(
     architecture = Architecture(**{**stored, "stages": stages})
     columns = Columns(**_fields(arrays, "columns"))
     chain, _ = architecture.build((int(columns.varies.sum()),))
+    _check(described, arrays)
+    expected = _expected_params(chain, arrays)
     flows = []
     for index in range(described["n_flows"]):
         whitening = _fields(arrays, f"whitening{index}")
-        params = flax.traverse_util.unflatten_dict(_fields(arrays, f"params{index}"), sep="/")
+        found = _fields(arrays, f"params{index}")
+        if {name: leaf.shape for name, leaf in found.items()} != expected:
+            raise ValueError(f"params{index} are not those of the architecture")
+        for name, leaf in found.items():
+            check_array(leaf, f"params{index}/{name}", "abcdefgh"[:leaf.ndim], {})
+        params = flax.traverse_util.unflatten_dict(found, sep="/")
         before = WhiteScores(
             Marginals(**_fields(arrays, f"marginals{index}")),
             Whitening(**{**whitening, "log_det": float(whitening["log_det"])}))
@@ -104,6 +117,7 @@ def _assembled(
         max_seconds=described["max_seconds"], verbose=described["verbose"],
         validation_fraction=described["validation_fraction"],
         random_state=described["random_state"])
+    model._check_parameters()
     for name in _REPORTED:
         setattr(model, name, described[name])
     model._columns = columns
@@ -111,13 +125,47 @@ def _assembled(
         architecture, tuple(flows), Gaussians(**_fields(arrays, "gaussians")),
         StudentT(**_fields(arrays, "student_t")), arrays["weights"], arrays["steps"],
         described["validation_score_"], described["training_score_"], arrays["held_out_radii"])
-    model._context_scale = None if "context_mean" not in arrays else (
-        arrays["context_mean"], arrays["context_deviation"])
+    model._context_scale = (ContextScale(**_fields(arrays, "context"))
+                            if "context/unit" in arrays else None)
     if "feature_names_in_" in arrays:
         model.feature_names_in_ = arrays["feature_names_in_"].astype(object)
     model.architecture_, model.n_steps_ = architecture, arrays["steps"]
     model.member_weights_ = model._fit.named_weights
     return model
+
+
+def _check(described: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+    """Refuses numbers and arrays that cannot be those of a fit."""
+    n_flows, n_features = described["n_flows"], described["n_features_in_"]
+    if type(n_flows) is not int or n_flows < 1:
+        raise ValueError(f"n_flows is {n_flows}")
+    for name in _REPORTED:
+        if not isinstance(described[name], int | float):
+            raise ValueError(f"{name} is {described[name]}")
+    varies = arrays["columns/varies"]
+    if varies.dtype != bool or varies.shape != (n_features,) or not varies.any():
+        raise ValueError("columns/varies is not one truth for each feature")
+    sizes = {"N": n_features, "D": int(varies.sum()), "F": n_flows, "M": n_flows + 2}
+    shapes = _SHAPES | ({f"context/{name}": "E" for name in ("unit", "mean", "deviation")}
+                        if "context/unit" in arrays else {})
+    for index in range(n_flows):
+        shapes |= {f"{name.replace('*', str(index))}": dims for name, dims in _OF_A_FLOW.items()}
+    for name, dims in shapes.items():
+        check_array(arrays[name], name, dims, sizes)
+    if arrays["weights"].min() < 0 or not np.isclose(arrays["weights"].sum(), 1):
+        raise ValueError("weights do not sum to one")
+    if "feature_names_in_" in arrays and arrays["feature_names_in_"].shape != (n_features,):
+        raise ValueError("feature_names_in_ is not one name for each feature")
+
+
+def _expected_params(chain: Chain, arrays: dict[str, np.ndarray]) -> dict[str, tuple[int, ...]]:
+    """Shapes of a flow's parameters by name."""
+    u = np.zeros((1, len(arrays["columns/mean"])), np.float32)
+    context = (np.zeros((1, len(arrays["context/unit"])), np.float32)
+               if "context/unit" in arrays else None)
+    shapes = jax.eval_shape(chain.init, jax.random.key(0), u, context)["params"]
+    return {name: leaf.shape
+            for name, leaf in flax.traverse_util.flatten_dict(shapes, sep="/").items()}
 
 
 def _fields(arrays: dict[str, np.ndarray], name: str) -> dict[str, Any]:
@@ -126,22 +174,3 @@ def _fields(arrays: dict[str, np.ndarray], name: str) -> dict[str, Any]:
     if not found:
         raise KeyError(name)
     return found
-
-
-class _whole:  # noqa: N801  used as a function
-    """A temporary path beside `path`, which takes its place if all went well."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __enter__(self) -> Path:
-        handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}")
-        os.close(handle)
-        self.part = Path(name)
-        return self.part
-
-    def __exit__(self, kind: Any, *_: Any) -> None:
-        if kind is None:
-            self.part.replace(self.path)
-        else:
-            self.part.unlink(missing_ok=True)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 from tqdm import tqdm
 
+from flowaa.estimators.fold_rows import counted, in_proportion, split_into_folds, varying
 from flowaa.flow.architecture import Architecture, Stage
 from flowaa.flow.tables.elliptical import (
     Gaussians,
@@ -21,9 +22,7 @@ from flowaa.flow.tables.stacking import log_mixture, stacking_weights
 from flowaa.flow.tables.table_flow import TableFlow, WhiteScores, fit_whitening
 from flowaa.training.folds import FoldTraining, train_folds
 
-_MOST_ROWS_IN_FOLDS = 10_000
 _MANY_ROWS = 20_000  # from which networks are wider, and nothing is done against overfitting
-_N_FOLDS = 5
 _SEARCH_SHARE = 0.15  # of the time, for the choice of a Gaussian mixture
 _LEAST_WEIGHT = 0.01  # of a member: it costs others at most 0.03 nats and bounds the worst row
 _PREPARED_VALUES = 2**22  # numbers of a fold's training rows, ties spread anew in each copy
@@ -77,8 +76,9 @@ class DensityFit:
 
     def log_prob(self, x: np.ndarray, context: np.ndarray | None) -> np.ndarray:
         """log p [n] of standardised rows."""
-        members = [*(flow.log_prob(x, context) for flow in self.flows),
-                   self.gaussians.log_prob(x), self.student_t.log_prob(x)]
+        with np.errstate(over="ignore"):  # the square of a row too far for any density
+            members = [*(flow.log_prob(x, context) for flow in self.flows),
+                       self.gaussians.log_prob(x), self.student_t.log_prob(x)]
         return log_mixture(np.stack(members), self.weights)
 
     def sample(self, rng: np.random.Generator, n: int, context: np.ndarray | None) -> np.ndarray:
@@ -122,28 +122,29 @@ def fit_density(
     """
     rng = np.random.default_rng(settings.seed)
     n, d = x.shape
-    folds = _folds(n, settings.validation_fraction, rng)
+    folds = split_into_folds(n, settings.validation_fraction, rng)
     architecture, training = _choose(n)
     architecture = settings.architecture or architecture
     chain, _ = architecture.build((d,))
     started = time.monotonic()
     search_ends_at = started + _SEARCH_SHARE * (settings.ends_at - started)
-    choice = choose_gaussians(_counted(x, weight), settings.seed,
+    choice = choose_gaussians(counted(x, weight), settings.seed,
                               lambda: time.monotonic() > search_ends_at)
 
     starts, train, held_out = [], [], []
     train_context: list[np.ndarray] = []
     for fold in folds:
         rest = np.setdiff1d(np.arange(n), fold)
-        rows = rest[_systematic(weight[rest], len(rest))]
-        start = _untrained(x[rows], tie_noise, rng)
+        rows = rest[in_proportion(weight[rest], len(rest))]
+        fitted = varying(x[rows])
+        start = _untrained(fitted, tie_noise, rng)
         u, index = _prepared(start, x, rows, tie_noise, rng)
         starts.append(start)
         train.append(u)
         if context is not None:
             train_context.append(context[index].astype(np.float32))
         held_out.append([law.log_prob(x[fold]) for law in (
-            fit_gaussians(x[rows], choice, settings.seed), fit_student_t(x[rows]))])
+            fit_gaussians(fitted, choice, settings.seed), fit_student_t(fitted))])
     judged, judged_context, counts = _judged(folds, starts, x, context, weight)
     with _progress(settings.shows_progress, training.steps) as show:
         trained = train_folds(
@@ -165,33 +166,13 @@ def fit_density(
     weights = stacking_weights(log_probs, weight[rows], least=_LEAST_WEIGHT)
     validation = float(np.average(log_mixture(log_probs, weights), weights=weight[rows]))
     fit = DensityFit(
-        architecture, flows, fit_gaussians(_counted(x, weight), choice, settings.seed),
-        fit_student_t(_counted(x, weight)),
+        architecture, flows, fit_gaussians(counted(x, weight), choice, settings.seed),
+        fit_student_t(counted(x, weight)),
         np.concatenate([np.full(len(flows), weights[0] / len(flows)), weights[1:]]),
-        trained.steps, validation, np.nan, radii[_systematic(weight[rows], len(rows))])
+        trained.steps, validation, np.nan, radii[in_proportion(weight[rows], len(rows))])
     given = None if context is None else context[rows]
     score = float(np.average(fit.log_prob(x[rows], given), weights=weight[rows]))
     return dataclasses.replace(fit, training_score=score)
-
-
-def _folds(n: int, validation_fraction: float, rng: np.random.Generator) -> list[np.ndarray]:
-    """Disjoint sets of rows, together all of a small table, or one set of a large one."""
-    order = rng.permutation(n)
-    if n > _MOST_ROWS_IN_FOLDS:
-        n_held_out = min(int(validation_fraction * n), 20_000)
-        return [np.sort(order[:max(n_held_out, 1)])]
-    n_folds = min(_N_FOLDS, n)
-    return [np.sort(order[index::n_folds]) for index in range(n_folds)]
-
-
-def _systematic(weight: np.ndarray, n: int) -> np.ndarray:
-    """n row indices in proportion to weights, all of them once where weights are equal."""
-    total = np.cumsum(weight)
-    return np.searchsorted(total / total[-1], (np.arange(n) + 0.5) / n)
-
-
-def _counted(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    return x[_systematic(weight, len(x))]
 
 
 def _untrained(x: np.ndarray, tie_noise: np.ndarray, rng: np.random.Generator

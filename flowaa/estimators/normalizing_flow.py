@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import chi, kstest
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import check_array, check_random_state
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
+from flowaa.detection.tables.units import power_of_two
 from flowaa.errors import UserError, warn
 from flowaa.estimators.density_files import read_density, write_density
 from flowaa.estimators.density_fit import DensitySettings, fit_density
-from flowaa.estimators.table_columns import fit_columns
+from flowaa.estimators.inputs import check_seconds, checked_array, checked_rows, random_state_of
+from flowaa.estimators.table_columns import fit_columns, fit_context
 from flowaa.flow.architecture import Architecture
 
 _TRAINING_SHARE = 0.8  # of the time; the rest is for compiling the end and for its evaluation
@@ -97,10 +98,11 @@ class NormalizingFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         weight = _check_sample_weight(sample_weight, x, dtype=np.float64, ensure_non_negative=True)
         if not weight.any():
             raise UserError("sample_weight is zero for every row: at least one must count")
-        given = None if context is None else check_array(context, dtype=np.float64)
+        weight = weight / power_of_two(weight)  # sums of the largest would be infinite
+        given = None if context is None else checked_array(context, "context")
         if given is not None and len(given) != len(x):
             raise UserError(f"context has {len(given)} rows, but X has {len(x)}: give one for each")
-        random = _random_state(self.random_state)
+        random = random_state_of(self.random_state)
         used = np.flatnonzero(weight)
         if len(used) > _MOST_ROWS:
             warn(f"{_MOST_ROWS} of {len(used)} rows are drawn and learned from: a fit in minutes "
@@ -109,18 +111,18 @@ class NormalizingFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         if len(used) < len(x):
             x, weight = x[used], weight[used]
             given = None if given is None else given[used]
-        self._context_scale = None if given is None else (
-            given.mean(0), np.where(given.std(0) > 0, given.std(0), 1.0))
-        columns = fit_columns(x)
+        scale = None if given is None else fit_context(given)
+        columns = fit_columns(x, getattr(self, "feature_names_in_", range(x.shape[1])))
         settings = DensitySettings(
             architecture=None if isinstance(self.architecture, str) else self.architecture,
             ends_at=started + _TRAINING_SHARE * float(self.max_seconds),
             validation_fraction=float(self.validation_fraction),
             seed=int(random.randint(2**31 - 1)),
             shows_progress=bool(self.verbose))
-        fit = fit_density(columns.standardise(x), self._scaled(given), weight,
-                          columns.tie_noise, settings)
-        self._columns, self._fit = columns, fit
+        fit = fit_density(columns.standardise(x),
+                          None if scale is None or given is None else scale.standardise(given),
+                          weight, columns.tie_noise, settings)
+        self._columns, self._context_scale, self._fit = columns, scale, fit
         self.architecture_ = fit.architecture
         self.member_weights_ = fit.named_weights
         self.n_steps_ = fit.steps
@@ -134,7 +136,7 @@ class NormalizingFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         return self
 
     def score_samples(self, X: ArrayLike, *, context: ArrayLike | None = None) -> np.ndarray:
-        """log p(x) [n_samples] of each row, in nats."""
+        """log p(x) [n_samples] of each row, in nats; −inf where the density is 0 in float64."""
         x = self._rows(X)
         return (self._fit.log_prob(self._columns.standardise(x), self._given(context, len(x)))
                 + self._columns.log_det)
@@ -151,14 +153,14 @@ class NormalizingFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         check_is_fitted(self, "member_weights_")
         if not isinstance(n_samples, Integral) or n_samples < 1:
             raise UserError(f"n_samples={n_samples!r}: it must be an integer of at least 1")
-        rng = np.random.default_rng(_random_state(self.random_state).randint(2**31 - 1))
+        rng = np.random.default_rng(random_state_of(self.random_state).randint(2**31 - 1))
         rows = self._fit.sample(rng, int(n_samples), self._given(context, int(n_samples)))
         return self._columns.restore(rows)
 
     def transform(self, X: ArrayLike, *, context: ArrayLike | None = None) -> np.ndarray:
         """Latents [n_samples, D] under the first flow, near N(0, 1)^D for rows like the data.
 
-        D is the number of columns that vary.
+        D is the number of columns that vary. Latents of rows too far for float32 are infinite.
         """
         x = self._rows(X)
         return self._fit.flows[0].encode(
@@ -167,7 +169,7 @@ class NormalizingFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     def inverse_transform(self, X: ArrayLike, *, context: ArrayLike | None = None) -> np.ndarray:
         """Rows [n_samples, n_features] with latents X [n_samples, D], see `transform`."""
         check_is_fitted(self, "member_weights_")
-        z = check_array(X, dtype=np.float64)
+        z = checked_array(X, "X")
         if z.shape[1] != self._n_features_out:
             raise UserError(f"X has {z.shape[1]} columns, but latents have {self._n_features_out}")
         return self._columns.restore(
@@ -187,25 +189,14 @@ class NormalizingFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         if self.architecture != "auto" and not isinstance(self.architecture, Architecture):
             raise UserError(f"architecture={self.architecture!r}: give \"auto\" or a "
                             "flowaa.flow.architecture.Architecture")
-        seconds, share = self.max_seconds, self.validation_fraction
-        if not isinstance(seconds, Real) or not float(seconds) > 0:
-            raise UserError(f"max_seconds={seconds!r}: it must be a number above 0")
+        check_seconds(self.max_seconds)
+        share = self.validation_fraction
         if not isinstance(share, Real) or not 0 < float(share) < 1:
             raise UserError(f"validation_fraction={share!r}: it must be a number between 0 and 1")
 
     def _validated(self, X: ArrayLike, *, reset: bool) -> np.ndarray:
-        """float64 rows; what is missing or infinite is named by its column."""
-        try:
-            return validate_data(self, X, dtype=np.float64, reset=reset,
-                                 ensure_min_samples=2 if reset else 1)
-        except ValueError as error:
-            reason = str(error).splitlines()[0]
-            if not reason.endswith(("contains NaN.", "dtype('float64').")):
-                raise
-            column = int(np.flatnonzero(~np.isfinite(np.asarray(X, float)).all(0))[0])
-            name = getattr(X, "columns", range(column + 1))[column]
-            raise UserError(f"{reason} The first is in column {name}: fill such values or leave "
-                            "their rows out") from None
+        return checked_rows(self, X, reset=reset, least_rows=2 if reset else 1,
+                            remedy="encode it as numbers (OutlierDetector takes categories)")
 
     def _rows(self, X: ArrayLike) -> np.ndarray:
         check_is_fitted(self, "member_weights_")
@@ -226,25 +217,12 @@ class NormalizingFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
                                 + ("without one, leave it out" if scale is None
                                    else "with one, give context=[n_samples, E]"))
             return None
-        given = check_array(context, dtype=np.float64)
-        if given.shape != (n, len(scale[0])):
-            raise UserError(f"context has the shape {given.shape}, but {(n, len(scale[0]))} is "
+        given = checked_array(context, "context")
+        if given.shape != (n, len(scale.mean)):
+            raise UserError(f"context has the shape {given.shape}, but {(n, len(scale.mean))} is "
                             "needed")
-        return self._scaled(given)
-
-    def _scaled(self, given: np.ndarray | None) -> np.ndarray | None:
-        if given is None or self._context_scale is None:
-            return None
-        mean, deviation = self._context_scale
-        return (given - mean) / deviation
+        return scale.standardise(given)
 
     @property
     def _n_features_out(self) -> int:
         return int(self._columns.varies.sum())
-
-
-def _random_state(random_state: Any) -> np.random.RandomState:
-    if isinstance(random_state, np.random.Generator):
-        return np.random.RandomState(random_state.integers(2**31))
-    return check_random_state(random_state)
-

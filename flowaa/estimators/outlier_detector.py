@@ -1,26 +1,27 @@
 """Which rows of a table do not belong, as a scikit-learn outlier estimator."""
 
-import json
-import os
-from numbers import Integral, Real
+import dataclasses
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, OutlierMixin
-from sklearn.utils import Tags, check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils import Tags
+from sklearn.utils.validation import check_is_fitted
 
 from flowaa.detection.conformal import benjamini_hochberg, p_values
 from flowaa.detection.tables.columns import fit_columns
 from flowaa.detection.tables.default_members import default_members, make_plan, screening_members
-from flowaa.detection.tables.encoding import find_levels, fit_encoding, to_codes
+from flowaa.detection.tables.encoding import find_levels, fit_encoding, from_codes, to_codes
 from flowaa.detection.tables.ensemble import fit_ensemble
 from flowaa.detection.tables.explanation import Explanation, explain
+from flowaa.detection.tables.units import deviations
 from flowaa.errors import UserError, warn
+from flowaa.estimators.inputs import check_names, check_seconds, checked_rows, random_state_of
+from flowaa.estimators.outlier_files import read_detector, write_detector
 
-_FORMAT = 1
 _ALARM = 0.05  # false-alarm rate of `predict` where no contamination is stated
 _CHUNK = 8_192  # rows scored at a time
 _LEFT_OUT = 2  # training rows left out of the fit, for each stated outlier
@@ -83,10 +84,10 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
             ValueError: X or a parameter is not as described.
         """
         self._check_parameters()
+        check_names(X)
         self._levels = find_levels(X)
-        x = validate_data(self, to_codes(X, self._levels), dtype=np.float64, ensure_min_samples=2,
-                          ensure_all_finite="allow-nan")
-        seed = int(check_random_state(self.random_state).randint(2**31))
+        x = self._checked(X, reset=True)
+        seed = int(random_state_of(self.random_state).randint(2**31))
         order = np.random.default_rng(seed).permutation(len(x))
         plan = make_plan(len(x), x.shape[1], float(self.max_seconds))
         if plan.n_rows < len(x):
@@ -113,6 +114,9 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
             rows = fit_columns(encoded).standardise(encoded)
             screened = fit_ensemble(screening_members(n_outliers), rows, random).own
             n_left_out = min(_LEFT_OUT * n_outliers, len(x) // 2)
+            if len(x) - n_left_out < 2:
+                raise UserError(f"contamination={self.contamination:g} leaves one of {len(x)} rows "
+                                "to learn from: give more rows or a smaller share")
             kept[np.argsort(-screened, kind="stable")[:n_left_out]] = False
         self._inliers = x[kept]
         encoded = self._encoding.encode(self._inliers)
@@ -182,56 +186,30 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
         return benjamini_hochberg(self.p_value(X), fdr)
 
     def explain(self, X: ArrayLike) -> Explanation:
-        """Why rows are outliers; see `flowaa.detection.tables.explanation.Explanation`."""
+        """Why rows are outliers; see `flowaa.detection.tables.explanation.Explanation`.
+
+        Of a data frame, nearest inlier and counterfactual are data frames with its columns.
+        """
         x = self._checked(X)
-        deviation = np.nan_to_num(np.nanstd(self._inliers, axis=0))
-        return explain(x, self._inliers, deviation, self._outlier_scores,
-                       -self.offset_)
+        found = explain(x, self._inliers, deviations(self._inliers), self._outlier_scores,
+                        -self.offset_)
+        return dataclasses.replace(
+            found, nearest_inlier=from_codes(found.nearest_inlier, X, self._levels),
+            counterfactual=from_codes(found.counterfactual, X, self._levels))
 
     def save(self, path: str | Path) -> None:
         """Writes one .npz file: the rows fitted to, parameters and scores; no pickle."""
         check_is_fitted(self, "offset_")
-        settings = {
-            "format": _FORMAT, "seed": self._seed, "n_seen": self._n_seen,
-            "contamination": self.contamination, "max_seconds": float(self.max_seconds),
-            "names": [str(name) for name in getattr(self, "feature_names_in_", [])],
-            "levels": self._levels,
-        }
-        path = Path(path)
-        partial = path.with_name(path.name + f".{os.getpid()}.partial")
-        with partial.open("wb") as file:
-            np.savez_compressed(file, settings=np.array(json.dumps(settings)), rows=self._train,
-                                calibration=self.calibration_)
-        os.replace(partial, path)
+        write_detector(Path(path), self)
 
     @classmethod
     def load(cls, path: str | Path) -> "OutlierDetector":
         """Reads what `save` wrote and fits again, to the same scores.
 
         Raises:
-            ValueError: if the file is not one that `save` wrote.
+            ValueError: if the file is not one that `save` wrote, or is damaged.
         """
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                settings = json.loads(str(file["settings"]))
-                rows, calibration = file["rows"], file["calibration"]
-            if settings["format"] != _FORMAT:
-                raise ValueError(settings["format"])
-            detector = cls(contamination=settings["contamination"],
-                           max_seconds=settings["max_seconds"], random_state=settings["seed"])
-            seed, n_seen, names = settings["seed"], settings["n_seen"], settings["names"]
-        except FileNotFoundError:
-            raise
-        except Exception as error:
-            raise UserError(f"{path}: not a detector that OutlierDetector.save wrote, or damaged; "
-                            "save it again") from error
-        detector.n_features_in_ = rows.shape[1]
-        detector._levels = {name: tuple(values) for name, values in settings["levels"].items()}
-        if names:
-            detector.feature_names_in_ = np.array(names, dtype=object)
-        detector._fit_rows(rows, seed, n_seen)
-        detector._calibrate(calibration)
-        return detector
+        return read_detector(Path(path), cls)
 
     def __getstate__(self) -> dict[str, Any]:
         """All but the fitted members, which the rows and the seed make again."""
@@ -258,10 +236,14 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
             scores[is_known] = [score for score in known if score is not None]
         return scores
 
-    def _checked(self, X: ArrayLike) -> np.ndarray:
-        check_is_fitted(self, "offset_")
-        return validate_data(self, to_codes(X, self._levels), dtype=np.float64, reset=False,
-                             ensure_all_finite="allow-nan")
+    def _checked(self, X: ArrayLike, *, reset: bool = False) -> np.ndarray:
+        """Rows [m, D] of numbers and codes."""
+        if not reset:
+            check_is_fitted(self, "offset_")
+            check_names(X)
+        return checked_rows(
+            self, to_codes(X, self._levels), reset=reset, least_rows=2 if reset else 1,
+            allows_missing=True, remedy="it held numbers in the fit, give such rows or fit anew")
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -269,12 +251,11 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
         return tags
 
     def _check_parameters(self) -> None:
-        share, seconds = self.contamination, self.max_seconds
+        check_seconds(self.max_seconds)
+        share = self.contamination
         if share != "auto" and not (isinstance(share, Real) and 0 < float(share) <= 0.5):
             raise UserError(f"contamination={share!r}: it must be 'auto' or a number above 0 and "
                             "at most 0.5")
-        if isinstance(seconds, bool) or not isinstance(seconds, Integral | Real) or not seconds > 0:
-            raise UserError(f"max_seconds={seconds!r}: it must be a number above 0")
 
 
 def _key(row: np.ndarray) -> bytes:

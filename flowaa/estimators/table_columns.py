@@ -1,14 +1,19 @@
 """A table's columns as standardised numbers: constants are taken out and put back, ties known."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
+from flowaa.detection.tables.units import power_of_two
 from flowaa.errors import UserError
 
 _LEAST_DEVIATION = 1e-9  # of a column that varies, in units of its largest value
 _FEW_VALUES = 0.6  # a column with a smaller share of distinct values than this has ties
 _TIE_NOISE = 0.4  # deviation of the noise that spreads ties, in units of the usual gap between them
+_FURTHEST = 1e160  # deviations, whose squares are infinite: such a row has density 0
+_MOST_OF_A_CONTEXT = 1e30  # deviations; what is computed of it stays in float32
+_MOST_LOST = 0.5  # of a column's distinct values that may become equal when it is standardised
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,55 +23,98 @@ class Columns:
     Attributes:
         varies: [n_features] whether a column is kept; others are constant.
         constant: [n_features] the first row, whose values stand where columns are constant.
-        mean: [D] of those kept.
-        deviation: [D].
+        unit: [D] powers of two of those kept, so that squares do not overflow.
+        mean: [D] in these units.
+        deviation: [D] in these units.
         tie_noise: [D] standard deviation of the noise that spreads a column's ties, in deviations;
             0 where there are few.
     """
 
     varies: np.ndarray
     constant: np.ndarray
+    unit: np.ndarray
     mean: np.ndarray
     deviation: np.ndarray
     tie_noise: np.ndarray
 
     def standardise(self, x: np.ndarray) -> np.ndarray:
-        """Rows [n, D] of numbers [n, n_features]."""
-        return (x[:, self.varies] - self.mean) / self.deviation
+        """Rows [n, D] of numbers [n, n_features]; no row is further than 1e160 deviations."""
+        with np.errstate(over="ignore"):
+            u = (x[:, self.varies] / self.unit - self.mean) / self.deviation
+        return np.clip(u, -_FURTHEST, _FURTHEST)
 
     def restore(self, u: np.ndarray) -> np.ndarray:
         """Numbers [n, n_features] of rows [n, D]."""
         x = np.repeat(self.constant[None], len(u), axis=0)
-        x[:, self.varies] = u * self.deviation + self.mean
+        x[:, self.varies] = (u * self.deviation + self.mean) * self.unit
         return x
 
     @property
     def log_det(self) -> float:
         """log|det du/dx| over the columns that vary."""
-        return -float(np.log(self.deviation).sum())
+        return -float((np.log(self.deviation) + np.log(self.unit)).sum())
 
     def changed(self, x: np.ndarray) -> np.ndarray:
         """Indices of columns that were constant and have another value in a row [n, n_features]."""
-        is_far = np.abs(x - self.constant) > 1e-6 * np.maximum(np.abs(self.constant), 1.0)
+        is_far = np.abs(x - self.constant) > 1e-6 * np.abs(self.constant)
         return np.flatnonzero(is_far.any(0) & ~self.varies)
 
 
-def fit_columns(x: np.ndarray) -> Columns:
-    """The map for numbers [n, n_features].
+def fit_columns(x: np.ndarray, names: Any) -> Columns:
+    """The map for numbers [n, n_features] in columns of these names.
 
     Raises:
-        UserError: every column is constant.
+        UserError: every column is constant, or one value is so large that others become equal.
     """
-    deviation = x.std(0)
-    varies = deviation > _LEAST_DEVIATION * np.abs(x).max(0)
+    units, means, scales = moments(x)
+    varies = scales > _LEAST_DEVIATION * np.abs(x / units).max(0)
     if not varies.any():
         raise UserError("every column of X is constant: there is no density to learn; give rows "
                         "that differ")
-    kept = x[:, varies]
-    mean, deviation = kept.mean(0), kept.std(0)
-    u = (kept - mean) / deviation
-    return Columns(varies, x[0].copy(), mean, deviation,
-                   np.array([_tie_noise(column) for column in u.T]))
+    columns = Columns(varies, x[0].copy(), units[varies], means[varies], scales[varies],
+                      np.zeros(varies.sum()))
+    u = columns.standardise(x)
+    for index, column in zip(np.flatnonzero(varies), u.T, strict=True):
+        if len(np.unique(column)) < _MOST_LOST * len(np.unique(x[:, index])):
+            largest = x[np.abs(x[:, index]).argmax(), index]
+            raise UserError(f"column {names[index]} holds {largest:g}, so large that its other "
+                            "values cannot be told apart: mend it or leave its row out")
+    return dataclasses.replace(columns, tie_noise=np.array([_tie_noise(column) for column in u.T]))
+
+
+def moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Units [D] of columns x [n, D], and in them their means and standard deviations."""
+    unit = np.array([power_of_two(column) for column in x.T])
+    return unit, (x / unit).mean(0), (x / unit).std(0)
+
+
+@dataclasses.dataclass(frozen=True)
+class ContextScale:
+    """A context [n, E] as standardised numbers; a column that never varied keeps its unit."""
+
+    unit: np.ndarray  # [E] powers of two
+    mean: np.ndarray  # [E] in these units
+    deviation: np.ndarray  # [E] in these units
+
+    def standardise(self, context: np.ndarray) -> np.ndarray:
+        """Context [n, E] in deviations.
+
+        Raises:
+            UserError: a value lies too far from those of the fit for float32.
+        """
+        with np.errstate(over="ignore"):
+            scaled = (context / self.unit - self.mean) / self.deviation
+        far = np.argwhere(~(np.abs(scaled) < _MOST_OF_A_CONTEXT))
+        if len(far):
+            raise UserError(f"context holds {context[tuple(far[0])]:g} in column {far[0, 1]}, too "
+                            "far from the values of the fit: mend it or leave its row out")
+        return scaled
+
+
+def fit_context(context: np.ndarray) -> ContextScale:
+    """The scale of a context [n, E]."""
+    unit, mean, deviation = moments(context)
+    return ContextScale(unit, mean, np.where(deviation > 0, deviation, 1.0))
 
 
 def _tie_noise(column: np.ndarray) -> float:

@@ -181,6 +181,28 @@ def test_scores_do_not_depend_on_units_or_on_other_rows(fitted):
     np.testing.assert_allclose(fitted.score_samples(new[:3]), fitted.score_samples(new)[:3])
 
 
+@pytest.mark.parametrize("unit", [2.0**1000, 2.0**-1000])
+def test_units_at_the_ends_of_float64_change_nothing(fitted, unit):
+    rows = np.column_stack([ROWS, np.full(300, 7.0)])
+    new = np.column_stack([2 * ROWS[:9], np.linspace(7.0, 8.0, 9)])
+    ours, scaled = detector().fit(rows), detector().fit(rows * unit)
+    np.testing.assert_array_equal(scaled.score_samples(new * unit), ours.score_samples(new))
+    here, there = ours.explain(new[:2]), scaled.explain(new[:2] * unit)
+    np.testing.assert_array_equal(there.contributions, here.contributions)
+    np.testing.assert_array_equal(there.counterfactual, here.counterfactual * unit)
+
+
+@pytest.mark.parametrize("value", [1e4, 1e300, 1.7e308])
+@pytest.mark.parametrize("contamination", ["auto", 0.05])
+def test_one_value_does_not_set_the_scale(value, contamination):
+    rows = np.random.default_rng(0).normal(size=(120, 2))
+    rows[3, 0] = value
+    marred = detector(contamination=contamination).fit(rows)
+    # Fifty deviations off, in a column that has another value still further off.
+    assert marred.predict([[50.0, 50.0], [50.0, 0.0], [value, 0.0], [0.1, 0.1]]).tolist() == [
+        -1, -1, -1, 1]
+
+
 @pytest.mark.parametrize("parameters", [{}, {"contamination": 0.1}])
 def test_saved_and_restored_to_the_same_scores(parameters, tmp_path):
     saved = detector(max_seconds=0.2, **parameters).fit(ROWS)
@@ -198,7 +220,7 @@ def test_saved_and_restored_to_the_same_scores(parameters, tmp_path):
 def test_a_damaged_file_is_refused_in_a_line(tmp_path):
     path = tmp_path / "detector.npz"
     path.write_bytes(b"no")
-    with pytest.raises(ValueError, match=r"detector\.npz: not a detector") as caught:
+    with pytest.raises(ValueError, match=r"detector\.npz: the detector is damaged") as caught:
         flowaa.OutlierDetector.load(path)
     assert "\n" not in str(caught.value)
 

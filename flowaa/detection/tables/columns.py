@@ -4,6 +4,8 @@ import dataclasses
 
 import numpy as np
 
+from flowaa.detection.tables.units import bulk
+
 _FURTHEST = 1e6  # deviations; distances and their squares stay finite
 
 
@@ -30,7 +32,7 @@ class Columns:
         feature counts −log of it.
         """
         constant = self.deviation == 0
-        tolerance = 1e-9 * np.maximum(1.0, np.abs(self.mean[constant]))
+        tolerance = 1e-9 * np.abs(self.mean[constant])
         differs = np.abs(x[:, constant] - self.mean[constant]) > tolerance
         return np.log(self.n_rows + 1.0) * differs.sum(1)
 
@@ -51,7 +53,7 @@ class Columns:
 
 def fit_columns(x: np.ndarray) -> Columns:
     """Means and deviations of rows x [n, D]; differences within rounding count as none."""
+    x = np.column_stack([bulk(column) for column in x.T])
     mean, deviation = x.mean(0), x.std(0)
-    rounding = 1e-12 * np.maximum(np.abs(x).max(0), 1e-300)
-    constant = deviation <= rounding
+    constant = deviation <= 1e-12 * np.abs(x).max(0)
     return Columns(np.where(constant, x[0], mean), np.where(constant, 0.0, deviation), len(x))

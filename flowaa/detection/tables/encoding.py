@@ -5,36 +5,46 @@ from typing import Any
 
 import numpy as np
 
+from flowaa.detection.tables.units import bulk, power_of_two
+
 UNSEEN = -1.0  # code of a category that was not there in training
+_LARGEST = 1e300  # units; what is further is as far
 
 
 @dataclasses.dataclass(frozen=True)
 class Encoding:
     """How codes and numbers [m, D], NaN where missing, become numbers without gaps [m, E].
 
-    Missing numbers are the median, categories an indicator each. Each feature has an indicator of
+    Numbers are in units near their size, so that scores do not depend on the data's; missing ones
+    are the median. Categories are an indicator each. Each feature has an indicator of
     missing values, and each with categories one of unseen ones: in training these may never vary,
     and then a row in which they do is told by that (`Columns.novelty`).
     """
 
-    medians: np.ndarray  # [D]
+    units: np.ndarray  # [D] powers of two, 1 for categories
+    medians: np.ndarray  # [D] in these units
     n_levels: tuple[int, ...]  # [D] 0 for numbers
 
     def encode(self, x: np.ndarray) -> np.ndarray:
         """The numbers [m, E] of rows [m, D]."""
         is_missing = np.isnan(x)
         is_number = np.array(self.n_levels) == 0
-        filled = np.where(is_missing, self.medians, x)[:, is_number]
+        with np.errstate(over="ignore"):
+            scaled = np.clip(x / self.units, -_LARGEST, _LARGEST)
+        filled = np.where(is_missing, self.medians, scaled)[:, is_number]
         indicators = [x[:, j] == level for j, n in enumerate(self.n_levels)
                       for level in ([UNSEEN, *range(n)] if n else [])]
         return np.column_stack([filled, is_missing, *indicators]).astype(float)
 
 
 def fit_encoding(x: np.ndarray, n_levels: tuple[int, ...]) -> Encoding:
-    """Medians of rows x [n, D]; 0 for a feature that is always missing."""
-    medians = [np.median(column[~np.isnan(column)]) if not np.isnan(column).all() else 0.0
-               for column in x.T]
-    return Encoding(np.array(medians), n_levels)
+    """Units and medians of rows x [n, D]; the median of a feature that is always missing is 0."""
+    known = [column[~np.isnan(column)] for column in x.T]
+    units = np.array([1.0 if n else power_of_two(bulk(column))
+                      for column, n in zip(known, n_levels, strict=True)])
+    medians = [np.median(column / unit) if len(column) else 0.0
+               for column, unit in zip(known, units, strict=True)]
+    return Encoding(units, np.array(medians), n_levels)
 
 
 def find_levels(X: Any) -> dict[str, tuple[str, ...]]:
@@ -57,6 +67,22 @@ def to_codes(X: Any, levels: dict[str, tuple[str, ...]]) -> Any:
             coded[name] = [np.nan if missing else codes.get(str(value), UNSEEN)
                            for value, missing in zip(X[name], is_missing, strict=True)]
     return coded
+
+
+def from_codes(x: np.ndarray, X: Any, levels: dict[str, tuple[str, ...]]) -> Any:
+    """Rows x [m, D] as a data frame like X with categories for codes; as they are if X is none.
+
+    A category that was not there in training is that of X's row, missing ones are None.
+    """
+    if not hasattr(X, "iloc"):
+        return x
+    frame = type(X)(x, columns=X.columns, index=X.index)
+    for name in X.columns:
+        if str(name) in levels:
+            categories = dict(enumerate(levels[str(name)]))
+            frame[name] = [own if code == UNSEEN else categories.get(code)
+                           for code, own in zip(frame[name], X[name], strict=True)]
+    return frame
 
 
 def _is_numeric(column: Any) -> bool:

@@ -11,7 +11,7 @@ _MOST_CHANGED = 10  # features of a row that are replaced at most
 
 @dataclasses.dataclass(frozen=True)
 class Explanation:
-    """Of m rows [m, D]."""
+    """Of m rows [m, D]; the rows in it are as those given, arrays or data frames."""
 
     contributions: np.ndarray  # [m, D] how far the score falls if the feature is as near inliers'
     nearest_inlier: np.ndarray  # [m, D] training row at the least distance, in the data's units
@@ -46,7 +46,7 @@ def _explain_row(
     row: np.ndarray, inliers: np.ndarray, unit: np.ndarray,
     score: Callable[[np.ndarray], np.ndarray], limit: float,
 ) -> tuple[np.ndarray, np.ndarray, int, np.ndarray, int]:
-    nearest = int(np.argmin(np.nan_to_num(((inliers - row) / unit) ** 2, nan=1.0).sum(1)))
+    nearest = int(np.argmin(_squared(row, inliers, unit).sum(1)))
     changed = row.copy()
     contributions = np.zeros(len(row))
     order: list[int] = []
@@ -70,11 +70,17 @@ def _explain_row(
     return contributions, inliers[nearest], nearest, changed, len(order)
 
 
+def _squared(row: np.ndarray, inliers: np.ndarray, unit: np.ndarray) -> np.ndarray:
+    """Squared differences [n, D] in units; 1 where a value is missing, infinite if very far."""
+    with np.errstate(over="ignore"):
+        return np.nan_to_num(((inliers - row) / unit) ** 2, nan=1.0, posinf=np.inf)
+
+
 def _replaced(row: np.ndarray, inliers: np.ndarray, unit: np.ndarray) -> np.ndarray:
     """Copies [D, D] of a row; in the j-th, feature j is what it is for inliers near in the rest."""
     # Differences beyond three units count as three: of an altered feature, the size does not say
     # which inliers are near.
-    squared = np.minimum(np.nan_to_num(((inliers - row) / unit) ** 2, nan=1.0), 9.0)
+    squared = np.minimum(_squared(row, inliers, unit), 9.0)
     total = squared.sum(1)
     copies = np.repeat(row[None], len(row), axis=0)
     n_near = min(_NEAR, len(inliers))

@@ -17,6 +17,7 @@ Encode = Callable[[Array, Array | None], tuple[Array, Array]]
 
 _LEAST_BATCH, _MOST_BATCH = 256, 8192  # rows; batches are powers of two between these
 _BATCH_VALUES = 2**20  # and no more than about so many numbers
+_FURTHEST = 1e30  # of what the chain is given: it and its linear maps stay in float32
 _LEAST_VARIANCE = 1e-6  # of a principal direction of the scores, whose own variances are near 1
 
 
@@ -72,11 +73,16 @@ class TableFlow:
     params: Params
 
     def encode(self, x: np.ndarray, context: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-        """Latents [n, D] and log|det dz/dx| [n]; context [n, E] or None."""
+        """Latents [n, D] and log|det dz/dx| [n]; context [n, E] or None.
+
+        Latents of rows that float32 does not hold are infinite, so that their density is 0.
+        """
         u, log_det = self.before.encode(x)
+        is_far = ~(np.abs(u) < _FURTHEST).all(1)
+        u[is_far], log_det[is_far] = 0.0, 0.0
         z, chain_log_det = in_batches(
             functools.partial(_encode, self.chain, self.params), u, context)
-        return z, log_det + chain_log_det
+        return np.where(is_far[:, None], np.float32(np.inf), z), log_det + chain_log_det
 
     def log_prob(self, x: np.ndarray, context: np.ndarray | None) -> np.ndarray:
         """log p(x | context) [n] in nats."""

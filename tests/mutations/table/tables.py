@@ -46,6 +46,6 @@ MUTATIONS: tuple[Mutation, ...] = (
              "                + self._columns.log_det)", "                + 0.0)",
              (f"{_DOOR}::test_the_density_integrates_to_one",)),
     Mutation("weights of rows are ignored", "flowaa/estimators/density_fit.py",
-             "        rows = rest[_systematic(weight[rest], len(rest))]", "        rows = rest",
+             "        rows = rest[in_proportion(weight[rest], len(rest))]", "        rows = rest",
              (f"{_DOOR}::test_weights_count_as_rows",)),
 )

@@ -1,0 +1,33 @@
+"""Units in which a column's squares neither overflow nor vanish, and which few rows do not set."""
+
+import numpy as np
+
+_FAR = 100.0  # interquartile ranges: a larger standard deviation is that of a few values alone
+_REACH = 10.0  # interquartile ranges from the median that such values are moved to
+
+
+def power_of_two(column: np.ndarray) -> float:
+    """The power of two next below the largest magnitude of values [n]; dividing by it is exact."""
+    largest = np.abs(column).max(initial=0.0)
+    return float(np.ldexp(1.0, np.frexp(largest)[1] - 1)) if largest > 0 else 1.0
+
+
+def bulk(column: np.ndarray) -> np.ndarray:
+    """Values [n], the far ones moved nearer if the standard deviation is theirs alone."""
+    unit = power_of_two(column)
+    scaled = column / unit
+    if not len(scaled):
+        return column
+    low, median, high = np.quantile(scaled, [0.25, 0.5, 0.75])
+    if not 0 < _FAR * (high - low) < scaled.std():
+        return column
+    reach = _REACH * (high - low)
+    return np.clip(scaled, median - reach, median + reach) * unit
+
+
+def deviations(x: np.ndarray) -> np.ndarray:
+    """Standard deviations [D] of the bulk of rows x [n, D]; NaN is left out, 0 where all are."""
+    columns = [bulk(column[~np.isnan(column)]) for column in x.T]
+    units = [power_of_two(column) for column in columns]
+    return np.array([unit * (column / unit).std() if len(column) else 0.0
+                     for column, unit in zip(columns, units, strict=True)])
