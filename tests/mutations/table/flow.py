@@ -26,7 +26,7 @@ MUTATIONS: tuple[Mutation, ...] = (
              (f"{_SUBNETS}::test_blocks_drop_features_of_their_own",)),
     Mutation("subnets of bfloat16 leave their parameters in it", "flowaa/flow/subnets.py",
              "(hidden).astype(x.dtype)", "(hidden)",
-             (f"{_SUBNETS}::test_bfloat16_subnets_leave_couplings_in_float32",)),
+             (f"{_SUBNETS}::test_the_log_volume_of_a_bfloat16_coupling_is_that_of_its_own_map",)),
     Mutation("a context is not standardised", "flowaa/flow/flow.py",
              "(context - jnp.asarray(self.context_mean)) / jnp.asarray(self.context_std)",
              "context",
