@@ -161,7 +161,8 @@ def _show_own_warnings() -> None:
         from tqdm import tqdm  # draws its bar again below the line
 
         if issubclass(category, FlowaaWarning):
-            tqdm.write(f"warning: {' '.join(str(message).split())}", file=sys.stderr)
+            said = overrides.with_flag(" ".join(str(message).split()), sys.argv)
+            tqdm.write(f"warning: {said}", file=sys.stderr)
 
     warnings.simplefilter("ignore")
     warnings.filterwarnings("once", category=FlowaaWarning)

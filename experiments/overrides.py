@@ -32,7 +32,13 @@ def check(argv: Sequence[str]) -> None:
 
 
 def with_flag(message: str, argv: Sequence[str]) -> str:
-    """An error that begins with a config's key, named as the flag that the user typed."""
+    """A message of the library in the command's words: what it names are flags here.
+
+    A config's keys that it advises, and the folder, are flags; a key that it begins with is the
+    one that the user typed.
+    """
+    message = re.sub(r"(?<![\w./-])config\.(?!json\b)(?=[a-z])", "--config.", message)
+    message = re.sub(r"^workdir\b", "--workdir", message)
     for option, _ in _options(argv):
         for key in (option, option.removeprefix("config.")):
             if re.match(re.escape(key) + r"\b", message) and "." in option:

@@ -1,5 +1,6 @@
 """What flowaa tells its user: errors that the user can mend, and warnings."""
 
+import sys
 import warnings
 
 
@@ -28,5 +29,8 @@ class Interrupted(Exception):
 
 
 def warn(message: str) -> None:
-    """Warns the user; the same message is shown once."""
-    warnings.warn(message, FlowaaWarning, stacklevel=3)
+    """Warns the user at the line of theirs that called the library; the same is shown once."""
+    level, frame = 1, sys._getframe(0)
+    while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] == "flowaa":
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, FlowaaWarning, stacklevel=level)

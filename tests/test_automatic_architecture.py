@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from scipy import stats
 
 import flowaa
 from configs import arrays
@@ -76,14 +77,27 @@ def test_keys_that_would_be_chosen_are_refused(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_density_that_overfits_is_warned_of(tmp_path):
+@pytest.mark.parametrize("n_test", [20, 300])
+def test_a_density_that_overfits_is_warned_of_where_train_was_called(tmp_path, n_test):
     # Shifted test rows are unlikely and far out, however short the training.
     x = np.random.default_rng(0).normal(size=(300, 2)).astype(np.float32)
     with pytest.warns(FlowaaWarning) as found:
-        flowaa.train(config_of(), tmp_path, data={"x_train": x, "x_test": x + 5})
-    said = " ".join(str(warning.message) for warning in found)
+        flowaa.train(config_of(), tmp_path, data={"x_train": x, "x_test": x[:n_test] + 5})
+    ours = [warning for warning in found if warning.category is FlowaaWarning]
+    said = " ".join(str(warning.message) for warning in ours)
     assert "test/radius_ks" in said
     assert "generalisation_gap/nll" in said
+    assert {warning.filename for warning in ours} == {__file__}
+
+
+def test_a_flow_less_likely_than_a_normal_law_is_warned_of(tmp_path):
+    """Two correlated columns, which eight steps do not tell; the law's own figure is SciPy's."""
+    x = np.random.default_rng(0).normal(size=(2_000, 1)) @ np.ones((1, 2))
+    x = (x + 0.3 * np.random.default_rng(1).normal(size=x.shape)).astype(np.float32)
+    with pytest.warns(FlowaaWarning, match="less likely than under one normal law"):
+        run = flowaa.train(config_of(), tmp_path, data={"x_train": x[:1500], "x_test": x[1500:]})
+    law = stats.multivariate_normal(x[:1500].mean(0), np.cov(x[:1500].T))
+    assert run.summary["test/normal_nll"] == pytest.approx(-law.logpdf(x[1500:]).mean(), abs=0.02)
 
 
 def test_training_ends_when_validation_does_not_improve(tmp_path):

@@ -184,9 +184,29 @@ def test_a_damaged_summary_blocks_no_run(plane, plane_run, tmp_path, damaged):
         run = flowaa.load_run(tmp_path / "run")
     assert (run.step, run.summary) == (plane_run.step, {})
     assert "no bits/dim of step" in repr(run)
+    plane_run.save(tmp_path / "saved")
+    saved = tmp_path / "saved" / "summary.json"
+    saved.write_bytes(damaged)
     with pytest.warns(FlowaaWarning, match=r"summary\.json is damaged"):
+        plane_run.save(tmp_path / "saved")
+    assert json.loads(saved.read_text()) == plane_run.summary
+
+
+def test_what_is_saved_is_no_training_and_takes_the_place_of_none(plane, plane_run, tmp_path):
+    shutil.copytree(plane, tmp_path / "run")
+    with pytest.raises(UserError, match="can be trained on; save in another folder"):
         plane_run.save(tmp_path / "run")
-    assert json.loads(file.read_text()) == plane_run.summary
+    plane_run.save(tmp_path / "saved")
+    with pytest.raises(UserError, match="nothing that training goes on from"):
+        flowaa.train(plane_run.config, tmp_path / "saved")
+    going_on = flowaa.train(plane_run.config, tmp_path / "run")  # as it was
+    assert going_on.step == plane_run.step
+
+
+def test_a_workdir_is_a_path():
+    for workdir in ("", None, 3):
+        with pytest.raises(UserError, match="workdir is"):
+            flowaa.load_run(workdir)
 
 
 def test_folders_that_hold_no_run(tmp_path, plane):

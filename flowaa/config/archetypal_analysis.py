@@ -26,7 +26,7 @@ class AnalysisFields:
 
     def __post_init__(self) -> None:
         if not self.n_archetypes and not self.choose_up_to:
-            raise UserError("archetypal_analysis: set --config.archetypal_analysis.n_archetypes, "
+            raise UserError("archetypal_analysis: set config.archetypal_analysis.n_archetypes, "
                             "or choose_up_to to have it chosen")
 
     @property

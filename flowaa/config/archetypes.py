@@ -121,7 +121,7 @@ def build_archetypes(
     _check_data(fields, spec)
     if density.flow.context_mean:
         raise UserError("archetypes: a flow with context has none; leave the context out of "
-                        "the data, or set --config.flow.conditional=False")
+                        "the data, or set config.flow.conditional=False")
     bottleneck: Bottleneck = FlowBottleneck(density)
     if fields.bottleneck == "variational":
         network = EncoderDecoder(

@@ -15,7 +15,7 @@ class BatchOrder:
     def __init__(self, n_rows: int, batch_size: int, seed: int) -> None:
         if not 1 <= batch_size <= n_rows:
             raise UserError(f"a batch of {batch_size} rows cannot be drawn from {n_rows} training "
-                            f"rows; set --config.training.batch_size between 1 and {n_rows}")
+                            f"rows; set config.training.batch_size between 1 and {n_rows}")
         self.batch_size = batch_size
         self.steps_per_epoch = n_rows // batch_size
         self._n_rows = n_rows
@@ -49,8 +49,8 @@ def batch_order(n_rows: int, *, batch_size: int, seed: int, n_devices: int) -> B
     """
     if batch_size % n_devices:
         raise UserError(f"a batch of {batch_size} rows cannot be divided evenly over {n_devices}"
-                        " devices; set --config.training.batch_size to a multiple of "
-                        f"{n_devices} or --config.training.n_devices to a divisor of it")
+                        " devices; set config.training.batch_size to a multiple of "
+                        f"{n_devices} or config.training.n_devices to a divisor of it")
     return BatchOrder(n_rows, batch_size, seed)
 
 

@@ -10,5 +10,5 @@ NAMES = {"character": CHARACTER_NAMES, "expression": EXPRESSION_NAMES}
 def check_label(label: str) -> None:
     """Raises a `UserError` unless it is one of `NAMES`."""
     if label not in NAMES:
-        raise UserError(f"data.label is {label!r}; set --config.data.label to "
+        raise UserError(f"data.label is {label!r}; set config.data.label to "
                         f"{' or '.join(NAMES)}")

@@ -29,5 +29,5 @@ def generator(seed: int, stream: Stream, *position: int) -> np.random.Generator:
         UserError: if the seed is negative.
     """
     if seed < 0:
-        raise UserError(f"the seed is {seed}; set --config.seed to 0 or larger")
+        raise UserError(f"the seed is {seed}; set config.seed to 0 or larger")
     return np.random.default_rng((seed, int(stream), *position))

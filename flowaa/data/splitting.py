@@ -77,14 +77,14 @@ def _check_fraction(fraction: float, stream: Stream) -> str:
     key = "test_fraction" if stream is Stream.TEST_SPLIT else "validation_fraction"
     if not 0.0 < fraction < 1.0:
         raise UserError(f"data.{key} is {fraction}; set it between 0 and 1, e.g. "
-                        f"--config.data.{key}=0.1")
+                        f"config.data.{key}=0.1")
     return key
 
 
 def check_n_rows(n_rows: int, *, smallest: int = 3) -> None:
     """Raises a `UserError` if a set to be drawn is too small; three rows are one a split."""
     if n_rows < smallest:
-        raise UserError(f"data.n_rows is {n_rows}; set --config.data.n_rows to {smallest} or more")
+        raise UserError(f"data.n_rows is {n_rows}; set config.data.n_rows to {smallest} or more")
 
 
 def take(split: Split, indices: np.ndarray) -> Split:

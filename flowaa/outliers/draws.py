@@ -85,7 +85,7 @@ def draw_latents(
     if method == "simplex":
         if plane is None:
             raise UserError("method simplex: this run has no archetypes; train with "
-                            "--config.archetypes.n_archetypes=3, or take shell or gumbel")
+                            "config.archetypes.n_archetypes=3, or take shell or gumbel")
         return Latents(draw_exterior(plane, latent_key, n, extremeness=extremeness, label=label,
                                      mean=mean, scale=scale), label)
     samplers: dict[str, Callable[..., Array]] = {

@@ -72,7 +72,7 @@ def labels(label: Any, n: int, spec: DataSpec, *, are_used: bool, are_needed: bo
         raise UserError("label was given, but this run's data has no labels; leave it out")
     if not are_used:
         raise UserError("label was given, but nothing in this run depends on labels; leave it out, "
-                        "or train with --config.flow.conditional=True")
+                        "or train with config.flow.conditional=True")
     if isinstance(label, jax.core.Tracer):
         return jnp.broadcast_to(label, (n,))
     label = whole_array(label, "label")

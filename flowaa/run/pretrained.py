@@ -31,7 +31,7 @@ def pretrained_flow(config: ConfigDict, spec: DataSpec) -> Params | None:
     if run.params is None:
         raise UserError(f"archetypes.pretrained: {archetypes.pretrained} has no flow")
     ours, theirs = _density_keys(config), _density_keys(run.config)
-    changes = [f"--config.{key}={_flag(theirs[key])}" for key in ours if ours[key] != theirs[key]]
+    changes = [f"config.{key}={_flag(theirs[key])}" for key in ours if ours[key] != theirs[key]]
     if changes:
         raise UserError(f"archetypes.pretrained: {archetypes.pretrained} is another flow; set "
                         f"{' '.join(changes)}")

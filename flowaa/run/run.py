@@ -66,7 +66,8 @@ class Run:
         return "\n".join((
             f"Run of {config.data.name}, step {self.step} of {config.training.steps}",
             f"  data: examples {spec.shape}, {values}, {spec.n_classes or 'no'} classes",
-            f"  flow: {sum(flow.n_blocks)} {flow.law} blocks, {n_params:,} parameters",
+            f"  flow: {flow.bijector or f'{sum(flow.n_blocks)} {flow.law} blocks'}, "
+            f"{n_params:,} parameters",
             f"  archetypes: {archetypes}",
             "  test: " + (f"no bits/dim of step {self.step} is known" if figure is None
                           else f"{figure:.3f} bits/dim")))
@@ -75,7 +76,7 @@ class Run:
         """Writes a folder that `load_run` restores: this checkpoint's parameters, no more.
 
         Raises:
-            UserError: the folder holds another run, or cannot be written.
+            UserError: the folder holds another run or one in training, or cannot be written.
         """
         folder = RunFolder(workdir)
         with folder.claimed(self.config.to_dict()):
@@ -85,7 +86,8 @@ class Run:
             checkpoints = Checkpoints(folder.checkpoints)
             try:
                 checkpoints.save(self.step, state, {"config": self.config.to_dict(),
-                                                    "data": dataclasses.asdict(self.spec)}, 0.0)
+                                                    "data": dataclasses.asdict(self.spec)}, 0.0,
+                                 can_go_on=False)
             finally:
                 checkpoints.close()
             folder.write_summary(dict(self.summary))
@@ -261,7 +263,7 @@ class Run:
     def _model(self) -> ArchetypeModel:
         if self.archetype_model is None:
             raise UserError("this run has no archetypes; train with "
-                            "--config.archetypes.n_archetypes=3 or another number")
+                            "config.archetypes.n_archetypes=3 or another number")
         return self.archetype_model
 
     @property

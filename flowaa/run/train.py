@@ -79,7 +79,7 @@ def train(
                  "lower flow.width, flow.depth or flow.n_blocks")
     if dataset.spec.context_width and not density.flow.context_mean:
         warn("the data's context is not used: the flow is not conditional; see "
-             "--config.flow.conditional=True")
+             "config.flow.conditional=True")
     problem = build_problem(config, density, dataset, pretrained_flow(config, dataset.spec))
     options = build_options(config)
     options = dataclasses.replace(options, batch_size=fitting_batch_size(

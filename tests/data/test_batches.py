@@ -169,7 +169,7 @@ def test_the_device_holds_one_copy_of_the_split_as_it_is(devices):
 def test_an_impossible_batch_ends_in_one_line(devices, batch_size, message):
     with pytest.raises(UserError, match=message) as error:
         open_batches(Split(IMAGES), batch_size=batch_size, seed=0, device_bytes=0, devices=devices)
-    assert "--config.training.batch_size" in str(error.value)
+    assert "config.training.batch_size" in str(error.value)
 
 
 @pytest.mark.parametrize("n_rows", [1, 16, 17, 50])

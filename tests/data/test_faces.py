@@ -154,7 +154,7 @@ def test_an_interrupted_preparation_leaves_nothing_half_done(tmp_path, monkeypat
 @pytest.mark.parametrize(("changes", "message"), [
     ({"label": "hair"}, "character or expression"), ({"image_size": 4}, "image_size"),
     ({"n_rows": 41}, "42 or more"), ({"nuisance": -1.0}, "nuisance"),
-    ({"nuisance": float("nan")}, "nuisance"), ({"seed": -1}, "--config.seed")])
+    ({"nuisance": float("nan")}, "nuisance"), ({"seed": -1}, "config.seed")])
 def test_an_unusable_argument_ends_in_one_line(tmp_path, changes, message):
     with pytest.raises(UserError, match=message) as error:
         load(tmp_path, **changes)
@@ -164,7 +164,7 @@ def test_an_unusable_argument_ends_in_one_line(tmp_path, changes, message):
 
 def test_a_folder_that_cannot_be_written_ends_in_one_line(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match=r"--config\.data\.dir") as error:
+    with pytest.raises(UserError, match=r"config\.data\.dir") as error:
         load(tmp_path / "file")
     assert "\n" not in str(error.value)
 

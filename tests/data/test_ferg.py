@@ -197,7 +197,7 @@ def test_no_folder_says_where_to_ask_and_what_runs_without(tmp_path):
         message = str(error.value)
         assert "grail.cs.washington.edu" in message
         assert "licence" in message
-        assert "--config.data.dir" in message
+        assert "config.data.dir" in message
         assert "configs/faces.py" in message
         assert "\n" not in message
     assert not list(tmp_path.iterdir())

@@ -224,10 +224,10 @@ def test_a_frozen_flow_is_the_pretrained_one(flow_alone, tmp_path):
 
 
 @pytest.mark.parametrize(("key", "value", "remedy"), [
-    ("flow.width", (16,), r"--config\.flow\.width='\(8,\)'"),
-    ("seed", 1, r"--config\.seed=0"),
-    ("flow.mixing", "orthogonal", r"--config\.flow\.mixing=permutation"),
-    ("flow.clamp", 2.0, r"--config\.flow\.clamp=1\.5"),
+    ("flow.width", (16,), r"config\.flow\.width='\(8,\)'"),
+    ("seed", 1, r"config\.seed=0"),
+    ("flow.mixing", "orthogonal", r"config\.flow\.mixing=permutation"),
+    ("flow.clamp", 2.0, r"config\.flow\.clamp=1\.5"),
     ("data.nonlinear", False, r"other data \(mean, std differ\); give the data it was trained on"),
 ])
 def test_a_pretrained_flow_of_another_density_is_refused(key, value, remedy, flow_alone, tmp_path):

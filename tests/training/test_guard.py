@@ -33,7 +33,7 @@ def spoilt_inverse(monkeypatch):
 def test_training_goes_on_with_stored_activations(spoilt_inverse, tmp_path):
     with pytest.warns(FlowaaWarning, match=r"block 1 \(Permutation\).*flow.memory=stored") as told:
         train(config_of(**REVERSIBLE), tmp_path / "reversible")
-    assert [warning.category for warning in told].count(FlowaaWarning) == 1
+    assert sum("flow.memory=stored" in str(warning.message) for warning in told) == 1
     given_up = [row for row in rows(tmp_path / "reversible") if GIVEN_UP in row]
     assert [row["step"] for row in given_up] == [0]
     assert given_up[0]["reversible/gradient_cosine"] < 0.999

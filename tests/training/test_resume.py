@@ -160,7 +160,7 @@ def test_training_passes_over_a_damaged_checkpoint(
     DAMAGE[kind](workdir / "checkpoints" / "7")
     with pytest.warns(FlowaaWarning, match=r"checkpoint 7 of .* is damaged and passed") as told:
         train(configs["plain"], str(workdir))
-    assert [warning.category for warning in told].count(FlowaaWarning) == 1
+    assert sum("is damaged" in str(warning.message) for warning in told) == 1
     assert_same_run(workdir, uninterrupted("plain"))
 
 
@@ -179,7 +179,7 @@ def test_load_run_passes_over_a_damaged_checkpoint(kind, two_steps, tmp_path):
     DAMAGE[kind](workdir / "checkpoints" / "4")
     with pytest.warns(FlowaaWarning, match=r"checkpoint 4 of .* is damaged and passed") as told:
         assert load_run(workdir).step == 7
-    assert [warning.category for warning in told].count(FlowaaWarning) == 1
+    assert sum("is damaged" in str(warning.message) for warning in told) == 1
     with pytest.raises(UserError, match=r"checkpoint 4 of .* is damaged; leave step out"):
         load_run(workdir, step=4)
     DAMAGE[kind](workdir / "checkpoints" / "7")

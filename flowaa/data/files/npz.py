@@ -21,7 +21,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         UserError: if the file is missing, empty, damaged, no NumPy file, or holds Python objects.
     """
     if not path.exists():
-        raise UserError(f"{path}: there is no such file; set --config.data.path to an .npz or .npy")
+        raise UserError(f"{path}: there is no such file; set config.data.path to an .npz or .npy")
     if path.is_dir():
         raise UserError(f"{path} is a folder; name an .npz or .npy file in it (for a folder of "
                         "images use configs/image_folder.py)")

@@ -58,7 +58,7 @@ def prepared(make_builder: Callable[[], Any], *, key: str, manual_dir: Path | No
             # Another process that was first leaves a folder that ours cannot replace.
             if not builder.data_path.exists():
                 raise UserError(f"{builder.name} cannot be prepared in {builder.data_path} "
-                                f"({error.strerror or error}); set --config.{key} to a folder that "
+                                f"({error.strerror or error}); set config.{key} to a folder that "
                                 "can be written to, on a disk with room") from error
         return make_builder()
 

@@ -43,7 +43,7 @@ def arrays(*, path: str, seed: int, validation_fraction: float, test_fraction: f
             not finite, labels are out of range, or the rows are too few to split.
     """
     if not path:
-        raise UserError("no file is named; set --config.data.path=FILE.npz")
+        raise UserError("no file is named; set config.data.path=FILE.npz")
     return from_arrays(read_arrays(Path(path).expanduser()), path, seed=seed,
                        validation_fraction=validation_fraction, test_fraction=test_fraction)
 

@@ -12,7 +12,7 @@ FOLDER = "FERG_DB_256"
 N_RELEASED = 55_767
 HOW_TO_GET = ("ask for FERG-DB with the licence form of its project page, of the GRAIL lab of the "
               "University of Washington, grail.cs.washington.edu/projects/deepexpr/"
-              "ferg-2d-db.html, and set --config.data.dir to its folder; configs/faces.py runs "
+              "ferg-2d-db.html, and set config.data.dir to its folder; configs/faces.py runs "
               "without it")
 
 

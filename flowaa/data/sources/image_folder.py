@@ -46,7 +46,7 @@ def image_folder(*, dir: str, image_size: int, seed: int, validation_fraction: f
     root = Path(dir).expanduser()
     if not dir or not root.is_dir():
         raise UserError(f"{dir or 'no folder named'}: there is no such folder; set "
-                        "--config.data.dir to a folder of images")
+                        "config.data.dir to a folder of images")
     if image_size < 1:
         raise UserError(f"data.image_size is {image_size}; set it to 1 pixel or more")
     given, class_names = _read_splits(_split_folders(root), image_size)
@@ -168,7 +168,7 @@ def _list_images(folder: Path) -> tuple[list[tuple[Path, str]], dict[str, str]]:
         left_out |= {path.name: "not in a class folder" for path, _ in unlabelled}
     if not found and not unlabelled:
         raise UserError(f"{folder} holds no images ({', '.join(sorted(SUFFIXES))}); set "
-                        "--config.data.dir to a folder with one folder of images a class")
+                        "config.data.dir to a folder with one folder of images a class")
     return found or unlabelled, left_out
 
 

@@ -77,13 +77,13 @@ def _prepared(tfds: Any, name: str, data_dir: str) -> Any:
     if not builder.info.available_file_formats() & suitable:
         raise UserError(f"tfds:{name} lies in {builder.data_path} as "
                         f"{builder.info.file_format.value}, which needs TensorFlow to read; set "
-                        "--config.data.dir to an empty folder, to prepare it there as array_record")
+                        "config.data.dir to an empty folder, to prepare it there as array_record")
     return builder
 
 
 def _prepare(tfds: Any, name: str, builder: Any) -> None:
     """Downloads and prepares a set, after checks that fail at once instead of in minutes."""
-    elsewhere = "or set --config.data.dir to a folder where it is prepared as array_record"
+    elsewhere = "or set config.data.dir to a folder where it is prepared as array_record"
     missing = f"tfds:{name} is not prepared in {builder.data_path}"
     if importlib.util.find_spec("tensorflow") is None:
         raise UserError(f"{missing}, and to prepare it takes TensorFlow: "

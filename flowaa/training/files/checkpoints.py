@@ -19,6 +19,7 @@ from flowaa.training.files.quiet_orbax import quiet_orbax
 from flowaa.training.state import Params, TrainState
 
 _VALIDATION_LOSS = "validation_loss"  # its key in the item `run`
+_CAN_GO_ON = "can_go_on"  # there too: whether the state is one of training; absent: it is
 # Raised when the same config and parameters come to describe another density: 2 with the fixed
 # permutations that leave no channel in its place.
 _MODEL_VERSION = 2
@@ -68,7 +69,7 @@ class Checkpoints:
 
     def save(
         self, step: int, state: TrainState, run: dict[str, Any],
-        validation_loss: float | None = None,
+        validation_loss: float | None = None, *, can_go_on: bool = True,
     ) -> None:
         """Saves a step; one that is there already was passed over as damaged and is replaced.
 
@@ -78,17 +79,24 @@ class Checkpoints:
             run: what it takes to rebuild the state's meaning and to go on, as JSON.
             validation_loss: the best checkpoint is the one where it is smallest; one without, or
                 where it is not finite, is not among those chosen from.
+            can_go_on: whether training may go on from the state; False where it is parameters
+                alone, which never replace a state of training.
 
         Raises:
-            UserError: the disk is full or cannot be written.
+            UserError: the folder has a state of training and this is none, or the disk is full or
+                cannot be written.
         """
+        if not can_go_on and any((self.try_run_of(there) or {}).get(_CAN_GO_ON, True)
+                                 for there in self.steps()):
+            raise UserError(f"{self._manager.directory.parent} holds a run that can be trained on; "
+                            "save in another folder")
         self._validation_losses.pop(step, None)
         if validation_loss is not None and math.isfinite(validation_loss):
             self._validation_losses[step] = validation_loss
         items = ocp.args.Composite(
             params=ocp.args.StandardSave(state.evaluation_params),
             state=ocp.args.StandardSave(state.without_evaluation_params()),
-            run=ocp.args.JsonSave({**run, "model_version": _MODEL_VERSION,
+            run=ocp.args.JsonSave({**run, "model_version": _MODEL_VERSION, _CAN_GO_ON: can_go_on,
                                    _VALIDATION_LOSS: self._validation_losses.get(step)}),
         )
         # Looked at before: of a write that fails, orbax's threads leave tracebacks.
@@ -118,11 +126,17 @@ class Checkpoints:
             like: arrays or shapes that the state must match.
 
         Raises:
-            UserError: there are checkpoints and none can be read, or they are another model's.
+            UserError: there are checkpoints and none can be read, or they are another model's, or
+                they are parameters alone.
         """
         steps = self.steps()
         for step in reversed(steps):
-            state, run = self.try_restore(step, like), self.try_run_of(step)
+            run = self.try_run_of(step)
+            if run is not None and not run.get(_CAN_GO_ON, True):
+                raise UserError(f"{self._manager.directory.parent} holds what Run.save wrote: "
+                                "parameters, and nothing that training goes on from; train in "
+                                "another folder")
+            state = self.try_restore(step, like)
             if state is not None and run is not None:
                 return step, state, run
         if steps:

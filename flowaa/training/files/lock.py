@@ -27,7 +27,7 @@ def locked(folder: Path) -> Iterator[None]:
             if not path.exists() or not os.path.samestat(path.stat(), os.fstat(file.fileno())):
                 raise BlockingIOError  # the last holder removed it before it was locked here
         except BlockingIOError:
-            raise UserError(f"--workdir: {folder} is in use by {_holder(path)}; wait for it, stop "
+            raise UserError(f"workdir: {folder} is in use by {_holder(path)}; wait for it, stop "
                             "it, or give another folder") from None
         except OSError as error:  # a file system without locks
             warn(f"{folder} cannot be locked ({error.strerror}); train in it once at a time")

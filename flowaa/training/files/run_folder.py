@@ -28,7 +28,13 @@ class RunFolder:
     """Paths and files of one run."""
 
     def __init__(self, workdir: str | os.PathLike[str]) -> None:
-        """`workdir` need not exist."""
+        """`workdir` need not exist.
+
+        Raises:
+            UserError: it is no path.
+        """
+        if not isinstance(workdir, str | os.PathLike) or not os.fspath(workdir):
+            raise UserError(f"workdir is {workdir!r}; give a folder's path")
         self.path = Path(workdir).expanduser()
         self.checkpoints = self.path / "checkpoints"
         self.figures = self.path / "figures"
@@ -50,10 +56,11 @@ class RunFolder:
             UserError: it holds a run of another config, or something that is not a run, or another
                 process trains in it.
         """
-        if self.path.exists() and not self.path.is_dir():
-            raise UserError(f"--workdir: {self.path} is a file; give a folder")
+        for path in (self.path, *self.path.parents):
+            if path.exists() and not path.is_dir():
+                raise UserError(f"workdir: {self.path} is or lies below a file; give a folder")
         if not self.has_run() and self.checkpoints.exists():
-            raise UserError(f"--workdir: {self.path} has checkpoints but no config.json; "
+            raise UserError(f"workdir: {self.path} has checkpoints but no config.json; "
                             "use another folder")
         is_new = not self.path.exists()
         self.path.mkdir(parents=True, exist_ok=True)
@@ -83,7 +90,7 @@ class RunFolder:
             return
         if not (self.path / "diverged.json").is_file():
             raise UserError(
-                f"--workdir: {self.path} holds a run of another config; these keys differ: "
+                f"workdir: {self.path} holds a run of another config; these keys differ: "
                 f"{', '.join(differing)}; use another folder or the same config"
             )
         moved = self.path / "diverged"

@@ -4,6 +4,10 @@ from tests.mutations.mutation import Mutation
 
 _STEP = "tests/training/test_step.py"
 _DEVICES = "tests/training/test_devices.py"
+_AUTO = "tests/test_automatic_architecture.py"
+_NORMAL = f"{_AUTO}::test_a_flow_less_likely_than_a_normal_law_is_warned_of"
+_OVERFITS = f"{_AUTO}::test_a_density_that_overfits_is_warned_of_where_train_was_called"
+_SAVED = "tests/test_run.py::test_what_is_saved_is_no_training_and_takes_the_place_of_none"
 _GOING_ON = "tests/training/test_going_on.py"
 _GUARD = "tests/training/test_guard.py"
 _SELECTION = "tests/training/test_selection.py"
@@ -92,4 +96,19 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation("orbax is heard", "flowaa/training/files/quiet_orbax.py",
              "logger.disabled = True", "pass",
              (f"{_GOING_ON}::test_orbax_says_nothing",)),
+    Mutation("what is saved replaces a state of training", "flowaa/training/files/checkpoints.py",
+             "if not can_go_on and any(", "if can_go_on and any(", (_SAVED,)),
+    Mutation("training goes on from parameters alone", "flowaa/training/files/checkpoints.py",
+             "_CAN_GO_ON: can_go_on,", "_CAN_GO_ON: True,", (_SAVED,)),
+    Mutation("a warning is at the library's line", "flowaa/errors.py",
+             "level, frame = level + 1, frame.f_back", "frame = frame.f_back", (_OVERFITS,)),
+    Mutation("few test rows are never warned of", "flowaa/run/trust.py",
+             "_KS_BY_CHANCE / np.sqrt(len(nll))", "_KS_BY_CHANCE", (_OVERFITS,)),
+    Mutation("a gap by chance excuses any", "flowaa/run/trust.py",
+             "if gap > largest + _ERRORS_BY_CHANCE * error:", "if gap > largest + 1e9 * error:",
+             (_OVERFITS,)),
+    Mutation("a flow may be worse than one normal law", "flowaa/run/trust.py",
+             "loss > 0.0", "loss > 1e9", (_NORMAL,)),
+    Mutation("the normal law forgets the scales", "flowaa/run/trust.py",
+             "np.log(scale).sum() - law", "-law", (_NORMAL,)),
 )
