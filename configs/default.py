@@ -157,9 +157,9 @@ def get_config(variant: str = "") -> ConfigDict:
     detector.rejects = False  # classifier: outliers are a class of their own
     detector.confidence_weight = 1.0  # classifier: of outliers in the loss
     # shell, gumbel, simplex (drawn by the flow; the last in runs with archetypes), box, noise,
-    # permutation, mixup (of the data, without the flow); and the share of each
+    # permutation, mixup (of the data, without the flow)
     detector.sources = ("shell", "box", "noise", "permutation")
-    detector.shares = (1.0, 1.0, 1.0, 1.0)
+    detector.shares = (1.0, 1.0, 1.0, 1.0)  # of each source in the draws, in any unit
     detector.extremeness = (1e2, 1e8)  # return periods of the flow's outliers, nearest and furthest
     detector.box_margin = 0.5  # of the data's range on each side
     detector.noise = 1.0  # standard deviation, in units of each feature's

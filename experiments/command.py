@@ -47,7 +47,9 @@ def define_config() -> flags.FlagHolder:
 @functools.cache
 def define_workdir() -> flags.FlagHolder:
     """Declares `--workdir`, which several commands have: one flag, however often."""
-    return flags.DEFINE_string("workdir", None, "Folder of the run; training makes it.")
+    return flags.DEFINE_string(
+        "workdir", None, "Folder of the run; train and archetypes make it, the other commands need "
+        "one that is there.")
 
 
 @functools.cache

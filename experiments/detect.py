@@ -69,7 +69,7 @@ def detect(
 
     from experiments.detector_figures import calibrate, judge, save_plane
     from flowaa.config.detector import build_detector, build_detector_options
-    from flowaa.data.batch_order import batch_order
+    from flowaa.data.batch_order import batch_order, fitting_batch_size
     from flowaa.data.rows import read_all
     from flowaa.outliers.mixture import require_kept
     from flowaa.run import spec_to_json
@@ -84,8 +84,10 @@ def detect(
     of_detector, mixture, problem = build_detector(
         detector, run.density, run.params, dataset, run.archetype_plane)
     options = build_detector_options(run.config, detector)
+    options = dataclasses.replace(options, batch_size=fitting_batch_size(
+        options.batch_size, n_rows=len(dataset.train), n_devices=len(options.devices)))
     batch_order(len(dataset.train), batch_size=options.batch_size, seed=options.seed,
-                n_devices=len(options.devices))
+                n_devices=len(options.devices), key="--detector.batch_size")
     key = jax.random.fold_in(jax.random.key(run.config.seed), 2**31 - 3)
     kept = require_kept(mixture, run.params, jax.random.fold_in(key, 0),
                         read_all(dataset.validation.x)[:_ROWS])

@@ -3,8 +3,8 @@
 python -m experiments.outliers --workdir=runs/digits --extremeness=1e6
 
 Writes `outliers/METHOD_EXTREMENESS.npz` into the run's folder: x in data units and, of each, the
-latent z, log_prob (nats), radius (deviations), return_period (draws) and label; and pictures
-into `figures/`: two walk from typical to extreme, by the latents' deviation and by return period,
+latent z, log_prob (nats), radius (deviations), return_period (draws) and, of a conditional run,
+label and class_return_period; and pictures into `figures/`: two walk from typical to extreme, by the latents' deviation and by return period,
 two show the laws behind the dial.
 """
 

@@ -13,9 +13,6 @@ class BatchOrder:
     """Which rows each step sees: every epoch a fresh permutation, its incomplete tail dropped."""
 
     def __init__(self, n_rows: int, batch_size: int, seed: int) -> None:
-        if not 1 <= batch_size <= n_rows:
-            raise UserError(f"a batch of {batch_size} rows cannot be drawn from {n_rows} training "
-                            f"rows; set config.training.batch_size between 1 and {n_rows}")
         self.batch_size = batch_size
         self.steps_per_epoch = n_rows // batch_size
         self._n_rows = n_rows
@@ -41,16 +38,29 @@ class BatchOrder:
         return permutation
 
 
-def batch_order(n_rows: int, *, batch_size: int, seed: int, n_devices: int) -> BatchOrder:
+def batch_order(
+    n_rows: int, *, batch_size: int, seed: int, n_devices: int,
+    key: str = "config.training.batch_size",
+) -> BatchOrder:
     """The order of batches that are divided over devices.
+
+    Args:
+        n_rows: training rows.
+        batch_size: rows a step, over all devices.
+        seed: governs the permutations.
+        n_devices: devices that share a batch.
+        key: that sets the batch size, named in errors.
 
     Raises:
         UserError: if a batch is larger than the rows, or the devices do not divide it.
     """
     if batch_size % n_devices:
         raise UserError(f"a batch of {batch_size} rows cannot be divided evenly over {n_devices}"
-                        " devices; set config.training.batch_size to a multiple of "
-                        f"{n_devices} or config.training.n_devices to a divisor of it")
+                        f" devices; set {key} to a multiple of {n_devices}, or train the run with "
+                        "config.training.n_devices a divisor of it")
+    if not 1 <= batch_size <= n_rows:
+        raise UserError(f"a batch of {batch_size} rows cannot be drawn from {n_rows} training "
+                        f"rows; set {key} between 1 and {n_rows}")
     return BatchOrder(n_rows, batch_size, seed)
 
 

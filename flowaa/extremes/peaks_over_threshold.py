@@ -48,6 +48,12 @@ class PeaksOverThreshold(FittedTail):
         self.threshold, self.method = threshold, method
         self.shape, self.run_length = shape, run_length
 
+    def __repr__(self) -> str:
+        if not hasattr(self, "fit_"):
+            return f"{type(self).__name__}(threshold={self.threshold}, method={self.method!r})"
+        return (f"{type(self).__name__}(threshold={self.threshold_:.4g}, shape={self.shape_:.3g}, "
+                f"scale={self.scale_:.4g}, n_exceedances={self.n_exceedances_})")
+
     def fit(self, x: ArrayLike) -> Self:
         """Fits the tail of x [N].
 

@@ -116,6 +116,11 @@ class DensityDistribution(distrax.Distribution):
         self._density, self._params = density, params
         self._label, self._context = label, context
 
+    def __repr__(self) -> str:
+        given = [] if self._label is None else [f"label={self._label}"]
+        given += [] if self._context is None else [f"context={self._context.shape}"]
+        return f"{type(self).__name__}({', '.join([f'event_shape={self.event_shape}', *given])})"
+
     @property
     def event_shape(self) -> tuple[int, ...]:
         """Shape of one example."""

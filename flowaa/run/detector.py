@@ -37,6 +37,19 @@ class Detector:
     params: Params
     temperature: float  # divisor of the logits, fitted on validation rows
 
+    def __repr__(self) -> str:
+        """Three lines: what it tells apart, its rows, its network."""
+        model, n_params = self.model, sum(x.size for x in jax.tree.leaves(self.params["network"]))
+        kind = "discriminator of outliers"
+        if model.n_classes:
+            kind = f"classifier of {model.n_classes} classes" + (
+                " and outliers" if model.rejects else "")
+        evidence = "without evidence" if model.evidence is None else "and the evidence"
+        return "\n".join((
+            f"Detector, a {kind}",
+            f"  rows: {self.spec.shape}, {evidence} of the run's flow",
+            f"  network: {n_params:,} parameters, temperature {self.temperature:.2f}"))
+
     def score(self, x: Any) -> Array:
         """Log-odds [B] of being an outlier, as trained: larger is more outlying."""
         return self._log_odds(self.params, 1.0, rows=(arguments.examples(x, self.spec),))
