@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.decomposition import PCA
 
 from flowaa.config.data import build_data
+from flowaa.data.dataset import DataSpec
 from flowaa.errors import UserError
 from flowaa.figures.canvas import save
 from flowaa.figures.extremes import draw_gumbel_convergence, draw_return_period_walk
@@ -15,7 +16,13 @@ from flowaa.figures.walks import save_image_walk, save_point_walk
 from flowaa.run import Run
 
 _SIGMAS = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
-_PERIODS = (1.0, 1e2, 1e4, 1e6)
+_PERIODS = (2.0, 1e2, 1e4, 1e6)  # half of all draws lie further out than the first
+# Of each method, what a level is called and what the picture shows.
+_CAPTIONS = {
+    "shell": ("1 in {:,.0f}", "Outliers at the radius that one draw in $n$ exceeds"),
+    "gumbel": ("furthest of {:,.0f}", "Outliers as far out as the furthest of $n$ draws"),
+    "simplex": ("1 in {:,.0f}", "Outliers beyond the archetypes' simplex, as far as one draw in "
+                                "$n$")}
 _N_IMAGES = 10  # directions followed in a picture of images
 _N_POINTS = 1_000
 _N_BLOCKS, _BLOCK = 4_000, 1_000  # simulated maxima of the radius: blocks, and draws in each
@@ -24,19 +31,21 @@ _N_BLOCKS, _BLOCK = 4_000, 1_000  # simulated maxima of the radius: blocks, and 
 def save_walks(
     run: Run, folder: Path, *, method: str, label: int | None, seed: int
 ) -> list[Path]:
-    """Draws both walks; the same directions at every level."""
+    """Draws the method's walk, and by deviation with "shell"; the same directions at all levels."""
     key = jax.random.key(seed)
     n = _N_IMAGES if run.spec.is_image else _N_POINTS
     labels: int | np.ndarray | None = label
     if label is None and run.density.flow.n_condition_classes:
         labels = np.arange(n) % run.spec.n_classes
-    by_sigma = [(f"$\\sigma$ = {sigma:g}", run.sample(key, n, labels, temperature=sigma))
-                for sigma in _SIGMAS]
-    by_period = [(f"1 in {period:,.0f}",
+    level_name, caption = _CAPTIONS[method]
+    by_period = [(level_name.format(period),
                   run.sample_outliers(key, n, method, extremeness=period, label=labels))
                  for period in _PERIODS]
-    walks = {"outliers_sigma.png": (by_sigma, "Latents of growing deviation"),
-             f"outliers_{method}.png": (by_period, f"Outliers by return period, {method}")}
+    walks = {f"outliers_{method}.png": (by_period, caption)}
+    if method == "shell":
+        by_sigma = [(f"$\\sigma$ = {sigma:g}", run.sample(key, n, labels, temperature=sigma))
+                    for sigma in _SIGMAS]
+        walks["outliers_sigma.png"] = (by_sigma, "Latents of growing deviation $\\sigma$")
     for name, (levels, title) in walks.items():
         arrays = [(level, np.asarray(x)) for level, x in levels]
         if run.spec.is_image:
@@ -44,7 +53,7 @@ def save_walks(
         else:
             flat = [(level, x.reshape(n, -1)) for level, x in arrays]
             grey_name, grey = grey_rows(run, label, jax.random.key(seed + 1))
-            project, axis_names = _plane(grey)
+            project, axis_names = _plane(grey, run.spec)
             save_point_walk(folder / name, project(grey),
                             [(level, project(x)) for level, x in flat], title=title,
                             axis_names=axis_names, data_name=grey_name)
@@ -73,22 +82,31 @@ def grey_rows(run: Run, label: int | None, key: jax.Array) -> tuple[str, np.ndar
     return "data", np.asarray(train.x[rows], np.float32).reshape(len(rows), -1)
 
 
-def save_laws(d: int, folder: Path, *, seed: int) -> list[Path]:
-    """Draws the laws behind the dial in the run's d dimensions (thesis Fig. 3.1)."""
-    radii = np.sqrt(np.random.default_rng(seed).chisquare(d, (_N_BLOCKS, _BLOCK)))
-    figures = {"gumbel_law.png": draw_gumbel_convergence(radii.max(1), d, float(_BLOCK)),
-               "return_levels.png": draw_return_period_walk((d,))}
-    for name, figure in figures.items():
-        save(figure, folder / name)
-    return [folder / name for name in figures]
+def save_laws(d: int, folder: Path, *, method: str, seed: int) -> list[Path]:
+    """Draws the law behind a method's dial in the run's d dimensions (thesis Fig. 3.1)."""
+    if method == "gumbel":
+        radii = np.sqrt(np.random.default_rng(seed).chisquare(d, (_N_BLOCKS, _BLOCK)))
+        path, figure = "gumbel_law.png", draw_gumbel_convergence(radii.max(1), d, float(_BLOCK))
+    elif method == "shell":
+        path, figure = "return_levels.png", draw_return_period_walk((d,))
+    else:  # how far beyond the simplex is measured on training rows, not by a law of the radius
+        return []
+    save(figure, folder / path)
+    return [folder / path]
 
 
 def _plane(
-    data: np.ndarray,
+    data: np.ndarray, spec: DataSpec,
 ) -> tuple[Callable[[np.ndarray], np.ndarray], tuple[str, str]]:
-    """Where rows of more than two features are shown: the data's principal components."""
-    names = ("$x_1$ (data units)", "$x_2$ (data units)")
+    """Where rows of more than two features are shown: the data's principal components.
+
+    They are those of standardised rows; else the feature of the largest unit would be the first.
+    """
     if data.shape[1] == 2:
-        return (lambda x: x), names
-    components = PCA(2).fit(data)
-    return components.transform, ("first principal component", "second principal component")
+        return (lambda x: x), ("$x_1$ (data units)", "$x_2$ (data units)")
+    std = np.broadcast_to(np.asarray(spec.std), spec.shape).ravel()
+    components = PCA(2).fit(data / std)
+    first, second = components.explained_variance_ratio_
+    return (lambda x: components.transform(x / std)), (
+        f"principal component 1 of standardised data ({first:.0%})",
+        f"principal component 2 ({second:.0%})")

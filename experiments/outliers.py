@@ -4,8 +4,9 @@ python -m experiments.outliers --workdir=runs/digits --extremeness=1e6
 
 Writes `outliers/METHOD_EXTREMENESS.npz` into the run's folder: x in data units and, of each, the
 latent z, log_prob (nats), radius (deviations), return_period (draws) and, of a conditional run,
-label and class_return_period; and pictures into `figures/`: two walk from typical to extreme, by the latents' deviation and by return period,
-two show the laws behind the dial.
+label and class_return_period. Pictures into `figures/`: `outliers_METHOD.png` walks from typical to
+extreme by return period; shell also draws a walk by the latents' deviation (`outliers_sigma.png`)
+and the law of its radius (`return_levels.png`), gumbel its own law (`gumbel_law.png`).
 """
 
 from collections.abc import Iterator
@@ -49,7 +50,8 @@ def main() -> None:
                   label=_LABEL.value, seed=_SEED.value, batch_size=_BATCH_SIZE.value)
     pictures = save_walks(run, folder / "figures", method=_METHOD.value, label=_LABEL.value,
                           seed=_SEED.value)
-    pictures += save_laws(run.density.flow.n_dims, folder / "figures", seed=_SEED.value)
+    pictures += save_laws(run.density.flow.n_dims, folder / "figures", method=_METHOD.value,
+                          seed=_SEED.value)
     print(f"{_N.value} outliers in {file}; pictures: {', '.join(map(str, pictures))}")
 
 

@@ -50,7 +50,8 @@ def save_curves(path: Path | str, rows: Sequence[Mapping[str, float]], *,
     above = f" ({n_above} early values lie above the axes)" if n_above else ""
     axes.set(xlabel=f"training step{above}", ylabel=unit, ylim=(low, high))
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=8, loc="upper right")
+    # Outside the axes, since a curve may be anywhere within.
+    figure.legend(loc="outside lower center", ncols=3, fontsize=8, frameon=False)
     if title:
         axes.set_title(title, fontsize=11)
     save(figure, path)

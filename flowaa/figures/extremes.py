@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from flowaa import extremes
 
 _COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377")
+_WIDTHS = (1.5, 5.0, 1.5)  # of three curves: the last may lie on the second
 _GREY = "#555555"
 
 
@@ -45,7 +46,8 @@ def draw_gumbel_convergence(maxima: np.ndarray, d: int, n: float) -> Figure:
     limit = np.exp(-np.exp(-wide))
     for colour, dimensions in zip(_COLOURS, sorted({1, 10, d}), strict=False):
         distance = [np.abs(_exact_cdf(wide, dimensions, m) - limit).max() for m in sizes]
-        right.plot(sizes, distance, color=colour, label=f"$d$ = {dimensions:,}")
+        right.plot(sizes, distance, color=colour, label=f"$d$ = {dimensions:,}",
+                   linewidth=_WIDTHS[len(right.lines)])
     right.set_xscale("log")
     right.set_ylim(bottom=0)
     right.set_xlabel("draws a block, $n$")
@@ -72,7 +74,7 @@ def draw_return_period_walk(dimensions: tuple[int, ...] = (1, 10, 3072)) -> Figu
     for colour, d in zip(_COLOURS, dimensions, strict=False):
         centre = float(extremes.chi_moments(d)[0])
         axes.plot(beyond, extremes.chi_return_level(beyond, d) - centre, color=colour,
-                  label=f"$d$ = {d:,}: shell at {centre:.1f}")
+                  label=f"$d$ = {d:,}, whose mean radius is {centre:.1f}")
         # ln S of the maximum's quantile q: 1 − S = q^(1/n).
         low, high = (extremes.chi_quantile_from_log_survival(
             jnp.log(-jnp.expm1(np.log(q) / periods)), d) - centre for q in (0.05, 0.95))

@@ -9,6 +9,7 @@ from flowaa.figures.canvas import draw_image, new_figure, save, thinned
 from flowaa.figures.images import image_grid, to_unit
 
 _MAX_POINTS = 2_000  # of a panel: more hide one another
+_MAX_COLUMNS = 4
 
 
 def save_image_walk(
@@ -41,7 +42,7 @@ def save_point_walk(
     axis_names: tuple[str, str] = ("$x_1$ (data units)", "$x_2$ (data units)"),
     data_name: str = "data",
 ) -> None:
-    """Draws a panel of points for each level, before other points in grey.
+    """Draws a panel of points for each level, below other points in grey.
 
     Args:
         path: the PNG to write.
@@ -58,8 +59,8 @@ def save_point_walk(
     low, high = np.minimum(low, data.min(0)), np.maximum(high, data.max(0))
     margin = 0.05 * np.maximum(high - low, 1e-6)
     low, high = low - margin, high + margin
-    n_columns = min(len(levels), 4)
-    n_rows = -(-len(levels) // n_columns)
+    n_rows = -(-len(levels) // _MAX_COLUMNS)
+    n_columns = -(-len(levels) // n_rows)
     figure = new_figure(3.0 * n_columns, 3.3 * n_rows + 0.4)
     panels = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False)
     for axes in panels.ravel()[len(levels):]:
@@ -67,9 +68,10 @@ def save_point_walk(
     for axes, (name, points) in zip(panels.ravel(), levels, strict=False):
         inside = ((points >= low) & (points <= high)).all(1)
         n_outside = int((~inside).sum())
-        axes.scatter(*thinned(data, _MAX_POINTS).T, s=4, color="0.8", linewidths=0)
-        axes.scatter(*thinned(points[inside], _MAX_POINTS).T, s=6, color="tab:red", linewidths=0,
-                     alpha=0.7)
+        # The data lie on top, small: there are fewer of them than of the points in a small table.
+        axes.scatter(*thinned(points[inside], _MAX_POINTS).T, s=9, color="tab:red", linewidths=0,
+                     alpha=0.45)
+        axes.scatter(*thinned(data, _MAX_POINTS).T, s=4, color="0.35", linewidths=0)
         axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
         axes.set_title(name + (f" ({n_outside} outside the axes)" if n_outside else ""),
                        fontsize=10)
