@@ -17,12 +17,10 @@ from flowaa.run import Run
 
 _SIGMAS = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
 _PERIODS = (2.0, 1e2, 1e4, 1e6)  # half of all draws lie further out than the first
-# Of each method, what a level is called and what the picture shows.
-_CAPTIONS = {
-    "shell": ("1 in {:,.0f}", "Outliers at the radius that one draw in $n$ exceeds"),
-    "gumbel": ("furthest of {:,.0f}", "Outliers as far out as the furthest of $n$ draws"),
-    "simplex": ("1 in {:,.0f}", "Outliers beyond the archetypes' simplex, as far as one draw in "
-                                "$n$")}
+_CAPTIONS = {  # of each method, what the walk by return period n shows
+    "shell": "Outliers at the radius that one draw in $n$ exceeds",
+    "gumbel": "Outliers as far out as the furthest of $n$ draws",
+    "simplex": "Outliers beyond the archetypes' simplex, as far as one draw in $n$"}
 _N_IMAGES = 10  # directions followed in a picture of images
 _N_POINTS = 1_000
 _N_BLOCKS, _BLOCK = 4_000, 1_000  # simulated maxima of the radius: blocks, and draws in each
@@ -37,11 +35,10 @@ def save_walks(
     labels: int | np.ndarray | None = label
     if label is None and run.density.flow.n_condition_classes:
         labels = np.arange(n) % run.spec.n_classes
-    level_name, caption = _CAPTIONS[method]
-    by_period = [(level_name.format(period),
+    by_period = [(f"$n$ = {period:,.0f}",
                   run.sample_outliers(key, n, method, extremeness=period, label=labels))
                  for period in _PERIODS]
-    walks = {f"outliers_{method}.png": (by_period, caption)}
+    walks = {f"outliers_{method}.png": (by_period, _CAPTIONS[method])}
     if method == "shell":
         by_sigma = [(f"$\\sigma$ = {sigma:g}", run.sample(key, n, labels, temperature=sigma))
                     for sigma in _SIGMAS]
@@ -54,8 +51,9 @@ def save_walks(
             flat = [(level, x.reshape(n, -1)) for level, x in arrays]
             grey_name, grey = grey_rows(run, label, jax.random.key(seed + 1))
             project, axis_names = _plane(grey, run.spec)
+            where = "" if grey.shape[1] == 2 else ", on components of standardised data"
             save_point_walk(folder / name, project(grey),
-                            [(level, project(x)) for level, x in flat], title=title,
+                            [(level, project(x)) for level, x in flat], title=title + where,
                             axis_names=axis_names, data_name=grey_name)
     return [folder / name for name in walks]
 
@@ -108,5 +106,4 @@ def _plane(
     components = PCA(2).fit(data / std)
     first, second = components.explained_variance_ratio_
     return (lambda x: components.transform(x / std)), (
-        f"principal component 1 of standardised data ({first:.0%})",
-        f"principal component 2 ({second:.0%})")
+        f"principal component 1 ({first:.0%})", f"principal component 2 ({second:.0%})")

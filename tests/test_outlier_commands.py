@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 import flowaa
 from experiments import detect as detect_command
+from experiments import outliers as outliers_command
 from experiments.detect import detect
 from experiments.detector_figures import calibrate
 from experiments.outlier_figures import grey_rows, save_walks
@@ -73,6 +75,19 @@ def test_nothing_is_left_of_a_file_that_failed(run, tmp_path):
 def test_walks_are_drawn(run, tmp_path):
     for picture in save_walks(run, tmp_path, method="shell", label=None, seed=0):
         assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_no_method_replaces_another_s_pictures(run, capsys):
+    written = []
+    for method in ("shell", "gumbel"):
+        result = run_command(outliers_command.main, [
+            f"--workdir={run.folder}", f"--method={method}", "--n=4"], capsys)
+        assert result.status == 0, result.err
+        written.append(set(result.out.split("pictures: ")[1].strip().split(", ")))
+    shell, gumbel = ({Path(picture).name for picture in pictures} for pictures in written)
+    assert {"outliers_shell.png", "outliers_sigma.png", "return_levels.png"} == shell
+    assert {"outliers_gumbel.png", "gumbel_law.png"} == gumbel
+    assert all(Path(picture).is_file() for pictures in written for picture in pictures)
 
 
 def test_rows_in_grey_are_the_data_s_or_are_called_samples(run, dataset, tmp_path):

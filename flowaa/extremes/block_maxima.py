@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from flowaa.errors import UserError
 from flowaa.extremes import checks
 from flowaa.extremes.fitted_tail import (
+    PLOTTED_LEVELS,
     FittedTail,
     Interval,
     checked_values,
@@ -63,6 +64,12 @@ class BlockMaxima(FittedTail):
         """
         self.block_size, self.method, self.shape = block_size, method, shape
 
+    def __repr__(self) -> str:
+        if not hasattr(self, "fit_"):
+            return f"{type(self).__name__}(block_size={self.block_size}, method={self.method!r})"
+        return (f"{type(self).__name__}(location={self.location_:.4g}, shape={self.shape_:.3g}, "
+                f"scale={self.scale_:.4g}, n_blocks={self.n_blocks_})")
+
     def fit(self, x: ArrayLike) -> Self:
         """Fits the maxima of blocks of x [N]; an incomplete last block is left out.
 
@@ -102,6 +109,5 @@ class BlockMaxima(FittedTail):
 
     def plot(self, axes: Any) -> None:
         """As `PeaksOverThreshold.plot`, with periods in blocks."""
-        n = np.geomspace(1.05, 20 * self.n_blocks_, 30)
-        intervals = np.array([self.interval(n=period, kind="delta") for period in n])
-        plot_levels(axes, n, intervals, np.sort(self.fit_.x), self.n_blocks_)
+        n = np.geomspace(1.05, 20 * self.n_blocks_, PLOTTED_LEVELS)
+        plot_levels(axes, self, n, np.sort(self.fit_.x), self.n_blocks_, unit="blocks")

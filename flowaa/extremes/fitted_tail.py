@@ -15,6 +15,7 @@ from flowaa.extremes import checks
 from flowaa.extremes.tail_fits import LEAST_ROWS, TailFit, level_of, maximise, with_values
 
 INTERVALS = ("profile", "delta", "bootstrap")
+PLOTTED_LEVELS = 20  # a profile's interval takes about 0.05 s
 _LARGEST = 1e30  # of the values
 
 
@@ -139,6 +140,9 @@ def interval(
     reach = stats.norm.isf((1 - confidence) / 2) * deviation
     if kind == "delta":
         return Interval(estimate, estimate - reach, estimate + reach)
+    if not np.isfinite(reach):
+        raise UserError(f"interval 'profile': the likelihood has no smooth maximum at the fitted "
+                        f"shape {fit.parameters[2]:.3g}; use kind='bootstrap'")
     least = fit.negative_log_likelihood(fit.parameters)
     allowed = least + 0.5 * stats.chi2.ppf(confidence, 1)
     return Interval(estimate, *(_profile_end(
@@ -196,15 +200,31 @@ def quantity(fit: TailFit, name: str, log_survival: float | None = None) -> Quan
 
 
 def plot_levels(
-    axes: Any, n: np.ndarray, intervals: np.ndarray, largest: np.ndarray, n_rows: int
+    axes: Any, tail: Any, n: np.ndarray, largest: np.ndarray, n_rows: int, *, unit: str
 ) -> None:
-    """Draws intervals [M, 3] of levels at periods n [M], and sorted values at their own periods."""
-    axes.fill_between(n, intervals[:, 1], intervals[:, 2], alpha=0.25, linewidth=0, label="95 %")
-    axes.plot(n, intervals[:, 0], label="fitted")
+    """Draws a tail's levels and intervals at periods n [M], and sorted values at their own periods.
+
+    The intervals are those of `tail.interval`: profiles, or by the delta method where the fit is
+    not by maximum likelihood; none where the likelihood has no curvature (a shape of −1). Levels of
+    a heavy tail (shape above 0) have a logarithmic axis where they and the data are positive: they
+    grow as a power of the period.
+    """
+    finer = np.geomspace(n[0], n[-1], 10 * len(n))
+    fitted = np.array([tail.return_level(period) for period in finer])
+    lowest = min(fitted[0], largest[0])
+    if np.isfinite(tail.standard_errors_).all():
+        kind = "profile" if tail.fit_.method == "ml" else "delta"
+        intervals = np.array([tail.interval(n=period, kind=kind) for period in n])
+        axes.fill_between(n, intervals[:, 1], intervals[:, 2], alpha=0.25, linewidth=0,
+                          label=f"95 %, {kind}")
+        lowest = min(lowest, intervals[:, 1].min())
+    axes.plot(finer, fitted, label="fitted")
     ranks = np.arange(len(largest), 0, -1)
     axes.plot((n_rows + 1) / ranks, largest, "k.", markersize=4, label="data")
     axes.set_xscale("log")
-    axes.set_xlabel("return period")
+    if tail.shape_ > 0 and lowest > 0:
+        axes.set_yscale("log")
+    axes.set_xlabel(f"return period, {unit}")
     axes.set_ylabel("return level")
     axes.legend(frameon=False)
 

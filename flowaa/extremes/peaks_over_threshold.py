@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 
 from flowaa.extremes import checks
 from flowaa.extremes.fitted_tail import (
+    PLOTTED_LEVELS,
     FittedTail,
     Interval,
     checked_values,
@@ -109,7 +110,8 @@ class PeaksOverThreshold(FittedTail):
                 "bootstrap".
 
         Raises:
-            UserError: if an argument is out of range.
+            UserError: if an argument is out of range, or the likelihood has no profile (a shape
+                of −1, e.g. of uniform data).
         """
         if name != "return_level":
             return self._interval(name, n, None, confidence, kind)
@@ -124,11 +126,11 @@ class PeaksOverThreshold(FittedTail):
         return Interval(*(end + self.threshold_ for end in found))
 
     def plot(self, axes: Any) -> None:
-        """Draws levels against return periods, with 95 % intervals and the data.
+        """Draws levels against return periods, with the 95 % intervals of `interval` and the data.
 
         Args:
             axes: matplotlib axes; `flowaa.figures.tails.draw_return_levels` makes them.
         """
-        n = np.geomspace(1.01 / self.rate_, 100 * len(self._values), 30)
-        intervals = np.array([self.interval(n=period, kind="delta") for period in n])
-        plot_levels(axes, n, intervals, self._values[-self.n_exceedances_:], len(self._values))
+        n = np.geomspace(1.01 / self.rate_, 100 * len(self._values), PLOTTED_LEVELS)
+        plot_levels(axes, self, n, self._values[-self.n_exceedances_:], len(self._values),
+                    unit="rows")

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from flowaa import extremes
 
 _COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377")
-_WIDTHS = (1.5, 5.0, 1.5)  # of three curves: the last may lie on the second
+_STYLES = ("-", "-", "--")  # of three curves: the last may lie on the second
 _GREY = "#555555"
 
 
@@ -47,7 +47,7 @@ def draw_gumbel_convergence(maxima: np.ndarray, d: int, n: float) -> Figure:
     for colour, dimensions in zip(_COLOURS, sorted({1, 10, d}), strict=False):
         distance = [np.abs(_exact_cdf(wide, dimensions, m) - limit).max() for m in sizes]
         right.plot(sizes, distance, color=colour, label=f"$d$ = {dimensions:,}",
-                   linewidth=_WIDTHS[len(right.lines)])
+                   linestyle=_STYLES[len(right.lines)])
     right.set_xscale("log")
     right.set_ylim(bottom=0)
     right.set_xlabel("draws a block, $n$")

@@ -175,3 +175,33 @@ def test_figure_shows_levels_and_data():
         n, level = lines["fitted"]
         assert level[10] == pytest.approx(fit.return_level(n[10]))
         assert lines["data"][1][-1] == x.max()
+
+
+@pytest.mark.parametrize(("method", "kind"), [("ml", "profile"), ("pwm", "delta")])
+def test_the_band_is_of_the_interval_that_is_stated(method, kind):
+    fit = extremes.PeaksOverThreshold(threshold=4.0, method=method).fit(excesses(0.1))
+    axes = draw_return_levels(fit).axes[0]
+    band = axes.collections[0]
+    assert band.get_label() == f"95 %, {kind}"
+    ends = band.get_paths()[0].vertices
+    last = ends[ends[:, 0] == ends[:, 0].max()]
+    interval = fit.interval(n=last[0, 0], kind=kind)
+    assert (last[:, 1].min(), last[:, 1].max()) == pytest.approx(interval[1:], rel=1e-6)
+
+
+def test_levels_of_a_heavy_tail_have_a_logarithmic_axis():
+    heavy, light = excesses(0.8), excesses(-0.3)
+    axis_of = {name: draw_return_levels(fit.fit(x)).axes[0].get_yscale() for name, fit, x in (
+        ("heavy", extremes.PeaksOverThreshold(threshold=4.0), heavy),
+        ("maxima", extremes.BlockMaxima(block_size=20), heavy),
+        ("light", extremes.PeaksOverThreshold(threshold=4.0), light),
+        ("negative", extremes.PeaksOverThreshold(threshold=-96.0), heavy - 100))}
+    assert axis_of == {"heavy": "log", "maxima": "log", "light": "linear", "negative": "linear"}
+
+
+def test_uniform_data_have_no_profile_and_are_drawn_without_a_band():
+    x = np.random.default_rng(0).random(500)
+    fit = extremes.PeaksOverThreshold(threshold=0.5).fit(x)
+    assert not draw_return_levels(fit).axes[0].collections
+    with pytest.raises(UserError, match=r"no smooth maximum .* use kind='bootstrap'"):
+        fit.interval(n=1000)
