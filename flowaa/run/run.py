@@ -1,4 +1,8 @@
-"""A finished run as one object, for analysis."""
+"""A finished run as one object, for analysis.
+
+Longer than other files, since it is one class: each method is a door, a few lines before what does
+the work.
+"""
 
 import dataclasses
 import functools

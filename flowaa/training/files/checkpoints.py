@@ -7,7 +7,6 @@ are any); `state`, the rest of what training goes on from; and `run`, the JSON.
 import math
 import re
 import shutil
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import jax
 import orbax.checkpoint as ocp
 
 from flowaa.errors import UserError, warn
+from flowaa.training.files.keep_best import KeepBest
 from flowaa.training.files.quiet_orbax import quiet_orbax
 from flowaa.training.state import Params, TrainState
 
@@ -48,7 +48,7 @@ class Checkpoints:
                     read_only=read_only,
                     enable_async_checkpointing=False,
                     preservation_policy=policy.AnyPreservationPolicy(
-                        [policy.LatestN(keep), _Best(self._validation_losses)]
+                        [policy.LatestN(keep), KeepBest(self._validation_losses)]
                     ),
                 ),
                 item_names=("params", "state", "run"),
@@ -242,18 +242,3 @@ def _refusal(error: Exception) -> str | None:
     # Tensorstore puts the reason at the end of a long message.
     refused = re.search(r": ([^:]*) \[os_error_code", str(error))
     return None if refused is None else refused[1]
-
-
-class _Best:
-    """Orbax's preservation policy of the step with the smallest validation loss, and no other."""
-
-    def __init__(self, validation_losses: Mapping[int, float]) -> None:
-        self._validation_losses = validation_losses
-
-    def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
-        """Whether to keep each checkpoint."""
-        del context
-        steps = [info.step for info in checkpoints]
-        best = min((step for step in steps if step in self._validation_losses),
-                   key=lambda step: self._validation_losses[step], default=None)
-        return [step == best for step in steps]
