@@ -6,9 +6,8 @@ FILE holds x_train, y_train, x_test and y_test, or x (and y) to be split: float 
 uint8 images [N, H, W, C]. With --config.flow.conditional=True the flow is given the labels y and
 the numbers of context [N, E] (or context_train, context_test). The flow is chosen by shape, kind
 and number of the rows (flow.architecture=auto): spline blocks, whose tails are bounded, on what a
-logit makes of levels. Training ends when validation does, or after 12 minutes. For a flow of your
-own add --config.flow.architecture=stages and its keys; for a convolutional one take e.g.
---config=configs/mnist.py --config.data.name=arrays.
+logit makes of levels; convolutional ones for images. Training ends when validation does, or after
+12 minutes. For a flow of your own add --config.flow.architecture=stages and its keys.
 """
 
 from ml_collections import ConfigDict

@@ -2,12 +2,17 @@
 
 import json
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import stats
 
 import flowaa
 from configs import arrays
+from flowaa.config.automatic import resolve_architecture
+from flowaa.config.flow import build_density
+from flowaa.data.dataset import DataSpec
 from flowaa.errors import FlowaaWarning, UserError
 from tests.training.tiny import config_of, rows
 
@@ -38,9 +43,24 @@ def of_pictures(tmp_path_factory):
 def test_chosen_flow_is_what_the_folder_says_and_loads_again(of_pictures):
     folder = of_pictures.folder
     flow = json.loads((folder / "config.json").read_text())["flow"]
-    assert (flow["architecture"], flow["law"], flow["reshape"]) == ("stages", "spline", ["flatten"])
+    assert (flow["architecture"], flow["law"], flow["reshape"]) == ("stages", "spline", ["squeeze"])
     x = pictures(5, seed=1)
     np.testing.assert_array_equal(flowaa.load_run(folder).log_prob(x), of_pictures.log_prob(x))
+
+
+@pytest.mark.parametrize(("shape", "reshape", "split"), [
+    ((28, 28, 1), ("squeeze", "squeeze"), "halves"), ((64, 32, 3), ("squeeze",) * 3, "halves"),
+    ((10, 6, 2), ("none",), "checkerboard"), ((9, 8, 1), ("none",), "checkerboard")])
+def test_images_of_every_size_have_a_convolutional_flow_that_can_be_built(shape, reshape, split):
+    spec = DataSpec(shape, n_levels=256, mean=(9.0,) * shape[-1], std=(5.0,) * shape[-1])
+    config = resolve_architecture(arrays.get_config(), spec, 1_000)
+    assert (config.flow.reshape, config.flow.split) == (reshape, split)
+    density = build_density(config, spec)
+    x = jnp.zeros((2, *shape), jnp.uint8)
+    noise = jax.eval_shape(lambda: density.noise(jax.random.key(0), jnp.arange(2)))
+    params = jax.eval_shape(lambda: density.init(jax.random.key(0), x, None, None))
+    z, log_det = jax.eval_shape(density.encode, params, x, None, noise)
+    assert (z.shape, log_det.shape) == ((2, np.prod(shape)), (2,))
 
 
 def test_a_stray_bright_pixel_costs_a_bounded_number_of_nats(of_pictures):
@@ -66,7 +86,7 @@ def test_tables_are_chosen_for_and_what_was_chosen_is_said(tmp_path, capsys):
     x = np.random.default_rng(0).normal(size=(120, 3)).astype(np.float32)
     run = flowaa.train(tiny(**{"training.steps": 2, "training.log_every_steps": 2,
                                "training.evaluate_every_steps": 2}), tmp_path, data=x)
-    assert "flow.architecture=auto: 4 spline blocks of width 64" in capsys.readouterr().err
+    assert "flow.architecture=auto: 4 dense spline blocks of width 64" in capsys.readouterr().err
     assert (run.config.flow.reshape, run.config.flow.mixing) == (("none",), "orthogonal")
     assert run.config.likelihood.logit_alpha == 0
 

@@ -11,11 +11,13 @@ from flowaa.data.dataset import DataSpec
 from flowaa.errors import UserError
 
 _MANY_ROWS = 20_000  # from which networks are wider and less is dropped
+# The logit of alpha reaches 6.9, inside the splines' bound: no level leaves the splines.
+_LOGIT_ALPHA, _LOGIT_BOUND = 1e-3, 8.0
 # What is chosen, as configs/default.py has it: a config that says otherwise contradicts "auto".
 _UNTOUCHED: dict[str, Any] = {
     "reshape": ("none",), "n_blocks": (8,), "width": (64,), "depth": (2,), "split_off": (0.0,),
     "kernel_sizes": ((3,),), "law": "affine", "mixing": "permutation", "spline_bins": 8,
-    "spline_bound": 4.0, "dropout": 0.0, "actnorm": False}
+    "spline_bound": 4.0, "dropout": 0.0, "actnorm": False, "split": "halves"}
 
 
 def resolve_architecture(config: ConfigDict, spec: DataSpec, n_rows: int) -> ConfigDict:
@@ -45,23 +47,48 @@ def resolve_architecture(config: ConfigDict, spec: DataSpec, n_rows: int) -> Con
         raise UserError(f"{given[0]} is given, and flow.architecture=auto would choose it; set "
                         "flow.architecture=stages and, of images, flow.reshape")
     few = n_rows < _MANY_ROWS
-    width = 64 if few else 128
-    chosen: dict[str, Any] = {
-        "architecture": "stages", "law": "spline", "dropout": 0.2 if few else 0.0}
-    alpha = 0.0
-    if spec.n_levels:
-        # The logit of alpha reaches 6.9, inside the spline's bound: no level leaves the splines.
-        width, alpha = 2 * width, 1e-3
-        chosen |= {"spline_bound": 8.0}
-    else:
-        chosen |= {"mixing": "orthogonal", "spline_bins": 6}
-    chosen |= {"reshape": ("flatten" if len(spec.shape) == 3 else "none",), "n_blocks": (4,),
-               "width": (width,)}
+    has_pixels = len(spec.shape) == 3
+    chosen = _picture(spec, few) if has_pixels else _table(spec, few)
     config = config.copy_and_resolve_references().unlock()
-    config.flow.update(chosen)
-    config.likelihood.logit_alpha = alpha
+    config.flow.update({"architecture": "stages", "law": "spline", **chosen})
+    config.likelihood.logit_alpha = _LOGIT_ALPHA if spec.n_levels else 0.0
     kind = f"values of {spec.n_levels} levels" if spec.n_levels else "continuous values"
-    print(f"flow.architecture=auto: 4 spline blocks of width {width}, dropout "
-          f"{chosen['dropout']}, logit_alpha {alpha}; for {n_rows} rows {spec.shape} of {kind}",
-          file=sys.stderr)
+    what = "convolutional" if has_pixels else "dense"
+    print(f"flow.architecture=auto: {sum(chosen['n_blocks'])} {what} spline blocks of width "
+          f"{chosen['width'][0]} at {len(chosen['width'])} scale(s), dropout "
+          f"{chosen['dropout']}, logit_alpha {config.likelihood.logit_alpha}; for {n_rows} rows "
+          f"{spec.shape} of {kind}", file=sys.stderr)
     return config.lock()
+
+
+def _table(spec: DataSpec, few: bool) -> dict[str, Any]:
+    """Four dense blocks; levels are left in their order, values are rotated between blocks."""
+    chosen: dict[str, Any] = {
+        "reshape": ("none",), "n_blocks": (4,), "width": (64 if few else 128,),
+        "dropout": 0.2 if few else 0.0}
+    if spec.n_levels:
+        return chosen | {"width": (2 * chosen["width"][0],), "spline_bound": _LOGIT_BOUND}
+    return chosen | {"mixing": "orthogonal", "spline_bins": 6}
+
+
+def _picture(spec: DataSpec, few: bool) -> dict[str, Any]:
+    """Glow-like scales (Kingma & Dhariwal 2018) of convolutional spline couplings.
+
+    Sides are halved while they are even and 8 pixels or more, three times at most; a picture of odd
+    sides keeps one scale, whose couplings change every other pixel.
+    """
+    height, width, _ = spec.shape
+    n_scales = 0
+    while n_scales < 3 and height % 2 == width % 2 == 0 and min(height, width) >= 8:
+        n_scales, height, width = n_scales + 1, height // 2, width // 2
+    chosen: dict[str, Any] = {
+        "actnorm": True, "mixing": "invertible_linear", "dropout": 0.1 if few else 0.0,
+        "reshape": ("squeeze",) * n_scales, "split_off": (0.5,) * (n_scales - 1) + (0.0,)}
+    if not n_scales:
+        chosen |= {"reshape": ("none",), "split": "checkerboard"}
+        n_scales = 1
+    if spec.n_levels:
+        chosen |= {"spline_bound": _LOGIT_BOUND}
+    return chosen | {
+        "n_blocks": (4,) * n_scales, "width": (32 if few else 64,) * n_scales,
+        "depth": (2,) * n_scales, "kernel_sizes": ((3,),) * n_scales}
