@@ -47,7 +47,8 @@ def test_figures_are_flat_and_a_second_run_measures_nothing_again(folder, tmp_pa
 
 @pytest.mark.parametrize(("flags", "message"), [
     ((), "--out"), (("--out=x/y.json",), "--out"),
-    (("--out=y.json", "--detectors=magic"), "magic"),
+    (("--out=y.json", "--detectors=magic"), "magic"), (("--out=y.json", "--seeds=a"), "--seeds"),
+    (("--out=y.json", "--seeds=0,-1"), "--seeds"),
 ])
 def test_wrong_flags_end_in_a_line(folder, flags, message):
     done = command(folder, *flags)

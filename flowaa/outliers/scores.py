@@ -76,13 +76,26 @@ def load_rows(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """The training and the validation rows that `save_rows` wrote.
 
     Raises:
-        UserError: there is no such file.
+        UserError: there is no such file, or it is damaged.
     """
+    instead = "train anew, or take another score, e.g. nll or latent_norm"
     if not path.is_file():
         raise UserError(f"{path} is missing: the run was trained by an older flowaa, or saved from "
-                        "Python; train anew, or take another score, e.g. nll or latent_norm")
-    with np.load(path) as saved:
-        return saved["train"], saved["validation"]
+                        f"Python; {instead}")
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as saved:
+            train, validation = saved["train"], saved["validation"]
+        if train.shape[1:] != validation.shape[1:] or train.ndim < 2:
+            raise ValueError(f"rows of the shapes {train.shape} and {validation.shape}")
+        for rows in (train, validation):
+            if not len(rows) or not np.isfinite(rows).all():
+                raise ValueError("it holds no rows, or some that are not finite")
+    except Exception as error:  # whatever NumPy, zipfile or zlib make of it
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{path} is damaged ("
+                        f"{'it holds no arrays' if 'pickle' in reason else reason}); {instead}"
+                        ) from None
+    return train, validation
 
 
 def _surprise(score: np.ndarray, held_out: np.ndarray) -> np.ndarray:
