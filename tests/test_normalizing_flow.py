@@ -148,6 +148,11 @@ def test_a_context_moves_the_density():
     here, there = np.full((50, 1), 1.0), np.full((50, 1), 0.0)
     near_four = rng.standard_normal((50, 2)) + 4
     assert (model.score(near_four, context=here) > model.score(near_four, context=there) + 0.5)
+    # Each row drawn is given its own context; the members without one know only the mixture.
+    drawn = model.sample(1000, context=np.repeat([0.0, 1.0], 500)[:, None])
+    assert model.member_weights_["flow"] > 0.3
+    assert (drawn[500:].mean() - drawn[:500].mean()
+            > 0.75 * 4 * model.member_weights_["flow"])
     with pytest.raises(ValueError, match="with one, give context"):
         model.score_samples(near_four)
     with pytest.raises(ValueError, match="context holds 1e\\+300 in column 0"):

@@ -46,6 +46,15 @@ def test_p_values_far_beyond_the_sample_are_the_laws(law):
     assert (np.abs(np.log10(ratio)) < 0.5).all()
 
 
+def test_p_values_beyond_the_end_of_a_bounded_law_are_exponential():
+    sample = np.sort(RNG.uniform(size=2_000))
+    mean_excess = (sample[-200:] - sample[-201]).mean()
+    scores = np.array([1.1, 1.1 + mean_excess, 1.1 + 2 * mean_excess])
+    p = fit_tail(sample).refine(scores, p_values(scores, sample))
+    np.testing.assert_allclose(p[1:] / p[:-1], np.exp(-1))
+    assert p[0] == pytest.approx(0.1 * np.exp(-(1.1 - sample[-201]) / mean_excess), rel=0.01)
+
+
 def test_evidence_is_the_log_of_the_chance_whatever_the_unit():
     sample = RNG.exponential(size=4_000)
     at = np.array([0.5, 2.0, 6.0, 20.0])  # −log p of an exponential law is the value itself

@@ -88,6 +88,16 @@ def test_a_densitys_width_follows_the_rows():
     np.testing.assert_allclose(difference, (at**2).sum(1) / 2, atol=0.5)
 
 
+@pytest.mark.parametrize("d", [3, 14], ids=["alone", "in groups"])
+def test_features_that_say_nothing_of_each_other_are_predicted_by_their_mean(d):
+    random = np.random.default_rng(8)
+    rows, new = random.normal(size=(400, d)), random.normal(size=(300, d))
+    scores = Conditionals(n_trees=40).fit(rows, random).score(new)
+    # Each residual is then the value itself, of which the median is the scale.
+    values = np.log1p((new / (stats.norm.ppf(0.75) + 0.02)) ** 2).sum(1)
+    assert np.corrcoef(scores, values)[0, 1] > 0.9
+
+
 def test_made_rows_stay_by_the_rows_and_their_ranges():
     random = np.random.default_rng(5)
     rows = random.normal(size=(300, 2))

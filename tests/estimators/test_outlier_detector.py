@@ -181,6 +181,16 @@ def test_scores_do_not_depend_on_units_or_on_other_rows(fitted):
     np.testing.assert_allclose(fitted.score_samples(new[:3]), fitted.score_samples(new)[:3])
 
 
+@pytest.mark.parametrize(("n_repeated", "is_known"), [(0, True), (2, True), (30, False)])
+def test_equal_rows_are_the_same_row_unless_many_are_repeated(n_repeated, is_known):
+    rows = np.concatenate([ROWS[:270], ROWS[:n_repeated]])
+    once = rows[n_repeated:270]
+    repeating = detector().fit(rows)
+    # `calibration_` has the scores of all training rows by fits without them.
+    own = np.isin(-repeating.score_samples(once), repeating.calibration_)
+    assert own.mean() == 1.0 if is_known else own.mean() < 0.5
+
+
 @pytest.mark.parametrize("unit", [2.0**1000, 2.0**-1000])
 def test_units_at_the_ends_of_float64_change_nothing(fitted, unit):
     rows = np.column_stack([ROWS, np.full(300, 7.0)])

@@ -6,6 +6,7 @@ import pytest
 from scipy.optimize import minimize_scalar
 from scipy.stats import kstest, multivariate_normal, multivariate_t, norm
 
+from flowaa.bijectors.base import bound
 from flowaa.flow.architecture import Architecture, Stage
 from flowaa.flow.tables.elliptical import (
     Choice,
@@ -17,7 +18,7 @@ from flowaa.flow.tables.elliptical import (
 from flowaa.flow.tables.marginals import fit_marginals
 from flowaa.flow.tables.stacking import log_mixture, stacking_weights
 from flowaa.flow.tables.table_flow import TableFlow, WhiteScores, fit_whitening
-from flowaa.training.folds import FoldTraining, train_folds
+from flowaa.training.folds import FoldTraining, Trained, train_folds
 
 RNG = np.random.default_rng(0)
 SKEWED = np.stack([RNG.gamma(2.0, 1.0, 3000), RNG.standard_normal(3000) ** 3], 1)
@@ -85,6 +86,13 @@ def test_gaussians_have_scipy_s_density_and_moments():
     np.testing.assert_allclose(drawn.mean(0), [2.8, 3.1], atol=0.05)
 
 
+def test_draws_of_a_correlated_part_have_its_covariance():
+    covariance = np.array([[4.0, 1.8], [1.8, 1.0]])
+    law = Gaussians(np.ones(1), np.zeros((1, 2)), np.linalg.cholesky(covariance)[None])
+    drawn = law.sample(np.random.default_rng(0), 50_000)
+    np.testing.assert_allclose(np.cov(drawn.T), covariance, rtol=0.03)
+
+
 def test_the_mixture_with_as_many_parts_as_the_rows_have_is_chosen():
     x = np.concatenate([RNG.standard_normal((200, 2)) + 10 * k for k in range(3)])
     choice = choose_gaussians(x, 0)
@@ -122,28 +130,40 @@ def test_every_member_has_its_least_weight():
     assert (log_mixture(log_probs, weights) >= log_probs[1] + np.log(0.01)).all()
 
 
-def _trained(steps: int, judged_power: int) -> tuple[np.ndarray, list]:
-    chain, _ = Architecture((Stage("none", 2, 16, 1),), law="spline").build((2,))
+CHAIN, _ = Architecture((Stage("none", 2, 16, 1),), law="spline").build((2,))
+COUNTS = np.random.default_rng(2).choice([0.0, 0.5, 3.0], (2, 256)).astype(np.float32)
+
+
+def _judged(power: int) -> np.ndarray:
+    return (np.random.default_rng(1).standard_normal((2, 256, 2)) ** power / 2).astype(np.float32)
+
+
+def _trained(steps: int, judged_power: int) -> tuple[Trained, list]:
     rng = np.random.default_rng(0)
     train = rng.standard_normal((2, 512, 2)).astype(np.float32) ** 3 / 2
-    judged = np.random.default_rng(1).standard_normal((2, 256, 2)) ** judged_power / 2
     seen: list[float] = []
     trained = train_folds(
-        chain, train, judged.astype(np.float32), np.ones((2, 256), np.float32), train_context=None,
+        CHAIN, train, _judged(judged_power), COUNTS, train_context=None,
         validation_context=None, settings=FoldTraining(steps=steps, noise=0.0), seed=0,
         is_time_up=lambda: False, show=lambda step, score: seen.append(score))
-    return trained.steps, seen
+    return trained, seen
 
 
 def test_folds_learn_and_keep_their_best():
-    steps, scores = _trained(300, judged_power=3)
-    assert (steps > 0).all()
+    trained, scores = _trained(300, judged_power=3)
+    assert (trained.steps > 0).all()
     assert scores[-1] > scores[0] + 0.05
     assert (np.diff(scores) >= 0).all()  # the best so far
+    # What is kept is what was judged, each row of a fold as often as it counts.
+    likelihoods = []
+    for params, fold, counts in zip(trained.params, _judged(3), COUNTS, strict=True):
+        z, log_det = bound(CHAIN, params).encode(fold, None)
+        likelihoods.append(np.average(norm.logpdf(z).sum(1) + log_det, weights=counts))
+    assert scores[-1] == pytest.approx(np.mean(likelihoods), abs=1e-4)
 
 
 def test_what_makes_the_fold_less_likely_is_not_kept():
     # The fold is of another law than the rows, so that training can only lose.
-    steps, scores = _trained(300, judged_power=1)
-    assert (steps < 300).all()
+    trained, scores = _trained(300, judged_power=1)
+    assert (trained.steps < 300).all()
     assert scores[-1] == pytest.approx(max(scores))

@@ -5,6 +5,8 @@ from tests.mutations.mutation import Mutation
 _PARTS = "tests/detection/test_detector_parts.py::"
 _MIXTURE = "tests/detection/test_outlier_mixture.py::"
 _DRAWS = "tests/test_outliers.py::"
+_COLUMNS = "tests/detection/test_columns.py::"
+_OUTLIERS = "tests/estimators/test_outlier_detector.py::"
 _COMMANDS = "tests/test_outlier_commands.py::"
 
 MUTATIONS: tuple[Mutation, ...] = (
@@ -110,8 +112,31 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation("calibration leaves out the evidence of new values",
              "flowaa/detection/tables/columns.py",
              "np.add.at(novelty, x[:, is_highest].argmax(0), np.log(len(x)))", "pass",
-             ("tests/estimators/test_outlier_detector.py::"
-              "test_features_that_hardly_ever_vary_raise_no_false_alarms",)),
+             (_COLUMNS + "test_own_evidence_of_new_values_is_that_of_fits_without_the_row",)),
+    Mutation("a table's unit stays in its numbers", "flowaa/detection/tables/encoding.py",
+             "units = np.array([1.0 if n else", "units = np.array([1.0 if True else",
+             (_OUTLIERS + "test_units_at_the_ends_of_float64_change_nothing",)),
+    Mutation("one value sets a column's scale", "flowaa/detection/tables/units.py",
+             "if not 0 < _FAR * (high - low) < scaled.std():", "if True:",
+             (_OUTLIERS + "test_one_value_does_not_set_the_scale",)),
+    Mutation("a feature predicts itself", "flowaa/detection/tables/conditionals.py",
+             "others = np.setdiff1d(np.arange(d), group)", "others = np.arange(d)",
+             ("tests/detection/test_members.py::"
+              "test_features_that_say_nothing_of_each_other_are_predicted_by_their_mean",)),
+    Mutation("a bounded tail keeps the scale of its own law", "flowaa/estimators/tail_p_values.py",
+             "if shape < 0:", "if shape < -9:",
+             ("tests/detection/test_conformal.py::"
+              "test_p_values_beyond_the_end_of_a_bounded_law_are_exponential",)),
+    Mutation("repeated rows are taken for the training row", "flowaa/estimators/outlier_detector.py",
+             "n_repeated <= _REPEATED * len(x)", "n_repeated >= 0",
+             (_OUTLIERS + "test_equal_rows_are_the_same_row_unless_many_are_repeated",)),
+    Mutation("explanations show codes", "flowaa/detection/tables/encoding.py",
+             "else categories.get(code)", "else code",
+             ("tests/estimators/test_inputs.py::"
+              "test_codes_become_categories_again_or_the_row_s_own",)),
+    Mutation("damaged reference rows are not looked at", "flowaa/outliers/scores.py",
+             "if not len(rows) or not np.isfinite(rows).all():", "if False:",
+             ("tests/detection/test_reference_rows.py",)),
     Mutation("inliers left out with the outliers do not calibrate",
              "flowaa/estimators/outlier_detector.py",
              "self._calibrate(np.sort(own)[:len(own) - n_outliers])", "self._calibrate(fitted_own)",

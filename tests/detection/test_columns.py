@@ -1,0 +1,45 @@
+"""Units, constant features and codes of a table, against what leaving a row out says."""
+
+import numpy as np
+import pytest
+
+from flowaa.detection.tables.columns import fit_columns
+from flowaa.detection.tables.units import bulk, deviations, power_of_two
+
+RNG = np.random.default_rng(0)
+
+
+def test_own_evidence_of_new_values_is_that_of_fits_without_the_row():
+    x = np.column_stack([
+        RNG.normal(size=9), np.full(9, 4.0), np.arange(9) == 2, np.arange(9) != 5,
+        np.where(np.arange(9) == 5, -3e-8, 0.0), np.arange(9) < 2])
+    alone = [fit_columns(np.delete(x, row, 0)).novelty(x[row:row + 1])[0] for row in range(9)]
+    np.testing.assert_allclose(fit_columns(x).own_novelty(x), alone)
+    assert np.count_nonzero(alone) == 2
+
+
+@pytest.mark.parametrize("size", [5e-324, 3e-200, 1.0, 1.5, 2.0, 7e200, 1.7e308])
+def test_a_power_of_two_divides_exactly(size):
+    column = np.array([0.0, size, -size / 3])
+    unit = power_of_two(column)
+    assert 1 <= size / unit < 2
+    np.testing.assert_array_equal(column / unit * unit, column)
+
+
+def test_only_what_is_very_far_is_moved():
+    column, heavy = RNG.normal(size=500), RNG.standard_t(2, size=500)
+    assert bulk(column) is column
+    assert bulk(heavy) is heavy
+    far = np.append(column, [1e5, -1e300])
+    np.testing.assert_array_equal(bulk(far)[:500], column)
+    assert np.abs(bulk(far)).max() < 30
+    rare = np.append(np.zeros(300), 1e300)  # without a spread to measure by
+    assert bulk(rare) is rare
+
+
+def test_deviations_leave_out_what_is_missing():
+    x = RNG.normal(size=(200, 2)) * [1.0, 2.0**900]
+    x[::7, 0], x[:3, 1] = np.nan, np.nan
+    x = np.column_stack([x, np.full(200, np.nan)])
+    expected = [np.nanstd(x[:, 0]), np.nanstd(x[:, 1] / 2.0**900) * 2.0**900, 0.0]
+    np.testing.assert_allclose(deviations(x), expected)
