@@ -88,14 +88,15 @@ def test_a_densitys_width_follows_the_rows():
     np.testing.assert_allclose(difference, (at**2).sum(1) / 2, atol=0.5)
 
 
-@pytest.mark.parametrize("d", [3, 14], ids=["alone", "in groups"])
-def test_features_that_say_nothing_of_each_other_are_predicted_by_their_mean(d):
+@pytest.mark.parametrize("d", [2, 14], ids=["alone", "in groups"])
+def test_a_feature_that_no_other_tells_is_predicted_by_its_mean(d):
     random = np.random.default_rng(8)
-    rows, new = random.normal(size=(400, d)), random.normal(size=(300, d))
+    rows, new = np.zeros((400, d)), np.zeros((300, d))
+    rows[:, 0], new[:, 0] = random.normal(size=400), random.normal(size=300)
     scores = Conditionals(n_trees=40).fit(rows, random).score(new)
-    # Each residual is then the value itself, of which the median is the scale.
-    values = np.log1p((new / (stats.norm.ppf(0.75) + 0.02)) ** 2).sum(1)
-    assert np.corrcoef(scores, values)[0, 1] > 0.9
+    off, of_new = np.abs(rows[:, 0] - rows[:, 0].mean()), new[:, 0] - rows[:, 0].mean()
+    expected = np.log1p((of_new / (np.median(off) + 0.02)) ** 2)
+    assert np.abs(scores - expected).max() < 0.2
 
 
 def test_made_rows_stay_by_the_rows_and_their_ranges():

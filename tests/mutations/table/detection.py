@@ -122,12 +122,13 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation("a feature predicts itself", "flowaa/detection/tables/conditionals.py",
              "others = np.setdiff1d(np.arange(d), group)", "others = np.arange(d)",
              ("tests/detection/test_members.py::"
-              "test_features_that_say_nothing_of_each_other_are_predicted_by_their_mean",)),
+              "test_a_feature_that_no_other_tells_is_predicted_by_its_mean",)),
     Mutation("a bounded tail keeps the scale of its own law", "flowaa/estimators/tail_p_values.py",
              "if shape < 0:", "if shape < -9:",
              ("tests/detection/test_conformal.py::"
               "test_p_values_beyond_the_end_of_a_bounded_law_are_exponential",)),
-    Mutation("repeated rows are taken for the training row", "flowaa/estimators/outlier_detector.py",
+    Mutation("repeated rows are taken for the training row",
+             "flowaa/estimators/outlier_detector.py",
              "n_repeated <= _REPEATED * len(x)", "n_repeated >= 0",
              (_OUTLIERS + "test_equal_rows_are_the_same_row_unless_many_are_repeated",)),
     Mutation("explanations show codes", "flowaa/detection/tables/encoding.py",
