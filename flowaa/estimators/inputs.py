@@ -57,7 +57,8 @@ def checked_array(values: Any, name: str) -> np.ndarray:
     try:
         return check_array(values, dtype=np.float64, input_name=name)
     except ValueError as error:
-        raise UserError(f"{name}: {_in_a_line(error)}") from None
+        line = str(_in_a_line(error))
+        raise UserError(line if name in line.split() else f"{name}: {line}") from None
 
 
 def _in_a_line(error: ValueError) -> UserError:

@@ -110,13 +110,13 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
         n_outliers = 0
         if self.contamination != "auto":
             n_outliers = round(float(self.contamination) * len(x))
-            encoded = self._encoding.encode(x)
-            rows = fit_columns(encoded).standardise(encoded)
-            screened = fit_ensemble(screening_members(n_outliers), rows, random).own
             n_left_out = min(_LEFT_OUT * n_outliers, len(x) // 2)
             if len(x) - n_left_out < 2:
                 raise UserError(f"contamination={self.contamination:g} leaves one of {len(x)} rows "
                                 "to learn from: give more rows or a smaller share")
+            encoded = self._encoding.encode(x)
+            rows = fit_columns(encoded).standardise(encoded)
+            screened = fit_ensemble(screening_members(n_outliers), rows, random).own
             kept[np.argsort(-screened, kind="stable")[:n_left_out]] = False
         self._inliers = x[kept]
         encoded = self._encoding.encode(self._inliers)

@@ -50,7 +50,7 @@ class Whitened:
         at the origin: one coordinate, the norm, gives the distances to them.
         """
         mean, d = x.mean(0), x.shape[1]
-        shrinkage = float(ledoit_wolf_shrinkage(x)) if d > 1 else 0.0
+        shrinkage = float(ledoit_wolf_shrinkage(x)) if min(x.shape) > 1 else 0.0
         _, singular, axes = np.linalg.svd(x - mean, full_matrices=False)
         variances = singular**2 / len(x)
         average = variances.sum() / d
