@@ -21,6 +21,7 @@ from flowaa.outliers.evidence import marginal_log_prob
 from flowaa.outliers.mixture import OutlierMixture
 from flowaa.run import Run
 
+_MARGIN = 0.5  # of the range of the data, on each side of it
 _ROWS = 2_000  # rows of a split, and outliers of each source, that figures are computed from
 
 
@@ -96,7 +97,8 @@ def save_plane(
     x, y = read_all(dataset.test.x)[:1000], dataset.test.y
     made, weight = mixture(run.params, jax.random.key(run.config.seed), jnp.asarray(x))
     drawn = np.asarray(made)
-    plane = Plane.around(np.concatenate([x, drawn]))
+    # Outliers far away would make a speck of the data: the axes reach half the data's range beyond.
+    plane = Plane.around(np.concatenate([x, drawn])).within(Plane.around(x, margin=_MARGIN))
     points = plane.points()
     logits = _logits(model, params, points)
     truth = true_log_prob(run.config.data.name, points)

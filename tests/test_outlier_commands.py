@@ -13,14 +13,17 @@ import flowaa
 from experiments import detect as detect_command
 from experiments import outliers as outliers_command
 from experiments.detect import detect
-from experiments.detector_figures import calibrate
+from experiments.detector_figures import calibrate, save_plane
 from experiments.outlier_figures import grey_rows, save_walks
 from experiments.outliers import save_outliers
 from flowaa.config.data import build_data
 from flowaa.config.detector import build_detector
 from flowaa.data.batch_order import batch_order
 from flowaa.data.batches import Labelled
+from flowaa.detection.calibration import reliability
 from flowaa.errors import UserError
+from flowaa.figures import canvas, plane
+from flowaa.figures import reliability as reliability_figure
 from flowaa.outliers.scores import SCORES
 from flowaa.training.step import AXIS
 from tests.commands import run_command
@@ -119,6 +122,45 @@ def test_detector_trains_and_leaves_a_folder(dataset, trained):
     assert {"detector.png", "density.png", "latent_grid.png", "reliability.png", "curves.png"} == {
         path.name for path in (folder / "figures").iterdir()}
     assert model.logits(params, dataset.test.x).shape == (len(dataset.test), 1)
+
+
+def test_far_outliers_do_not_make_a_speck_of_the_data(run, dataset, trained, tmp_path, monkeypatch):
+    figures = {}
+
+    def keep(figure, path):
+        figures[path.name] = figure
+        canvas.save(figure, path)
+
+    def far(params, key, x):
+        return np.where(np.arange(len(x))[:, None] < len(x) // 2, x, 100 * x), np.ones(len(x))
+
+    monkeypatch.setattr(plane, "save", keep)
+    save_plane(trained[1], far, trained[2], run, dataset, tmp_path)
+    x = np.asarray(dataset.test.x)[:1000]
+    low, high = x.min(0), x.max(0)
+    for panel in figures["detector.png"].axes[:1] + figures["density.png"].axes[:1]:
+        for limits, (least, most) in zip((panel.get_xlim(), panel.get_ylim()),
+                                         zip(low, high, strict=True), strict=True):
+            assert least - 0.6 * (most - least) < limits[0] < least + 0.1 * (most - least)
+            assert most - 0.1 * (most - least) < limits[1] < most + 0.6 * (most - least)
+    axes = figures["detector.png"].axes[0]
+    outliers = far(None, None, x)[0]
+    ends = np.array([axes.get_xlim(), axes.get_ylim()])
+    n_outside = ((outliers < ends[:, 0]) | (outliers > ends[:, 1])).any(1).sum()
+    caption = figures["detector.png"].get_suptitle()
+    assert f"outside the axes: {n_outside} of {len(x)} outliers" in caption
+    assert n_outside > len(x) // 3
+
+
+def test_a_reliability_diagram_counts_its_examples(tmp_path, monkeypatch):
+    figures = []
+    monkeypatch.setattr(reliability_figure, "save", lambda figure, path: figures.append(figure))
+    logits = np.random.default_rng(0).normal(0, 5, 400)
+    reliability_figure.save_reliability(
+        tmp_path / "r.png", {"one": reliability(logits, logits > 0)})
+    outline = figures[0].axes[1].patches[0].get_xy()
+    expected, _ = np.histogram(1 / (1 + np.exp(-logits)), bins=20, range=(0, 1))
+    np.testing.assert_array_equal(outline[1::2, 1][:20], expected)  # two corners a bar
 
 
 def test_auroc_is_of_all_draws_and_outliers_are_the_larger(run, dataset, trained):

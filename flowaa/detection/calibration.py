@@ -60,6 +60,7 @@ class Reliability:
     stated: np.ndarray  # [M] mean probability of each bin
     observed: np.ndarray  # [M] share of each bin that was right
     error: float  # expected calibration error: mean |stated − observed| over examples
+    probabilities: np.ndarray  # [N] stated of each example
 
 
 def reliability(
@@ -86,4 +87,5 @@ def reliability(
         np.array([np.average(values[members], weights=weights[members]) for members in bins])
         for values in (stated, came_true))
     sizes = [weights[members].sum() for members in bins]
-    return Reliability(means, observed, float(np.average(np.abs(observed - means), weights=sizes)))
+    error = float(np.average(np.abs(observed - means), weights=sizes))
+    return Reliability(means, observed, error, stated)

@@ -30,6 +30,15 @@ class Plane:
         space = margin * np.maximum(high - low, 1e-6)
         return cls(tuple(low - space), tuple(high + space))
 
+    def within(self, other: "Plane") -> "Plane":
+        """What both rectangles hold."""
+        return Plane(tuple(np.maximum(self.low, other.low)),
+                     tuple(np.minimum(self.high, other.high)))
+
+    def n_outside(self, points: np.ndarray) -> int:
+        """How many of points [N, 2] lie outside, or are not finite."""
+        return int((~((points >= self.low) & (points <= self.high)).all(1)).sum())
+
     def points(self) -> np.ndarray:
         """A grid of points [N, 2] float32, row by row from below."""
         x, y = np.meshgrid(*self._axes())
@@ -66,11 +75,12 @@ def save_detector(
         plane: where.
         panels: title and values [N] at `plane.points()`: log-odds (around 0) or probabilities.
         data: [M, 2] inliers.
-        outliers: [M, 2].
+        outliers: [M, 2]; those outside the plane are counted in the line above.
         truth: [N] the true log density, or None.
         truth_level: the log density whose contour is the ideal detector's boundary.
     """
-    figure = new_figure(5.0 * (len(panels) + 1), 4.6)
+    aspect = (plane.high[1] - plane.low[1]) / (plane.high[0] - plane.low[0])
+    figure = new_figure(5.0 * (len(panels) + 1), float(np.clip(4.0 * aspect, 1.5, 6.0)) + 1.2)
     axes = figure.subplots(1, len(panels) + 1)
     for panel, (title, values) in zip(axes, panels.items(), strict=False):
         is_probability = values.min() >= 0 and values.max() <= 1
@@ -88,8 +98,14 @@ def save_detector(
     axes[-1].set(xlim=axes[0].get_xlim(), ylim=axes[0].get_ylim(), xlabel="$x_1$ (data units)")
     axes[-1].set_aspect("equal")
     axes[-1].set_title("inliers (black) and the outliers it learned from (red)", fontsize=10)
-    ideal = "; dashed: the true density's region of 99 % of the data"
-    figure.suptitle("Green: even odds" + (ideal if truth is not None else ""), fontsize=10)
+    caption = "Green: even odds"
+    if truth is not None:
+        caption += "; dashed: the true density's region of 99 % of the data"
+    counts = [f"{count} of {len(points)} {name}" for name, points in (
+        ("inliers", data), ("outliers", outliers)) if (count := plane.n_outside(points))]
+    if counts:
+        caption += f"; outside the axes: {' and '.join(counts)}"
+    figure.suptitle(caption, fontsize=10)
     save(figure, path)
 
 

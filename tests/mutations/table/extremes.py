@@ -9,6 +9,13 @@ _AMBIENT = "tests/extremes/test_ambient.py"
 _BAD = "tests/extremes/test_bad_arguments.py"
 
 MUTATIONS: tuple[Mutation, ...] = (
+    Mutation("a tail's band is of another interval", "flowaa/extremes/fitted_tail.py",
+             'kind = "profile" if tail.fit_.method == "ml" else "delta"', 'kind = "delta"',
+             ("tests/extremes/test_tails.py::test_the_band_is_of_the_interval_that_is_stated",)),
+    Mutation("levels of heavy tails on a linear axis", "flowaa/extremes/fitted_tail.py",
+             "if tail.shape_ > 0 and lowest > 0:", "if False:",
+             ("tests/extremes/test_tails.py::"
+              "test_levels_of_a_heavy_tail_have_a_logarithmic_axis",)),
     Mutation("dials in float32", "flowaa/extremes/checks.py",
              "np.log(np.asarray(value, np.float64))", "jnp.log(jnp.asarray(value, jnp.float32))",
              (f"{_SHELL}::test_return_periods_beyond_float32",)),
