@@ -37,8 +37,8 @@ MUTATIONS: tuple[Mutation, ...] = (
              'if method == "shell":', "if True:",
              (_COMMANDS + "test_no_method_replaces_another_s_pictures",)),
     Mutation("a detector's batch is not made to fit", "experiments/detect.py",
-             "batch_size=fitting_batch_size(\n        options.batch_size, n_rows=len(dataset.train),"
-             " n_devices=len(options.devices)))", "batch_size=options.batch_size)",
+             "options = dataclasses.replace(options, batch_size=fitting_batch_size(",
+             "dataclasses.replace(options, batch_size=fitting_batch_size(",
              (_COMMANDS + "test_a_batch_larger_than_the_training_rows_is_made_to_fit",)),
     Mutation("AUROC's sign", "experiments/detector_figures.py",
              "is_outlier = np.repeat([0, 1],", "is_outlier = np.repeat([1, 0],",
