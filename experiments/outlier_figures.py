@@ -106,4 +106,5 @@ def _plane(
     components = PCA(2).fit(data / std)
     first, second = components.explained_variance_ratio_
     return (lambda x: components.transform(x / std)), (
-        f"principal component 1 ({100 * first:.0f} %)", f"principal component 2 ({100 * second:.0f} %)")
+        f"principal component 1 ({100 * first:.0f} %)",
+        f"principal component 2 ({100 * second:.0f} %)")
