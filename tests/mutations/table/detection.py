@@ -34,7 +34,7 @@ MUTATIONS: tuple[Mutation, ...] = (
              ".within(Plane.around(x, margin=_MARGIN))", "",
              (_COMMANDS + "test_far_outliers_do_not_make_a_speck_of_the_data",)),
     Mutation("a method replaces another's pictures", "experiments/outlier_figures.py",
-             'if method == "shell":', "if True:",
+             'if method == "shell":\n        by_sigma', "if True:\n        by_sigma",
              (_COMMANDS + "test_no_method_replaces_another_s_pictures",)),
     Mutation("a detector's batch is not made to fit", "experiments/detect.py",
              "options = dataclasses.replace(options, batch_size=fitting_batch_size(",
