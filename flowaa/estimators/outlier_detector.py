@@ -50,7 +50,7 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
             "auto": all training rows are inliers, and `predict` raises 5 % false alarms.
         max_seconds: about how long a fit may take on two cores; less than 60 makes the ensemble
             smaller. Of more rows than the time allows, some are drawn; others calibrate.
-        random_state: an integer, or a `RandomState` of NumPy.
+        random_state: an integer, or a generator or `RandomState` of NumPy.
 
     Attributes:
         offset_: `score_samples` at which `decision_function` is 0.

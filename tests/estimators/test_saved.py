@@ -73,6 +73,23 @@ def test_bytes_of_a_density_that_flip_are_noticed(density, tmp_path):
     assert n_noticed >= 20
 
 
+def test_numbers_that_were_changed_are_noticed(density, detector, tmp_path):
+    """They may be, as they are numbers like others: only the digest tells."""
+    arrays = read_arrays(density / "arrays.npz")
+    described = json.loads((density / "model.json").read_text())
+    for index, (numbers, text) in enumerate([
+            (arrays | {"columns/mean": arrays["columns/mean"] + 1e-9}, described),
+            (arrays, described | {"validation_score_": 1.0})]):
+        folder = tmp_path / str(index)
+        folder.mkdir()
+        np.savez(folder / "arrays.npz", **numbers)
+        (folder / "model.json").write_text(json.dumps(text))
+        assert "digest" in complaint(flowaa.NormalizingFlow.load, folder)
+    arrays = read_arrays(detector)
+    np.savez(tmp_path / "any.npz", **arrays | {"rows": arrays["rows"] + 1e-9})
+    assert "digest" in complaint(flowaa.OutlierDetector.load, tmp_path / "any.npz")
+
+
 @pytest.mark.parametrize("content", [
     b"", b"hello world" * 9, b"\xff\xfe\x00", pickle.dumps(ROWS), b"[]", b"PK\x03\x04"])
 def test_what_is_no_file_of_ours_is_a_line(density, tmp_path, content):

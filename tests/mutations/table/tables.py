@@ -77,7 +77,7 @@ MUTATIONS: tuple[Mutation, ...] = (
              (f"{_DOOR}::test_two_rows_are_enough_and_weights_may_leave_two",)),
     Mutation("no digest is compared", "flowaa/estimators/saved.py",
              'if described.pop("sha256") != _digest(', 'if None is _digest(',
-             ("tests/estimators/test_saved.py",)),
+             ("tests/estimators/test_saved.py::test_numbers_that_were_changed_are_noticed",)),
     Mutation("parameters of another network are taken", "flowaa/estimators/density_files.py",
              "if {name: leaf.shape for name, leaf in found.items()} != expected:", "if False:",
              ("tests/estimators/test_saved.py",)),
