@@ -1,4 +1,4 @@
-"""Outlier detectors on a folder of labelled tables: ours, and scikit-learn's as baselines.
+"""Outlier detectors on a folder of labelled tables: ours, and baselines.
 
 python -m experiments.adbench --data_dir=FOLDER --out=FILE.json
 

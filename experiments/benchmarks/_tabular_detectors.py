@@ -6,8 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from sklearn.covariance import LedoitWolf
 from sklearn.ensemble import IsolationForest
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
+from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import LocalOutlierFactor, NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import OneClassSVM
@@ -31,6 +33,17 @@ def _ours(train: np.ndarray, test: np.ndarray, seed: int) -> tuple[np.ndarray, n
     return -detector.score_samples(test), detector.p_value(test)
 
 
+def _mahalanobis(train: np.ndarray, test: np.ndarray, seed: int) -> np.ndarray:
+    return LedoitWolf().fit(train).mahalanobis(test)
+
+
+def _mixture(train: np.ndarray, test: np.ndarray, seed: int) -> np.ndarray:
+    """−log p under the Gaussian mixture that the information criterion chooses."""
+    laws = [GaussianMixture(n, reg_covar=1e-3, random_state=seed).fit(train)
+            for n in (1, 2, 4, 8) if n < len(train)]
+    return -min(laws, key=lambda law: law.bic(train)).score_samples(test)
+
+
 def _pyod(name: str) -> Scores:
     def score(train: np.ndarray, test: np.ndarray, seed: int) -> np.ndarray:
         import importlib
@@ -49,6 +62,8 @@ def _detectors() -> dict[str, Scores]:
             novelty=True, n_neighbors=min(20, len(train) - 1)).fit(train).score_samples(test),
         "IForest": lambda train, test, seed: -IsolationForest(
             random_state=seed).fit(train).score_samples(test),
+        "Mahalanobis": _mahalanobis,
+        "mixture": _mixture,
         "OCSVM": lambda train, test, seed: -OneClassSVM().fit(train).score_samples(test),
     }
     try:

@@ -3,6 +3,7 @@
 import sys
 from typing import Any
 
+import jax
 from ml_collections import ConfigDict
 
 from flowaa.config.fields import read
@@ -24,7 +25,8 @@ def resolve_architecture(config: ConfigDict, spec: DataSpec, n_rows: int) -> Con
     """The config with the flow that is chosen for data of this description; says which on stderr.
 
     The config that is returned has `flow.architecture=stages`, so that what is saved with a run
-    builds the same flow again. Any other config is returned as it is.
+    builds the same flow again. On a CPU images are trained with `training.steps_per_call=1`. Any
+    other config is returned as it is.
 
     Args:
         config: the config, perhaps with `flow.architecture=auto`.
@@ -51,6 +53,8 @@ def resolve_architecture(config: ConfigDict, spec: DataSpec, n_rows: int) -> Con
     chosen = _picture(spec, few) if has_pixels else _table(spec, few)
     config = config.copy_and_resolve_references().unlock()
     config.flow.update({"architecture": "stages", "law": "spline", **chosen})
+    if has_pixels and jax.default_backend() == "cpu":
+        config.training.steps_per_call = 1  # within a compiled loop its convolutions are slow
     config.likelihood.logit_alpha = _LOGIT_ALPHA if spec.n_levels else 0.0
     kind = f"values of {spec.n_levels} levels" if spec.n_levels else "continuous values"
     what = "convolutional" if has_pixels else "dense"
