@@ -14,6 +14,7 @@ from flowaa.errors import UserError
 _MANY_ROWS = 20_000  # from which networks are wider and less is dropped
 # The logit of alpha reaches 6.9, inside the splines' bound: no level leaves the splines.
 _LOGIT_ALPHA, _LOGIT_BOUND = 1e-3, 8.0
+_CPU_BATCH = 64  # images
 # What is chosen, as configs/default.py has it: a config that says otherwise contradicts "auto".
 _UNTOUCHED: dict[str, Any] = {
     "reshape": ("none",), "n_blocks": (8,), "width": (64,), "depth": (2,), "split_off": (0.0,),
@@ -25,8 +26,8 @@ def resolve_architecture(config: ConfigDict, spec: DataSpec, n_rows: int) -> Con
     """The config with the flow that is chosen for data of this description; says which on stderr.
 
     The config that is returned has `flow.architecture=stages`, so that what is saved with a run
-    builds the same flow again. On a CPU images are trained with `training.steps_per_call=1`. Any
-    other config is returned as it is.
+    builds the same flow again. On a CPU images are trained by single steps on 64 at most. Any other
+    config is returned as it is.
 
     Args:
         config: the config, perhaps with `flow.architecture=auto`.
@@ -54,14 +55,16 @@ def resolve_architecture(config: ConfigDict, spec: DataSpec, n_rows: int) -> Con
     config = config.copy_and_resolve_references().unlock()
     config.flow.update({"architecture": "stages", "law": "spline", **chosen})
     if has_pixels and jax.default_backend() == "cpu":
-        config.training.steps_per_call = 1  # within a compiled loop its convolutions are slow
+        # Within a compiled loop its convolutions are slow, and minutes are few.
+        config.training.steps_per_call = 1
+        config.training.batch_size = min(config.training.batch_size, _CPU_BATCH)
     config.likelihood.logit_alpha = _LOGIT_ALPHA if spec.n_levels else 0.0
     kind = f"values of {spec.n_levels} levels" if spec.n_levels else "continuous values"
     what = "convolutional" if has_pixels else "dense"
     print(f"flow.architecture=auto: {sum(chosen['n_blocks'])} {what} spline blocks of width "
           f"{chosen['width'][0]} at {len(chosen['width'])} scale(s), dropout "
           f"{chosen['dropout']}, logit_alpha {config.likelihood.logit_alpha}; for {n_rows} rows "
-          f"{spec.shape} of {kind}", file=sys.stderr)
+          f"{spec.shape} of {kind}, {config.training.batch_size} a step", file=sys.stderr)
     return config.lock()
 
 
