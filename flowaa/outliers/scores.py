@@ -72,8 +72,8 @@ def save_rows(path: Path, dataset: Dataset) -> None:
     np.savez_compressed(path, train=some(dataset.train), validation=some(dataset.validation))
 
 
-def load_rows(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """The training and the validation rows that `save_rows` wrote.
+def load_rows(path: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """The training and the validation rows [n, *shape] that `save_rows` wrote.
 
     Raises:
         UserError: there is no such file, or it is damaged.
@@ -85,7 +85,7 @@ def load_rows(path: Path) -> tuple[np.ndarray, np.ndarray]:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as saved:
             train, validation = saved["train"], saved["validation"]
-        if train.shape[1:] != validation.shape[1:] or train.ndim < 2:
+        if train.shape[1:] != shape or validation.shape[1:] != shape:
             raise ValueError(f"rows of the shapes {train.shape} and {validation.shape}")
         for rows in (train, validation):
             if not len(rows) or not np.isfinite(rows).all():

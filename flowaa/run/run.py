@@ -255,7 +255,7 @@ class Run:
 
     @functools.cached_property
     def _reference(self) -> Reference:
-        rows = load_rows(self._file("reference.npz"))
+        rows = load_rows(self._file("reference.npz"), self.spec.shape)
         return reference_of(*(self._compiled.statistics(self._flow, rows=(x, None)) for x in rows))
 
     def _file(self, name: str) -> Path:

@@ -18,7 +18,8 @@ def saved(path, train=ROWS, validation=ROWS[:50]):
 
 def test_rows_come_back(tmp_path):
     saved(tmp_path / "rows.npz")
-    for found, expected in zip(load_rows(tmp_path / "rows.npz"), (ROWS, ROWS[:50]), strict=True):
+    loaded = load_rows(tmp_path / "rows.npz", ROWS.shape[1:])
+    for found, expected in zip(loaded, (ROWS, ROWS[:50]), strict=True):
         np.testing.assert_array_equal(found, expected)
 
 
@@ -38,7 +39,7 @@ def test_damage_is_a_line_that_says_what_to_do(tmp_path, damage):
                  "nan": ROWS * np.nan, "flat": ROWS[:, 0]}[damage]
         saved(path, train=train)
     with pytest.raises(UserError, match="train anew, or take another score") as caught:
-        load_rows(path)
+        load_rows(path, ROWS.shape[1:])
     message = str(caught.value)
     assert message.startswith(f"{path} is damaged")
     assert "\n" not in message
