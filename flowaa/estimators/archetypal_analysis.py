@@ -192,6 +192,9 @@ class ArchetypalAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
                       "tol" if model.n_iter >= settings.max_iter
                       else f"ended with a gap_ of {model.gap:.2g}: lower tol")
             warnings.warn(f"The fit {reason}.", ConvergenceWarning, stacklevel=3)
+        if settings.n_init > 1 and model.agreement == 0.0:
+            warn("none of the starts ended within 0.1 % of the fit that is kept (agreement_ is 0), "
+                 "so that a better one may exist: scale the columns alike, or raise n_init")
         n_different = different_archetypes(model.archetypes)
         if n_different < settings.n_archetypes:
             warn(f"only {n_different} of {settings.n_archetypes} archetypes differ, since the rows "
