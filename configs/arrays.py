@@ -7,7 +7,7 @@ uint8 images [N, H, W, C]. With --config.flow.conditional=True the flow is given
 the numbers of context [N, E] (or context_train, context_test). The flow is chosen by shape, kind
 and number of the rows (flow.architecture=auto): spline blocks, whose tails are bounded, on what a
 logit makes of levels; convolutional ones for images. Training ends when validation does, or after
-12 minutes. For a flow of your own add --config.flow.architecture=stages and its keys.
+10 minutes. For a flow of your own add --config.flow.architecture=stages and its keys.
 """
 
 from ml_collections import ConfigDict
@@ -29,5 +29,5 @@ def get_config(variant: str = "") -> ConfigDict:
     config.training.log_every_steps = 50
     config.training.evaluate_every_steps = 100
     config.training.patience = 10
-    config.training.max_minutes = 12.0
+    config.training.max_minutes = 10.0
     return default.finish(config, variant)

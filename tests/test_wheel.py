@@ -34,6 +34,28 @@ np.testing.assert_array_equal(run.log_prob(x), trained.log_prob(x))
 assert run.sample(jax.random.key(0), 3).shape == (3, 2)
 weights = flowaa.ArchetypalAnalysis(n_archetypes=3, n_init=1, random_state=0).fit_transform(x)
 assert weights.shape == (300, 3)
+np.savez("x.npz", x=x)
+config.unlock().data.update(name="arrays", path=str(Path("x.npz").resolve()))
+flowaa.train(config, "of_a_file")
+table = flowaa.OutlierDetector(random_state=0, max_seconds=5).fit(x)
+table.save("detector.npz")
+scores = flowaa.OutlierDetector.load("detector.npz").score_samples(x[:5])
+np.testing.assert_array_equal(scores, table.score_samples(x[:5]))
+density = flowaa.NormalizingFlow(random_state=0, max_seconds=5).fit(x)
+density.save("density")
+found = flowaa.NormalizingFlow.load("density").score_samples(x[:5])
+np.testing.assert_array_equal(found, density.score_samples(x[:5]))
+print("all is well")
+"""
+DETECTOR = """
+import numpy as np
+
+import flowaa
+
+detector = flowaa.load_detector("of_a_file/detectors/discriminator")
+near, far = detector.score(np.zeros((1, 2))), detector.score(np.full((1, 2), 50.0))
+assert far > near, (near, far)
+assert 0 <= detector.probability(np.zeros((1, 2))) <= 1
 print("all is well")
 """
 
@@ -61,7 +83,12 @@ def python(tmp_path_factory) -> Path:
 @pytest.mark.slow
 def test_the_wheel_trains_restores_and_fits_in_an_empty_folder(python, tmp_path):
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    result = subprocess.run([python, "-c", PROGRAM], cwd=tmp_path, env=environment, text=True,
-                            capture_output=True, check=False)
-    assert result.returncode == 0, result.stderr
-    assert result.stdout == "all is well\n"
+    for program in (PROGRAM, DETECTOR):
+        result = subprocess.run([python, "-c", program], cwd=tmp_path, env=environment, text=True,
+                                capture_output=True, check=False)
+        assert result.returncode == 0, result.stderr
+        assert result.stdout == "all is well\n"
+        if program == PROGRAM:  # detectors are trained by a command, which is in the checkout
+            subprocess.run([sys.executable, "-m", "experiments.detect", "--detector.steps=20",
+                            f"--workdir={tmp_path}/of_a_file"],
+                           cwd=ROOT, check=True, capture_output=True)

@@ -33,6 +33,9 @@ def test_only_what_is_very_far_is_moved():
     far = np.append(column, [1e5, -1e300])
     np.testing.assert_array_equal(bulk(far)[:500], column)
     assert np.abs(bulk(far)).max() < 30
+    saturated = np.where(np.arange(500) < 25, column + 1e4, column)  # one in twenty is as far
+    assert bulk(saturated) is saturated
+    np.testing.assert_allclose(bulk(np.where(np.arange(500) < 25, 1e300, column))[25:], column[25:])
     rare = np.append(np.zeros(300), 1e300)  # without a spread to measure by
     assert bulk(rare) is rare
 

@@ -2,8 +2,10 @@
 
 import numpy as np
 
-_FAR = 100.0  # interquartile ranges: a larger standard deviation is that of a few values alone
-_REACH = 10.0  # interquartile ranges from the median that such values are moved to
+_FAR = 100.0  # interquartile ranges: a larger standard deviation is that of far values alone
+_HOPELESS = 1e8  # likewise: in such units the other values keep less than half of their digits
+_REACH = 10.0  # interquartile ranges from the median: what lies beyond is far, and is moved there
+_FEW = 0.01  # share of values; more of them are how the feature is, as of a saturated activation
 
 
 def power_of_two(column: np.ndarray) -> float:
@@ -13,15 +15,17 @@ def power_of_two(column: np.ndarray) -> float:
 
 
 def bulk(column: np.ndarray) -> np.ndarray:
-    """Values [n], the far ones moved nearer if the standard deviation is theirs alone."""
+    """Values [n]; if the standard deviation is that of a few far ones, these are moved nearer."""
     unit = power_of_two(column)
     scaled = column / unit
     if not len(scaled):
         return column
     low, median, high = np.quantile(scaled, [0.25, 0.5, 0.75])
-    if not 0 < _FAR * (high - low) < scaled.std():
+    spread, reach = high - low, _REACH * (high - low)
+    n_far = np.sum(np.abs(scaled - median) > reach)
+    if not 0 < _FAR * spread < scaled.std() or (
+            n_far > max(1, _FEW * len(scaled)) and scaled.std() < _HOPELESS * spread):
         return column
-    reach = _REACH * (high - low)
     return np.clip(scaled, median - reach, median + reach) * unit
 
 

@@ -10,6 +10,9 @@ _OUTLIERS = "tests/estimators/test_outlier_detector.py::"
 _COMMANDS = "tests/test_outlier_commands.py::"
 
 MUTATIONS: tuple[Mutation, ...] = (
+    Mutation("many far values are taken for a few", "flowaa/detection/tables/units.py",
+             "n_far > max(1, _FEW * len(scaled))", "False",
+             ("tests/detection/test_columns.py::test_only_what_is_very_far_is_moved",)),
     Mutation("a weighted mean ignores its weights", "flowaa/detection/losses.py",
              "total, count = jnp.sum(weight * values), jnp.sum(weight)",
              "total, count = jnp.sum(values), jnp.sum(jnp.ones_like(weight))",
