@@ -130,7 +130,7 @@ MUTATIONS: tuple[Mutation, ...] = (
              "units = np.array([1.0 if n else", "units = np.array([1.0 if True else",
              (_OUTLIERS + "test_units_at_the_ends_of_float64_change_nothing",)),
     Mutation("one value sets a column's scale", "flowaa/detection/tables/units.py",
-             "if not 0 < _FAR * (high - low) < scaled.std():", "if True:",
+             "if not 0 < _FAR * spread < scaled.std() or (", "if True or (",
              (_OUTLIERS + "test_one_value_does_not_set_the_scale",)),
     Mutation("a feature predicts itself", "flowaa/detection/tables/conditionals.py",
              "others = np.setdiff1d(np.arange(d), group)", "others = np.arange(d)",
