@@ -202,7 +202,7 @@ def test_units_at_the_ends_of_float64_change_nothing(fitted, unit):
     np.testing.assert_array_equal(there.counterfactual, here.counterfactual * unit)
 
 
-@pytest.mark.parametrize("value", [1e4, 1e300, 1.7e308])
+@pytest.mark.parametrize("value", [1e5, 1e300, 1.7e308])
 @pytest.mark.parametrize("contamination", ["auto", 0.05])
 def test_one_value_does_not_set_the_scale(value, contamination):
     rows = np.random.default_rng(0).normal(size=(120, 2))

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-_FAR = 100.0  # interquartile ranges: a larger standard deviation is that of far values alone
+_FAR = 1000.0  # interquartile ranges: a larger standard deviation is that of far values alone
 _HOPELESS = 1e8  # likewise: in such units the other values keep less than half of their digits
 _REACH = 10.0  # interquartile ranges from the median: what lies beyond is far, and is moved there
 _FEW = 0.01  # share of values; more of them are how the feature is, as of a saturated activation
