@@ -83,13 +83,12 @@ def test_summary_has_worst_row_gap_and_radii(of_pictures):
     assert figures["generalisation_gap/bits_per_dim"] == pytest.approx(bits)
 
 
-def test_tables_are_chosen_for_and_what_was_chosen_is_said(tmp_path, capsys):
-    x = np.random.default_rng(0).normal(size=(120, 3)).astype(np.float32)
-    run = flowaa.train(tiny(**{"training.steps": 2, "training.log_every_steps": 2,
-                               "training.evaluate_every_steps": 2}), tmp_path, data=x)
+def test_tables_are_chosen_for_and_what_was_chosen_is_said(capsys):
+    """`tests/test_configs.py` trains such a table."""
+    config = resolve_architecture(tiny(), DataSpec((3,), mean=(0.0,) * 3, std=(1.0,) * 3), 120)
     assert "flow.architecture=auto: 4 dense spline blocks of width 64" in capsys.readouterr().err
-    assert (run.config.flow.reshape, run.config.flow.mixing) == (("none",), "orthogonal")
-    assert run.config.likelihood.logit_alpha == 0
+    assert (config.flow.reshape, config.flow.mixing) == (("none",), "orthogonal")
+    assert config.likelihood.logit_alpha == 0
 
 
 def test_keys_that_would_be_chosen_are_refused(tmp_path):

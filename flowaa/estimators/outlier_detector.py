@@ -1,4 +1,7 @@
-"""Which rows of a table do not belong, as a scikit-learn outlier estimator."""
+"""Which rows of a table do not belong, as a scikit-learn outlier estimator.
+
+Longer than other files, since it is one class: each method is a door before `detection/tables/`.
+"""
 
 import dataclasses
 from numbers import Real

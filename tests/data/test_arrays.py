@@ -271,7 +271,7 @@ def test_missing_file_and_folder_end_in_one_line(tmp_path):
         load(tmp_path / "none.npz")
     with pytest.raises(UserError, match="is a folder"):
         load(tmp_path)
-    with pytest.raises(UserError, match=r"--config\.data\.path"):
+    with pytest.raises(UserError, match=r"config\.data\.path"):
         arrays(path="", seed=0, validation_fraction=0.1, test_fraction=0.1)
 
 

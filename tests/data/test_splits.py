@@ -57,7 +57,7 @@ def test_an_impossible_split_ends_in_one_line(n_rows, fraction, message):
 
 
 def test_a_negative_seed_ends_in_one_line():
-    with pytest.raises(UserError, match=r"--config\.seed"):
+    with pytest.raises(UserError, match=r"config\.seed"):
         draw_part(10, 0.5, seed=-1, stream=TEST)
 
 
