@@ -120,6 +120,15 @@ def test_a_flow_less_likely_than_a_normal_law_is_warned_of(tmp_path):
     assert run.summary["test/normal_nll"] == pytest.approx(-law.logpdf(x[1500:]).mean(), abs=0.02)
 
 
+def test_a_constant_column_leaves_no_normal_law_to_compare_with(tmp_path):
+    x = np.random.default_rng(0).normal(size=(200, 2)).astype(np.float32)
+    x[:, 1] = 3.0
+    with pytest.warns(FlowaaWarning) as found:
+        run = flowaa.train(config_of(), tmp_path, data=x)
+    assert "test/normal_nll" not in run.summary
+    assert not any("one normal law" in str(warning.message) for warning in found)
+
+
 def test_training_ends_when_validation_does_not_improve(tmp_path):
     # A learning rate this small changes nothing in float32: the first evaluation stays the best.
     config = config_of(**{

@@ -83,15 +83,13 @@ def _neighbour(dataset: Dataset) -> Callable[[np.ndarray], np.ndarray]:
 
 def _tables() -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """Name, rows [N, D] float32, and whether each is an outlier."""
+    folder = flags.FLAGS.tables
+    files = sorted(Path(folder).expanduser().glob("*.npz")) if folder else []
+    if folder and not files:
+        raise UserError(f"--tables: {folder} holds no .npz file; give a folder of ADBench's tables")
     for name in ("breast_cancer", "wine", "digits"):
         x, y = getattr(datasets, f"load_{name}")(return_X_y=True)
         yield name, x.astype(np.float32), y != np.bincount(y).argmax()
-    folder = flags.FLAGS.tables
-    if not folder:
-        return
-    files = sorted(Path(folder).expanduser().glob("*.npz"))
-    if not files:
-        raise UserError(f"--tables: {folder} holds no .npz file; give a folder of ADBench's tables")
     for file in files:
         with np.load(file) as table:
             yield file.stem, table["X"].astype(np.float32), table["y"].astype(bool)

@@ -54,7 +54,8 @@ def resolve_architecture(config: ConfigDict, spec: DataSpec, n_rows: int) -> Con
     chosen = _picture(spec, few) if has_pixels else _table(spec, few)
     config = config.copy_and_resolve_references().unlock()
     config.flow.update({"architecture": "stages", "law": "spline", **chosen})
-    if has_pixels and jax.default_backend() == "cpu":
+    on_cpu = has_pixels and jax.default_backend() == "cpu"
+    if on_cpu:
         # Within a compiled loop its convolutions are slow, and minutes are few.
         config.training.steps_per_call = 1
         config.training.batch_size = min(config.training.batch_size, _CPU_BATCH)
@@ -64,7 +65,8 @@ def resolve_architecture(config: ConfigDict, spec: DataSpec, n_rows: int) -> Con
     print(f"flow.architecture=auto: {sum(chosen['n_blocks'])} {what} spline blocks of width "
           f"{chosen['width'][0]} at {len(chosen['width'])} scale(s), dropout "
           f"{chosen['dropout']}, logit_alpha {config.likelihood.logit_alpha}; for {n_rows} rows "
-          f"{spec.shape} of {kind}, {config.training.batch_size} a step", file=sys.stderr)
+          f"{spec.shape} of {kind}, {config.training.batch_size} a step"
+          + (", by single steps, as on a CPU" if on_cpu else ""), file=sys.stderr)
     return config.lock()
 
 

@@ -28,8 +28,8 @@ def trust_figures(run: Run, dataset: Dataset) -> dict[str, float]:
         `test/worst_nll` and `test/worst_bits_per_dim`: of the least likely test row;
         `test/radius_ks`: the Kolmogorov–Smirnov distance of the latent radii of test rows from the
         chi law, where the base is one normal;
-        `test/normal_nll`: of rows of continuous values, the mean of test rows under one normal law
-        (covariance by Ledoit & Wolf 2004), which any flow should beat.
+        `test/normal_nll`: of rows of continuous values none of which is constant, the mean of test
+        rows under one normal law (covariance by Ledoit & Wolf 2004), which any flow should beat.
     """
     d = run.density.flow.n_dims
     nll, radii = _nll_and_radii(run, dataset.test)
@@ -41,9 +41,10 @@ def trust_figures(run: Run, dataset: Dataset) -> dict[str, float]:
         "test/worst_nll": float(nll.max()), "test/worst_bits_per_dim": float(nll.max() / bits)}
     if isinstance(run.density.flow.base, StandardNormal):
         figures["test/radius_ks"] = float(stats.kstest(radii, stats.chi(d).cdf).statistic)
-    if not run.spec.is_image and not run.spec.n_levels and min(run.spec.std) > 0.0:
-        figures["test/normal_nll"] = _normal_nll(dataset)
-        loss = float(nll.mean()) - figures["test/normal_nll"]
+    normal_nll = None if len(run.spec.shape) == 3 or run.spec.n_levels else _normal_nll(dataset)
+    if normal_nll is not None:
+        figures["test/normal_nll"] = normal_nll
+        loss = float(nll.mean()) - normal_nll
         if loss > 0.0:
             warn(f"test rows are {loss:.3g} nats less likely than under one normal law "
                  "(test/normal_nll); train longer, or take flowaa.NormalizingFlow, which has such "
@@ -66,12 +67,17 @@ def trust_figures(run: Run, dataset: Dataset) -> dict[str, float]:
     return figures
 
 
-def _normal_nll(dataset: Dataset) -> float:
-    """Mean −log p(x) of test rows in nats, under the normal law of the training rows."""
+def _normal_nll(dataset: Dataset) -> float | None:
+    """Mean −log p(x) of test rows in nats, under the normal law of the training rows.
+
+    None where a column is constant in these, of which no law has a finite density.
+    """
     train, test = (np.asarray(split.x[np.linspace(0, len(split) - 1, min(len(split), _MOST_ROWS))
                                       .astype(np.int32)], np.float64)
                    for split in (dataset.train, dataset.test))
-    scale = np.maximum(train.std(0), np.finfo(np.float32).tiny)  # LedoitWolf shrinks to a sphere
+    scale = train.std(0)  # LedoitWolf shrinks to a sphere
+    if not scale.all():
+        return None
     law = LedoitWolf().fit(train / scale)
     return float(np.log(scale).sum() - law.score(test / scale))
 

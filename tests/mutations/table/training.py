@@ -109,6 +109,9 @@ MUTATIONS: tuple[Mutation, ...] = (
              (_OVERFITS,)),
     Mutation("a flow may be worse than one normal law", "flowaa/run/trust.py",
              "loss > 0.0", "loss > 1e9", (_NORMAL,)),
+    Mutation("a normal law of constant columns", "flowaa/run/trust.py",
+             "if not scale.all():", "if False:",
+             (f"{_AUTO}::test_a_constant_column_leaves_no_normal_law_to_compare_with",)),
     Mutation("the normal law forgets the scales", "flowaa/run/trust.py",
              "np.log(scale).sum() - law", "-law", (_NORMAL,)),
 )
