@@ -40,15 +40,16 @@ def flat(config) -> dict:
 def noise_of(name: str) -> Dataset:
     shape, dtype = SHAPES[name]
     random = np.random.default_rng(0)
+    classes = "abcdef" if name == "faces" else "0123456789"  # as many as there are characters
 
     def split(n_rows: int) -> Split:
         x = random.normal(size=(n_rows, *shape)) * 40 + 128
         side = random.dirichlet(np.ones(6), n_rows).astype(np.float32) if name == "faces" else None
-        return Split(x.clip(0, 255).astype(dtype), np.arange(n_rows, dtype=np.int32) % 10,
+        return Split(x.clip(0, 255).astype(dtype), np.arange(n_rows, dtype=np.int32) % len(classes),
                      side=side)
 
     train = split(40)
-    spec = describe(train, n_levels=256 if dtype == np.uint8 else 0, class_names="0123456789",
+    spec = describe(train, n_levels=256 if dtype == np.uint8 else 0, class_names=classes,
                     side_names=tuple("abcdef") if name == "faces" else ())
     return Dataset(name, spec, train, split(16), split(16))
 
