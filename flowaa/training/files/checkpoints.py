@@ -1,28 +1,31 @@
-"""Checkpoints of a run, by orbax: parameters, the rest of the state, and JSON beside them.
+"""Checkpoints of a run: parameters and the rest of the state, by orbax, and JSON beside them.
 
 A step has three items: `params`, the parameters that are evaluated (the averaged ones where there
 are any); `state`, the rest of what training goes on from; and `run`, the JSON.
 """
 
+import contextlib
 import math
-import re
 import shutil
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 
 from flowaa.errors import UserError, warn
-from flowaa.training.files.keep_best import KeepBest
-from flowaa.training.files.quiet_orbax import quiet_orbax
+from flowaa.training.files.of_model import of_model
+from flowaa.training.files.retention import superfluous
+from flowaa.training.files.step_folders import Damaged, StepFolders, Unwritable
 from flowaa.training.state import Params, TrainState
 
 _VALIDATION_LOSS = "validation_loss"  # its key in the item `run`
-_CAN_GO_ON = "can_go_on"  # there too: whether the state is one of training; absent: it is
-# Raised when the same config and parameters come to describe another density: 2 with the fixed
-# permutations that leave no channel in its place.
-_MODEL_VERSION = 2
+_CAN_GO_ON = "can_go_on"  # there too: whether the state is one of training
+# Raised when checkpoints are laid out otherwise, or when the same config and parameters come to
+# describe another density: 2 with the fixed permutations that leave no channel in its place, 3
+# with manifests.
+_VERSION = 3
 _MARGIN_BYTES = 2**20  # of a checkpoint's files beside the arrays
 
 
@@ -36,42 +39,32 @@ class Checkpoints:
             folder: where the steps lie.
             keep: how many of the newest are kept; the best on validation is kept besides.
             read_only: never writes, creates or deletes anything.
+
+        Raises:
+            UserError: the checkpoints are of another version of flowaa.
         """
-        policy = ocp.checkpoint_managers
+        self._keep, self._read_only = keep, read_only
         self._validation_losses: dict[int, float] = {}
         self._damaged: set[int] = set()  # steps that the user was warned of
-        with quiet_orbax():
-            self._manager = ocp.CheckpointManager(
-                folder.resolve(),
-                options=ocp.CheckpointManagerOptions(
-                    create=not read_only,
-                    read_only=read_only,
-                    enable_async_checkpointing=False,
-                    preservation_policy=policy.AnyPreservationPolicy(
-                        [policy.LatestN(keep), KeepBest(self._validation_losses)]
-                    ),
-                ),
-                item_names=("params", "state", "run"),
-            )
+        self._files = StepFolders(folder, read_only=read_only)
+        self._folder = self._files.folder
         for step in self.steps():
-            run = self.try_run_of(step)
-            if run is None:
-                continue
-            if run.get("model_version") != _MODEL_VERSION:
+            run = self._run_of(step)
+            if run is not None and run.get("version") != _VERSION:
                 self.close()
                 command = "detect" if folder.parent.parent.name == "detectors" else "train"
                 raise UserError(
-                    f"{folder.parent} was trained by another version of flowaa, in which the same "
-                    "parameters describe another density; train anew, in another folder: python "
-                    f"-m experiments.{command}")
-            if run[_VALIDATION_LOSS] is not None:
+                    f"{folder.parent} was trained by another version of flowaa, whose checkpoints "
+                    "this one cannot read; train anew, in another folder: python -m "
+                    f"experiments.{command}")
+            if run is not None and isinstance(run.get(_VALIDATION_LOSS), float):
                 self._validation_losses[step] = run[_VALIDATION_LOSS]
 
     def save(
         self, step: int, state: TrainState, run: dict[str, Any],
         validation_loss: float | None = None, *, can_go_on: bool = True,
     ) -> None:
-        """Saves a step; one that is there already was passed over as damaged and is replaced.
+        """Saves a step, in the place of one that is there.
 
         Args:
             step: steps taken.
@@ -83,44 +76,46 @@ class Checkpoints:
                 alone, which never replace a state of training.
 
         Raises:
-            UserError: the folder has a state of training and this is none, or the disk is full or
-                cannot be written.
+            UserError: the state is not finite, the folder has a state of training and this is none,
+                or the disk is full or cannot be written. What was saved before stays as it is.
         """
-        if not can_go_on and any((self.try_run_of(there) or {}).get(_CAN_GO_ON, True)
+        if not can_go_on and any((self._run_of(there) or {}).get(_CAN_GO_ON, True)
                                  for there in self.steps()):
-            raise UserError(f"{self._manager.directory.parent} holds a run that can be trained on; "
+            raise UserError(f"{self._folder.parent} holds a run that can be trained on; "
                             "save in another folder")
-        self._validation_losses.pop(step, None)
-        if validation_loss is not None and math.isfinite(validation_loss):
-            self._validation_losses[step] = validation_loss
+        _check_finite(state, step)
+        if validation_loss is not None:
+            validation_loss = float(validation_loss) if math.isfinite(validation_loss) else None
         items = ocp.args.Composite(
             params=ocp.args.StandardSave(state.evaluation_params),
             state=ocp.args.StandardSave(state.without_evaluation_params()),
-            run=ocp.args.JsonSave({**run, "model_version": _MODEL_VERSION, _CAN_GO_ON: can_go_on,
-                                   _VALIDATION_LOSS: self._validation_losses.get(step)}),
+            run=ocp.args.JsonSave({**run, "version": _VERSION, _CAN_GO_ON: can_go_on,
+                                   _VALIDATION_LOSS: validation_loss}),
         )
-        # Looked at before: of a write that fails, orbax's threads leave tracebacks.
-        n_bytes = sum(leaf.nbytes for leaf in jax.tree.leaves(state)) + _MARGIN_BYTES
-        if shutil.disk_usage(self._manager.directory).free < n_bytes:
-            raise self._unwritable(step, f"it needs {n_bytes / 2**20:.0f} MiB of free space")
         try:
-            with quiet_orbax():
-                if step in self.steps():
-                    self._manager.delete(step)
-                self._manager.save(step, args=items)
-                self._manager.wait_until_finished()
-        except (OSError, ValueError) as error:
-            reason = _refusal(error)
-            if reason is None:
-                raise
-            raise self._unwritable(step, reason) from error
+            # Looked at before: of a write that fails, orbax's threads leave tracebacks.
+            n_bytes = sum(leaf.nbytes for leaf in jax.tree.leaves(state)) + _MARGIN_BYTES
+            if shutil.disk_usage(self._folder).free < n_bytes:
+                raise Unwritable(f"it needs {n_bytes / 2**20:.0f} MiB of free space")
+            self._files.write(step, items)
+        except Unwritable as reason:
+            raise UserError(
+                f"checkpoint {step} cannot be written to {self._folder}: {reason}; make room, then "
+                "the same command goes on where it stopped") from reason
+        self._validation_losses.pop(step, None)
+        if validation_loss is not None:
+            self._validation_losses[step] = validation_loss
+        for old in superfluous(self.steps(), self._validation_losses, self._keep):
+            self._files.delete(old)
 
     def steps(self) -> list[int]:
         """Steps there are, oldest first."""
-        return sorted(self._manager.all_steps())
+        return self._files.steps()
 
     def restore_newest(self, like: TrainState) -> tuple[int, TrainState, dict[str, Any]] | None:
         """The newest whole step, its state and `run`, or None where nothing was saved yet.
+
+        Damaged steps after it are moved to the folder `damaged/` of the run, with a warning.
 
         Args:
             like: arrays or shapes that the state must match.
@@ -130,18 +125,29 @@ class Checkpoints:
                 they are parameters alone.
         """
         steps = self.steps()
+        damaged: dict[int, str] = {}
         for step in reversed(steps):
+            if reason := self._files.damage(step, "run", "params", "state"):
+                damaged[step] = reason
+                continue
             run = self.try_run_of(step)
             if run is not None and not run.get(_CAN_GO_ON, True):
-                raise UserError(f"{self._manager.directory.parent} holds what Run.save wrote: "
-                                "parameters, and nothing that training goes on from; train in "
-                                "another folder")
+                raise UserError(f"{self._folder.parent} holds what Run.save wrote: parameters, and "
+                                "nothing that training goes on from; train in another folder")
             state = self.try_restore(step, like)
             if state is not None and run is not None:
+                for broken, reason in damaged.items():
+                    self._warn(broken, f"{reason}; it is now {self._files.put_aside(broken)}, and "
+                                       f"training goes on from step {step}")
+                for older in steps[: steps.index(step)]:
+                    if reason := self._files.damage(older, "run"):
+                        self._warn(older, reason)
                 return step, state, run
+        for step, reason in damaged.items():
+            self._warn(step, reason)
         if steps:
-            raise UserError(f"no checkpoint in {self._manager.directory} can be read; remove the "
-                            "run's folder or give another")
+            raise UserError(f"no checkpoint in {self._folder} can be read; remove the run's folder "
+                            "or give another")
         return None
 
     def try_restore(self, step: int, like: TrainState) -> TrainState | None:
@@ -170,21 +176,15 @@ class Checkpoints:
         params = self._try_to_read(step, "params", ocp.args.StandardRestore())
         if params is None:
             return None
-        shapes, expected = _shapes(params), _shapes(like)
-        for name in sorted(shapes.keys() | expected.keys()):
-            if shapes.get(name) != expected.get(name):
-                raise UserError(
-                    f"checkpoint {step} of {self._manager.directory} is of another model than its "
-                    f"config describes: params{name} is {shapes.get(name, 'absent')}, not "
-                    f"{expected.get(name, 'absent')}; train anew in another folder")
-        leaves = {jax.tree_util.keystr(path): leaf
-                  for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
-        return jax.tree_util.tree_map_with_path(
-            lambda path, _: leaves[jax.tree_util.keystr(path)], like)
+        return of_model(params, like, f"checkpoint {step} of {self._folder}")
 
     def try_run_of(self, step: int) -> dict[str, Any] | None:
         """What `save` was given as `run`, or None, with a warning, where it cannot be read."""
-        return self._try_to_read(step, "run", ocp.args.JsonRestore())
+        run = self._try_to_read(step, "run", ocp.args.JsonRestore())
+        if run is None or isinstance(run, dict):
+            return run
+        self._warn(step, "run is no mapping")
+        return None
 
     def validation_losses(self) -> dict[int, float]:
         """The validation loss of each step that has one."""
@@ -199,7 +199,7 @@ class Checkpoints:
         """
         steps = self.steps()
         if not steps:
-            raise UserError(f"{self._manager.directory} holds no checkpoint; train first")
+            raise UserError(f"{self._folder} holds no checkpoint; train first")
         if step is not None:
             if step not in steps:
                 raise UserError(f"there is no checkpoint of step {step}; there are {steps}")
@@ -210,35 +210,32 @@ class Checkpoints:
 
     def close(self) -> None:
         """Ends orbax's threads."""
-        with quiet_orbax():
-            self._manager.close()
+        self._files.close()
 
-    def _try_to_read(self, step: int, item: str, args: Any) -> Any | None:
+    def _run_of(self, step: int) -> dict[str, Any] | None:
+        """The item `run`, whatever its version, or None where it is damaged."""
+        if not self._files.has_manifest(step):  # versions before had none
+            with contextlib.suppress(Exception):
+                return self._files.read_unchecked(step, "run", ocp.args.JsonRestore())
+        if self._files.damage(step, "run") and not self._read_only:
+            return None  # told of in `restore_newest`
+        return self.try_run_of(step)
+
+    def _try_to_read(self, step: int, item: str, args: ocp.args.CheckpointArgs) -> Any | None:
         try:
-            with quiet_orbax():
-                return self._manager.restore(step, args=ocp.args.Composite(**{item: args}))[item]
-        except Exception:  # orbax and tensorstore have no common kind for damage
-            if step not in self._damaged:
-                self._damaged.add(step)
-                # Without orbax's reason: it names one of many reads, each time another.
-                warn(f"checkpoint {step} of {self._manager.directory} is damaged and passed over")
+            return self._files.read(step, item, args)
+        except Damaged as reason:
+            self._warn(step, str(reason))
             return None
 
-    def _unwritable(self, step: int, reason: str) -> UserError:
-        return UserError(f"checkpoint {step} cannot be written to {self._manager.directory}: "
-                         f"{reason}; make room, then the same command goes on where it stopped")
+    def _warn(self, step: int, reason: str) -> None:
+        if step not in self._damaged:
+            self._damaged.add(step)
+            warn(f"checkpoint {step} of {self._folder} is damaged and passed over: {reason}")
 
 
-def _shapes(params: Params) -> dict[str, tuple[int, ...]]:
-    """Shapes by path, such as ['bijector']['blocks_0']['scale']."""
-    return {jax.tree_util.keystr(path): leaf.shape
-            for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
-
-
-def _refusal(error: Exception) -> str | None:
-    """The operating system's reason for refusing to write, or None for another error."""
-    if isinstance(error, OSError):
-        return error.strerror
-    # Tensorstore puts the reason at the end of a long message.
-    refused = re.search(r": ([^:]*) \[os_error_code", str(error))
-    return None if refused is None else refused[1]
+def _check_finite(state: TrainState, step: int) -> None:
+    for path, leaf in jax.tree_util.tree_leaves_with_path(state):
+        if not np.isfinite(leaf).all():
+            raise UserError(f"the state of step {step} is not saved: {jax.tree_util.keystr(path)} "
+                            "is not finite; lower optimizer.learning_rate or optimizer.clip_norm")
