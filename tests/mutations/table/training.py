@@ -9,6 +9,7 @@ _NORMAL = f"{_AUTO}::test_a_flow_less_likely_than_a_normal_law_is_warned_of"
 _OVERFITS = f"{_AUTO}::test_a_density_that_overfits_is_warned_of_where_train_was_called"
 _SAVED = "tests/test_run.py::test_what_is_saved_is_no_training_and_takes_the_place_of_none"
 _GOING_ON = "tests/training/test_going_on.py"
+_CHECKPOINTS = "tests/training/test_checkpoints.py"
 _GUARD = "tests/training/test_guard.py"
 _SELECTION = "tests/training/test_selection.py"
 
@@ -81,6 +82,28 @@ MUTATIONS: tuple[Mutation, ...] = (
              "best_first = sorted(losses, key=lambda step: losses[step])",
              "best_first = sorted(losses, key=lambda step: -losses[step])",
              (f"{_SELECTION}::test_selection_outlives_the_process",)),
+    Mutation("the best is not kept", "flowaa/training/files/retention.py",
+             "if step != best]", "]", (f"{_SELECTION}::test_selection_outlives_the_process",)),
+    Mutation("digests are not compared", "flowaa/training/files/manifest.py",
+             "if _digest(folder / name) != digest:", "if not _digest(folder / name):",
+             (f"{_CHECKPOINTS}::test_any_damage_is_noticed_and_its_step_can_be_saved_again",)),
+    Mutation("the optimizer's part is not checked", "flowaa/training/files/checkpoints.py",
+             'if reason := self._files.damage(step, "run", "params", "state"):',
+             'if reason := self._files.damage(step, "run", "params"):',
+             (f"{_CHECKPOINTS}::test_any_damage_is_noticed_and_its_step_can_be_saved_again",)),
+    Mutation("a step has its name before its manifest", "flowaa/training/files/step_folders.py",
+             'partial, final = self.folder / f"{step}{_PARTIAL}", self.folder / f"{step}"',
+             'partial = final = self.folder / f"{step}"',
+             (f"{_CHECKPOINTS}::test_a_kill_before_the_manifest_leaves_no_step",)),
+    Mutation("half-written steps stay for ever", "flowaa/training/files/step_folders.py",
+             "shutil.rmtree(partial)", "pass",
+             (f"{_CHECKPOINTS}::test_a_disk_that_refuses_leaves_what_was_whole",)),
+    Mutation("a damaged step stays in the way", "flowaa/training/files/step_folders.py",
+             'return (self.folder / f"{step}").rename(aside)', "return aside",
+             (f"{_CHECKPOINTS}::test_any_damage_is_noticed_and_its_step_can_be_saved_again",)),
+    Mutation("broken states are saved", "flowaa/training/files/checkpoints.py",
+             "        _check_finite(state, step)\n", "",
+             (f"{_CHECKPOINTS}::test_a_state_that_is_not_finite_is_never_saved",)),
     Mutation("no lock on the folder", "flowaa/training/files/lock.py",
              "fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)", "pass",
              (f"{_GOING_ON}::test_the_lock_ends_with_its_process",)),
@@ -91,7 +114,7 @@ MUTATIONS: tuple[Mutation, ...] = (
              "        folder.mark_diverged(step)\n", "",
              (f"{_GOING_ON}::test_a_diverged_run_makes_room_for_the_corrected_command",)),
     Mutation("versions are not compared", "flowaa/training/files/checkpoints.py",
-             'run.get("model_version") != _MODEL_VERSION', "False",
+             'run.get("version") != _VERSION', "False",
              (f"{_GOING_ON}::test_a_run_of_an_older_version_says_how_to_train_it_anew",)),
     Mutation("orbax is heard", "flowaa/training/files/quiet_orbax.py",
              "logger.disabled = True", "pass",
