@@ -1,7 +1,8 @@
 """The folder of a run: its config, its metrics and its summary.
 
 - `config.json`: the locked config the run was started with
-- `checkpoints/`: orbax
+- `checkpoints/N/`: a state, by orbax, with a manifest of digests; `damaged/N/`: one that differs
+  from its manifest
 - `metrics.jsonl`: a row per log step, with step, wall_s and named scalars
 - `summary.json`: the final figures
 - `figures/*.png`, and TensorBoard's event files
@@ -21,7 +22,7 @@ from flowaa.training.files.lock import locked
 from flowaa.training.files.resuming import FREE_KEYS, differing_keys
 
 _FILES = ("config.json", "checkpoints", "metrics.jsonl", "summary.json", "splits.npz", "figures",
-          "events.*", "diverged.json")
+          "events.*", "damaged", "diverged.json")
 
 
 class RunFolder:
