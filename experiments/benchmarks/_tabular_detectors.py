@@ -1,5 +1,7 @@
 """Detectors of outliers in tables, each fitted to inliers alone, and how they are measured."""
 
+import dataclasses
+import functools
 import time
 import warnings
 from collections.abc import Callable
@@ -15,10 +17,24 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import OneClassSVM
 
 import flowaa
+from flowaa.detection.conformal import benjamini_hochberg, p_values
 
 # Train, test, seed -> scores [m] and, of detectors that have them, p-values [m].
 Scores = Callable[[np.ndarray, np.ndarray, int], np.ndarray | tuple[np.ndarray, np.ndarray]]
 LEVELS = {"alarms_1": 0.01, "alarms_5": 0.05, "alarms_10": 0.1}  # of false alarms
+STATED = "ours_stated"  # ours, told the share of outliers among its training rows
+_FDR = 0.1
+_OUTLIERS_OF_BATCH = 0.05
+_BATCHES = 20
+
+
+def _first_neighbour(
+    train: np.ndarray, test: np.ndarray, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Distances, and p-values by the distances of training rows to one another."""
+    nearest = NearestNeighbors(n_neighbors=1).fit(train)
+    scores = nearest.kneighbors(test)[0][:, 0]
+    return scores, p_values(scores, nearest.kneighbors()[0][:, 0])
 
 
 def _neighbour(k: int) -> Scores:
@@ -28,8 +44,10 @@ def _neighbour(k: int) -> Scores:
     return score
 
 
-def _ours(train: np.ndarray, test: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    detector = flowaa.OutlierDetector(random_state=seed).fit(train)
+def _ours(
+    train: np.ndarray, test: np.ndarray, seed: int, contamination: str | float = "auto"
+) -> tuple[np.ndarray, np.ndarray]:
+    detector = flowaa.OutlierDetector(contamination=contamination, random_state=seed).fit(train)
     return -detector.score_samples(test), detector.p_value(test)
 
 
@@ -56,7 +74,7 @@ def _pyod(name: str) -> Scores:
 def _detectors() -> dict[str, Scores]:
     found: dict[str, Scores] = {
         "ours": _ours,
-        "1-NN": _neighbour(1),
+        "1-NN": _first_neighbour,
         "5-NN": _neighbour(5),
         "LOF": lambda train, test, seed: -LocalOutlierFactor(
             novelty=True, n_neighbors=min(20, len(train) - 1)).fit(train).score_samples(test),
@@ -76,9 +94,29 @@ def _detectors() -> dict[str, Scores]:
 DETECTORS = _detectors()
 
 
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """A detector to be measured on one split of a table."""
+
+    path: str
+    split: str  # "file_order" or "seed_0", ...
+    detector: str
+    contamination: float = 0.0  # share of outliers among the training rows
+
+    @property
+    def key(self) -> tuple[str, str, str, float]:
+        """What tells it from other jobs, as rows of the log have it."""
+        return Path(self.path).stem, self.split, self.detector, self.contamination
+
+    @property
+    def seed(self) -> int:
+        """Of the split and the detector."""
+        return 0 if self.split == "file_order" else int(self.split.removeprefix("seed_"))
+
+
 def split_halves(x: np.ndarray, y: np.ndarray, split: str
                  ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Training inliers, test rows, and which of these are outliers."""
+    """Training inliers, test rows, and which of these are outliers, which come last."""
     inliers = np.flatnonzero(y == 0)
     if split != "file_order":
         inliers = np.random.default_rng(int(split.removeprefix("seed_"))).permutation(inliers)
@@ -87,12 +125,11 @@ def split_halves(x: np.ndarray, y: np.ndarray, split: str
     return x[inliers[:half]], x[test], y[test]
 
 
-def measure(job: tuple[str, str, str]) -> dict:
-    """One row of the log for (file, split, detector), or what is wrong with the file."""
-    path, split, name = job
-    table = Path(path).stem
+def measure(job: Job) -> dict:
+    """One row of the log, or what is wrong with the file."""
+    table = Path(job.path).stem
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(job.path, allow_pickle=False) as file:
             x, y = np.asarray(file["X"], float), np.asarray(file["y"]).ravel().astype(int)
         if x.ndim != 2 or len(x) != len(y) or set(np.unique(y)) != {0, 1}:
             raise ValueError("needs X [N, D] and y [N] with both 0 and 1")
@@ -100,22 +137,67 @@ def measure(job: tuple[str, str, str]) -> dict:
             raise ValueError("needs finite X and at least four inliers")
     except Exception as error:
         return {"table": table, "problem": " ".join(str(error).split())}
-    train, test, is_outlier = split_halves(x, y, split)
-    seed = 0 if split == "file_order" else int(split.removeprefix("seed_"))
-    if name != "ours":  # which standardises by itself
+    row = {"table": table, "split": job.split, "detector": job.detector,
+           "contamination": job.contamination}
+    train, test, is_outlier = split_halves(x, y, job.split)
+    if not job.contamination:
+        return row | _figures(train, test, is_outlier, job, "auto")
+    test_rows, mixed = _draw_mixed(len(train), is_outlier, job)
+    dirty = np.concatenate([train, test[mixed]])
+    test, is_outlier = test[test_rows], is_outlier[test_rows]
+    clean = _figures(train, test, is_outlier, job, "auto")["auroc"]
+    found = _figures(dirty, test, is_outlier, job, job.contamination)
+    return row | found | {"clean_auroc": clean, "loss": clean - found["auroc"],
+                          "mixed_percent": 100 * len(mixed) / len(dirty)}
+
+
+def _draw_mixed(
+    n_train: int, is_outlier: np.ndarray, job: Job
+) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of rows that test, and of outliers that are mixed into the training rows.
+
+    At most half of the outliers are: the others test.
+    """
+    outliers = np.random.default_rng(job.seed).permutation(np.flatnonzero(is_outlier))
+    n_mixed = round(job.contamination / (1 - job.contamination) * n_train)
+    mixed = outliers[:min(n_mixed, len(outliers) // 2)]
+    return np.setdiff1d(np.arange(len(is_outlier)), mixed), mixed
+
+
+def _figures(
+    train: np.ndarray, test: np.ndarray, is_outlier: np.ndarray, job: Job,
+    contamination: str | float,
+) -> dict[str, float]:
+    if not job.detector.startswith("ours"):  # which standardises by itself
         scaler = StandardScaler().fit(train)
         train, test = scaler.transform(train), scaler.transform(test)
+    detector = (functools.partial(_ours, contamination=contamination)
+                if job.detector == STATED else DETECTORS[job.detector])
     start = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = DETECTORS[name](train, test, seed)
+        found = detector(train, test, job.seed)
     wall_s = time.perf_counter() - start
     scores, p = found if isinstance(found, tuple) else (found, None)
-    alarms = {} if p is None else {
-        name: float((p[is_outlier == 0] <= level).mean()) for name, level in LEVELS.items()}
     false, true, _ = roc_curve(is_outlier, scores)
-    return {"table": table, "split": split, "detector": name,
-            "auroc": 100 * float(roc_auc_score(is_outlier, scores)),
+    return {"auroc": 100 * float(roc_auc_score(is_outlier, scores)),
             "aupr": 100 * float(average_precision_score(is_outlier, scores)),
             "fpr95": 100 * float(false[np.searchsorted(true, 0.95)]),
-            "wall_s": wall_s, "n_inliers": int((is_outlier == 0).sum()), **alarms}
+            "wall_s": wall_s, "n_train": len(train), "n_inliers": int((is_outlier == 0).sum()),
+            **({} if p is None else _alarms(p, is_outlier, job.seed))}
+
+
+def _alarms(p: np.ndarray, is_outlier: np.ndarray, seed: int) -> dict[str, float]:
+    """Rates of false alarms; false discoveries and power in batches with 5 % outliers."""
+    inliers, outliers = p[is_outlier == 0], p[is_outlier == 1]
+    n = max(1, round(_OUTLIERS_OF_BATCH / (1 - _OUTLIERS_OF_BATCH) * len(inliers)))
+    random = np.random.default_rng(seed)
+    found = []
+    for _ in range(_BATCHES):
+        batch = np.concatenate([inliers, random.choice(outliers, min(n, len(outliers)), False)])
+        flagged = benjamini_hochberg(batch, _FDR)
+        found.append((flagged[:len(inliers)].sum() / max(1, flagged.sum()),
+                      flagged[len(inliers):].mean()))
+    fdp, power = 100 * np.mean(found, axis=0)
+    rates = {name: float((inliers <= level).mean()) for name, level in LEVELS.items()}
+    return rates | {"fdp": float(fdp), "power": float(power)}
