@@ -38,9 +38,9 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
     """Scores rows by how little they look like the training rows, with p-values.
 
     The score puts together the evidence of several members, each −log of the chance that an
-    inlier scores as high by it: distances to the nearest row in four metrics, a kernel density,
-    the planes that near rows lie on, trees that tell inliers from rows made of them, and features
-    predicted from the other features.
+    inlier scores as high by it: distances to the nearest row in six metrics, a kernel density, the
+    Gaussian copula, the planes that near rows lie on, trees that tell inliers from rows made of
+    them, and features predicted from the other features.
     Everything is fitted without outliers, and nothing is tuned to a table.
 
     Scores of training rows are by fits without them: a row equal to a training row gets that

@@ -6,8 +6,9 @@ from flowaa.detection.tables.conditionals import Conditionals
 from flowaa.detection.tables.contrast import ContrastiveTrees
 from flowaa.detection.tables.ensemble import Weighted
 from flowaa.detection.tables.local_planes import LocalPlane
-from flowaa.detection.tables.metrics import LeadingComponents, Standardised, Whitened
+from flowaa.detection.tables.metrics import Direction, LeadingComponents, Standardised, Whitened
 from flowaa.detection.tables.neighbours import KernelDensity, NearestNeighbour
+from flowaa.detection.tables.normal_scores import GaussianCopula, NormalScores
 
 MOST_ROWS = 8_000  # that distances are measured to
 _SECONDS = 60.0  # for which the full sizes are meant
@@ -32,7 +33,7 @@ def make_plan(n: int, d: int, max_seconds: float) -> Plan:
 
 
 def default_members(plan: Plan, *, k: int = 1) -> tuple[Weighted, ...]:
-    """Neighbours in four metrics, a density, planes, trees in two views, predicted features.
+    """Neighbours in six metrics, a density, a copula, planes, trees, and predicted features.
 
     Args:
         plan: sizes.
@@ -45,7 +46,10 @@ def default_members(plan: Plan, *, k: int = 1) -> tuple[Weighted, ...]:
         Weighted(NearestNeighbour(Standardised(), k=k, norm=1)),
         Weighted(NearestNeighbour(Whitened(0.5), k=k)),
         Weighted(NearestNeighbour(Whitened(1.0), k=k)),
+        Weighted(NearestNeighbour(NormalScores(), k=k)),
+        Weighted(NearestNeighbour(Direction(), k=k)),
         Weighted(KernelDensity(Whitened(0.5))),
+        Weighted(GaussianCopula()),
         Weighted(LocalPlane()),
         Weighted(ContrastiveTrees(n_trees=plan.n_trees)),
         Weighted(ContrastiveTrees(n_trees=plan.n_trees, view=rotated)),

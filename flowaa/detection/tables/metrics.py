@@ -71,6 +71,27 @@ class Whitened:
 
 
 @dataclasses.dataclass(frozen=True)
+class Direction:
+    """Where a row lies as seen from the mean, in half-whitened space, however far off it is.
+
+    Distances grow with the norm of a row, so that far inliers look like outliers; by direction a
+    row of unusual proportions is told from one that is large.
+    """
+
+    needs_rows_per_feature: float = 20.0
+
+    def fit(self, x: np.ndarray) -> Map:
+        """Points of the unit sphere."""
+        whitened = Whitened(0.5).fit(x)
+
+        def to_space(rows: np.ndarray) -> np.ndarray:
+            space = whitened(rows)
+            return space / np.maximum(np.linalg.norm(space, axis=1, keepdims=True), 1e-9)
+
+        return to_space
+
+
+@dataclasses.dataclass(frozen=True)
 class LeadingComponents:
     """Whitened leading principal components, for trees; few features are left as they are.
 
