@@ -7,6 +7,9 @@ import sys
 import numpy as np
 import pytest
 
+from experiments.benchmarks import _tabular_detectors as detectors
+from experiments.benchmarks._tabular_figures import summarise
+
 
 def command(folder, *flags):
     return subprocess.run(
@@ -45,10 +48,46 @@ def test_figures_are_flat_and_a_second_run_measures_nothing_again(folder, tmp_pa
     assert measured[:7] == [json.loads(line) for line in lines[:7]]
 
 
+def test_outliers_in_training_are_left_out_of_the_test_and_the_loss_is_theirs(folder, tmp_path):
+    done = command(folder, f"--out={tmp_path}/out.json", "--seeds=0", "--detectors=1-NN",
+                   "--contamination=0.2")
+    assert done.returncode == 0, done.stderr
+    figures = json.loads((tmp_path / "out.json").read_text())
+    # 30 inliers take 7.5 outliers, and half of the 10 are 5.
+    assert figures["halves/apart/1-NN/mixed_percent"] == pytest.approx(100 * 5 / 35)
+    assert figures["halves/apart/1-NN/clean_auroc"] == 100.0
+    with np.load(folder / "apart.npz") as table:
+        y = detectors.split_halves(table["X"], table["y"].astype(int), "seed_0")[2]
+    kept, mixed = detectors._draw_mixed(30, y, detectors.Job("apart.npz", "seed_0", "1-NN", 0.2))
+    assert y[mixed].all()
+    assert sorted([*kept, *mixed]) == list(range(len(y)))
+    assert figures["halves/apart/1-NN/loss"] == pytest.approx(
+        100 - figures["halves/apart/1-NN/auroc"])
+
+
+def test_false_alarms_and_discoveries_are_counted():
+    inliers, outliers = np.linspace(0.02, 1, 50), np.full(3, 1e-6)
+    alarms = detectors._alarms(np.concatenate([inliers, outliers]), np.arange(53) >= 50, seed=0)
+    assert [alarms[f"alarms_{level}"] for level in (1, 5, 10)] == [0.0, 0.04, 0.1]
+    assert (alarms["fdp"], alarms["power"]) == (0.0, 100.0)
+    all_alike = detectors._alarms(np.full(53, 1e-6), np.arange(53) >= 50, seed=0)
+    assert all_alike["fdp"] == pytest.approx(100 * 50 / 53)
+
+
+@pytest.mark.parametrize(("n_train", "as_stated"), [(38, 1.0), (10_000, 0.0)])
+def test_a_rate_is_as_stated_within_the_spread_of_calibration_and_test(n_train, as_stated):
+    """At 10 % with 100 test rows: 3 √(0.09 (1/100 + 1/(n + 2))), 0.168 and 0.090."""
+    row = {"table": "t", "split": "seed_0", "detector": "ours", "n_inliers": 100,
+           "n_train": n_train, "alarms_10": 0.22}
+    assert summarise([row])["halves/as_stated/ours/alarms_10"] == as_stated
+
+
 @pytest.mark.parametrize(("flags", "message"), [
     ((), "--out"), (("--out=x/y.json",), "--out"),
     (("--out=y.json", "--detectors=magic"), "magic"), (("--out=y.json", "--seeds=a"), "--seeds"),
     (("--out=y.json", "--seeds=0,-1"), "--seeds"),
+    (("--out=y.json", "--contamination=0.7"), "contamination"),
+    (("--out=y.json", "--detectors=ours_stated"), "ours_stated"),
 ])
 def test_wrong_flags_end_in_a_line(folder, flags, message):
     done = command(folder, *flags)

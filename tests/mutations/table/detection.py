@@ -160,4 +160,23 @@ MUTATIONS: tuple[Mutation, ...] = (
              "kept[np.argsort(-screened, kind=\"stable\")[:n_left_out]] = False", "pass",
              ("tests/estimators/test_outlier_detector.py::"
               "test_a_group_of_training_outliers_hides_no_others",)),
+    Mutation("normal scores stop at the range", "flowaa/detection/tables/normal_scores.py",
+             "+ rows[:, j] - inside)", ")",
+             ("tests/detection/test_members.py::"
+              "test_normal_scores_are_those_of_ranks_and_go_straight_on_beyond_them",)),
+    Mutation("the copula keeps the margins", "flowaa/detection/tables/normal_scores.py",
+             "(to_space(scores) ** 2).sum(1) - (scores**2).sum(1)",
+             "(to_space(scores) ** 2).sum(1)",
+             ("tests/detection/test_members.py::"
+              "test_the_copula_is_the_log_density_ratio_of_a_normal_law_to_its_margins",)),
+    Mutation("a direction has a length", "flowaa/detection/tables/metrics.py",
+             "space / np.maximum(np.linalg.norm(space, axis=1, keepdims=True), 1e-9)", "space",
+             ("tests/detection/test_members.py::"
+              "test_direction_does_not_tell_how_far_a_row_is_and_sees_what_is_inside",)),
+    Mutation("outliers that trained test as well", "experiments/benchmarks/_tabular_detectors.py",
+             "return np.setdiff1d(np.arange(len(is_outlier)), mixed), mixed",
+             "return np.arange(len(is_outlier)), mixed", ("tests/test_adbench.py",)),
+    Mutation("rows that calibrate have no spread", "experiments/benchmarks/_tabular_figures.py",
+             '1 / row["n_inliers"] + 1 / (row["n_train"] + 2)', '1 / row["n_inliers"]',
+             ("tests/test_adbench.py",)),
 )
