@@ -67,10 +67,11 @@ def test_outliers_in_training_are_left_out_of_the_test_and_the_loss_is_theirs(fo
 
 def test_false_alarms_and_discoveries_are_counted():
     inliers, outliers = np.linspace(0.02, 1, 50), np.full(3, 1e-6)
-    alarms = detectors._alarms(np.concatenate([inliers, outliers]), np.arange(53) >= 50, seed=0)
+    p, y = np.concatenate([inliers, outliers]), np.arange(53) >= 50
+    alarms = detectors._alarms(p, p, y, seed=0)
     assert [alarms[f"alarms_{level}"] for level in (1, 5, 10)] == [0.0, 0.04, 0.1]
     assert (alarms["fdp"], alarms["power"]) == (0.0, 100.0)
-    all_alike = detectors._alarms(np.full(53, 1e-6), np.arange(53) >= 50, seed=0)
+    all_alike = detectors._alarms(p, np.full(53, 1e-6), y, seed=0)
     assert all_alike["fdp"] == pytest.approx(100 * 50 / 53)
 
 

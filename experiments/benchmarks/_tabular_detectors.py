@@ -19,8 +19,9 @@ from sklearn.svm import OneClassSVM
 import flowaa
 from flowaa.detection.conformal import benjamini_hochberg, p_values
 
-# Train, test, seed -> scores [m] and, of detectors that have them, p-values [m].
-Scores = Callable[[np.ndarray, np.ndarray, int], np.ndarray | tuple[np.ndarray, np.ndarray]]
+# Train, test, seed -> scores [m] and, of detectors that have them, p-values [m], and counted ones.
+WithAlarms = tuple[np.ndarray, np.ndarray, np.ndarray]
+Scores = Callable[[np.ndarray, np.ndarray, int], np.ndarray | WithAlarms]
 LEVELS = {"alarms_1": 0.01, "alarms_5": 0.05, "alarms_10": 0.1}  # of false alarms
 STATED = "ours_stated"  # ours, told the share of outliers among its training rows
 _FDR = 0.1
@@ -28,13 +29,12 @@ _OUTLIERS_OF_BATCH = 0.05
 _BATCHES = 20
 
 
-def _first_neighbour(
-    train: np.ndarray, test: np.ndarray, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
+def _first_neighbour(train: np.ndarray, test: np.ndarray, seed: int) -> WithAlarms:
     """Distances, and p-values by the distances of training rows to one another."""
     nearest = NearestNeighbors(n_neighbors=1).fit(train)
     scores = nearest.kneighbors(test)[0][:, 0]
-    return scores, p_values(scores, nearest.kneighbors()[0][:, 0])
+    p = p_values(scores, nearest.kneighbors()[0][:, 0])
+    return scores, p, p
 
 
 def _neighbour(k: int) -> Scores:
@@ -46,9 +46,10 @@ def _neighbour(k: int) -> Scores:
 
 def _ours(
     train: np.ndarray, test: np.ndarray, seed: int, contamination: str | float = "auto"
-) -> tuple[np.ndarray, np.ndarray]:
+) -> WithAlarms:
     detector = flowaa.OutlierDetector(contamination=contamination, random_state=seed).fit(train)
-    return -detector.score_samples(test), detector.p_value(test)
+    scores = -detector.score_samples(test)
+    return scores, detector.p_value(test), p_values(scores, detector.calibration_)
 
 
 def _mahalanobis(train: np.ndarray, test: np.ndarray, seed: int) -> np.ndarray:
@@ -146,9 +147,10 @@ def measure(job: Job) -> dict:
     dirty = np.concatenate([train, test[mixed]])
     test, is_outlier = test[test_rows], is_outlier[test_rows]
     clean = _figures(train, test, is_outlier, job, "auto")["auroc"]
-    found = _figures(dirty, test, is_outlier, job, job.contamination)
+    share = len(mixed) / len(dirty)
+    found = _figures(dirty, test, is_outlier, job, share or "auto")
     return row | found | {"clean_auroc": clean, "loss": clean - found["auroc"],
-                          "mixed_percent": 100 * len(mixed) / len(dirty)}
+                          "mixed_percent": 100 * share}
 
 
 def _draw_mixed(
@@ -178,18 +180,23 @@ def _figures(
         warnings.simplefilter("ignore")
         found = detector(train, test, job.seed)
     wall_s = time.perf_counter() - start
-    scores, p = found if isinstance(found, tuple) else (found, None)
+    scores, *p = found if isinstance(found, tuple) else (found,)
     false, true, _ = roc_curve(is_outlier, scores)
     return {"auroc": 100 * float(roc_auc_score(is_outlier, scores)),
             "aupr": 100 * float(average_precision_score(is_outlier, scores)),
             "fpr95": 100 * float(false[np.searchsorted(true, 0.95)]),
             "wall_s": wall_s, "n_train": len(train), "n_inliers": int((is_outlier == 0).sum()),
-            **({} if p is None else _alarms(p, is_outlier, job.seed))}
+            **(_alarms(p[0], p[1], is_outlier, job.seed) if p else {})}
 
 
-def _alarms(p: np.ndarray, is_outlier: np.ndarray, seed: int) -> dict[str, float]:
-    """Rates of false alarms; false discoveries and power in batches with 5 % outliers."""
-    inliers, outliers = p[is_outlier == 0], p[is_outlier == 1]
+def _alarms(
+    p: np.ndarray, counted: np.ndarray, is_outlier: np.ndarray, seed: int
+) -> dict[str, float]:
+    """Rates of false alarms by p; false discoveries and power by counted p-values, as `flag`'s.
+
+    Each batch has all inliers, and outliers that are 5 % of it.
+    """
+    inliers, outliers = counted[is_outlier == 0], counted[is_outlier == 1]
     n = max(1, round(_OUTLIERS_OF_BATCH / (1 - _OUTLIERS_OF_BATCH) * len(inliers)))
     random = np.random.default_rng(seed)
     found = []
@@ -199,5 +206,5 @@ def _alarms(p: np.ndarray, is_outlier: np.ndarray, seed: int) -> dict[str, float
         found.append((flagged[:len(inliers)].sum() / max(1, flagged.sum()),
                       flagged[len(inliers):].mean()))
     fdp, power = 100 * np.mean(found, axis=0)
-    rates = {name: float((inliers <= level).mean()) for name, level in LEVELS.items()}
+    rates = {name: float((p[is_outlier == 0] <= level).mean()) for name, level in LEVELS.items()}
     return rates | {"fdp": float(fdp), "power": float(power)}

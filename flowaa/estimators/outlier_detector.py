@@ -183,10 +183,15 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
     def flag(self, X: ArrayLike, *, fdr: float = 0.1) -> np.ndarray:
         """Rows to call outliers [n_samples], of which a share `fdr` on average are none.
 
+        By counted p-values, of which none is below 1/(k + 1) for k calibrating rows: with few of
+        them nothing is flagged unless many rows are outliers. Those of `p_value` go on below that
+        by a fitted law, whose errors would break the promise where it counts.
+
         Raises:
             ValueError: if fdr is not between 0 and 1.
         """
-        return benjamini_hochberg(self.p_value(X), fdr)
+        counted = p_values(-self.score_samples(X), self.calibration_)
+        return benjamini_hochberg(counted, fdr)
 
     def explain(self, X: ArrayLike) -> Explanation:
         """Why rows are outliers; see `flowaa.detection.tables.explanation.Explanation`.

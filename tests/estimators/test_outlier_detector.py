@@ -85,6 +85,16 @@ def test_flagged_rows_are_mostly_outliers(fitted):
     assert flagged[:150].sum() <= 4
 
 
+def test_few_rows_that_calibrate_flag_nothing_on_the_word_of_a_fitted_tail():
+    """No counted p-value is below 1/41: one far row in 101 is not flagged, fifty in 150 are."""
+    few = detector().fit(ROWS[:40])
+    one = np.concatenate([ROWS[100:200], [np.full(5, 1e3)]])
+    many = np.concatenate([one[:100], 1e3 + RNG.normal(size=(50, 5))])
+    assert few.p_value(one)[-1] < 1e-3
+    assert not few.flag(one, fdr=0.1)[-1]
+    assert few.flag(many, fdr=0.1)[100:].all()
+
+
 def test_as_many_training_rows_are_outliers_as_stated():
     outliers = np.random.default_rng(2).normal(size=(30, 5)) * 8
     rows = np.concatenate([ROWS, outliers])

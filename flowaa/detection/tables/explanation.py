@@ -7,6 +7,7 @@ import numpy as np
 
 _NEAR = 10  # inliers that stand for what a feature should be
 _MOST_CHANGED = 10  # features of a row that are replaced at most
+_SCORED_TOGETHER = 4_096  # candidates, one for each feature of a row
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +25,7 @@ def explain(
     x: np.ndarray, inliers: np.ndarray, scale: np.ndarray,
     score: Callable[[np.ndarray], np.ndarray], limit: float,
 ) -> Explanation:
-    """Explains rows one by one, by replacing features until an inlier is left.
+    """Explains each row by replacing features until an inlier is left.
 
     A feature is replaced by its lower median over the inliers nearest in the other features. The
     feature whose replacement lowers the score most is replaced first, then the next one given
@@ -38,36 +39,43 @@ def explain(
         limit: score that an inlier does not exceed.
     """
     unit = np.where(scale > 0, scale, 1.0)
-    explained = [_explain_row(row, inliers, unit, score, limit) for row in x]
-    return Explanation(*(np.array(column) for column in zip(*explained, strict=True)))
+    n_parts = -(-len(x) * x.shape[1] // _SCORED_TOGETHER)
+    parts = [_explain_together(part, inliers, unit, score, limit)
+             for part in np.array_split(x, min(max(n_parts, 1), max(len(x), 1)))]
+    return Explanation(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
-def _explain_row(
-    row: np.ndarray, inliers: np.ndarray, unit: np.ndarray,
+def _explain_together(
+    x: np.ndarray, inliers: np.ndarray, unit: np.ndarray,
     score: Callable[[np.ndarray], np.ndarray], limit: float,
-) -> tuple[np.ndarray, np.ndarray, int, np.ndarray, int]:
-    nearest = int(np.argmin(_squared(row, inliers, unit).sum(1)))
-    changed = row.copy()
-    contributions = np.zeros(len(row))
-    order: list[int] = []
-    current = float(score(row[None])[0])
-    while len(order) < min(len(row), _MOST_CHANGED):
-        candidates = _replaced(changed, inliers, unit)
-        drops = current - score(candidates)
-        drops[order] = -np.inf
-        best = int(np.argmax(drops))
-        is_open = np.isfinite(drops)
-        ceiling = contributions[order].min() if order else np.inf
-        contributions[is_open] = np.minimum(drops[is_open], ceiling)
-        if current <= limit or drops[best] <= 0:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The fields of `Explanation`; each round's candidates of all rows are scored at once."""
+    m, d = x.shape
+    nearest = np.array([np.argmin(_squared(row, inliers, unit).sum(1)) for row in x], int)
+    changed, contributions = x.copy(), np.zeros((m, d))
+    is_replaced, is_open = np.zeros((m, d), bool), np.ones(m, bool)
+    current = score(x) if m else np.zeros(0)
+    for _ in range(min(d, _MOST_CHANGED)):
+        rows = np.flatnonzero(is_open)
+        if not len(rows):
             break
-        contributions[best] = drops[best]
-        order.append(best)
-        changed[best] = candidates[best, best]
-        current -= float(drops[best])
-    if current > limit:  # features alone did not do: the nearest inlier does
-        return contributions, inliers[nearest], nearest, inliers[nearest], len(row)
-    return contributions, inliers[nearest], nearest, changed, len(order)
+        candidates = np.stack([_replaced(changed[i], inliers, unit) for i in rows])
+        scores = score(candidates.reshape(-1, d)).reshape(-1, d)
+        for i, candidate, after in zip(rows, candidates, scores, strict=True):
+            drops = np.where(is_replaced[i], -np.inf, current[i] - after)
+            best = int(np.argmax(drops))
+            ceiling = contributions[i, is_replaced[i]].min(initial=np.inf)
+            contributions[i, ~is_replaced[i]] = np.minimum(drops[~is_replaced[i]], ceiling)
+            is_open[i] = current[i] > limit and drops[best] > 0
+            if is_open[i]:
+                contributions[i, best] = drops[best]
+                is_replaced[i, best] = True
+                changed[i, best] = candidate[best, best]
+                current[i] -= drops[best]
+    failed = current > limit  # features alone did not do: the nearest inlier does
+    changed[failed] = inliers[nearest[failed]]
+    return (contributions, inliers[nearest], nearest, changed,
+            np.where(failed, d, is_replaced.sum(1)))
 
 
 def _squared(row: np.ndarray, inliers: np.ndarray, unit: np.ndarray) -> np.ndarray:
