@@ -14,7 +14,7 @@ p-values), and the false discovery rate and power of Benjamini and Hochberg's ru
 batches of which 5 % are outliers.
 
 With --contamination=0.1 outliers are mixed into the training rows, and the loss is against the
-same detector without them on the same test rows; `ours_stated` is ours, told the share that was mixed in.
+same detector without them on the same test rows; `ours_stated` is ours, told the share.
 """
 
 import json
