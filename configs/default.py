@@ -112,6 +112,9 @@ def get_config(variant: str = "") -> ConfigDict:
     optimizer.final_learning_rate_fraction = 0.0
     optimizer.weight_decay = 0.0
     optimizer.clip_norm = 100.0  # of the global gradient; 0 = off
+    # Of the global gradient, before it is clipped: such a step is skipped and counted, as are those
+    # whose gradient is not finite; 0 = those alone.
+    optimizer.skip_norm = 1e8
     optimizer.ema_decay = 0.0  # of the averaged parameters used in evaluation; 0 = off
 
     config.training = training = ConfigDict()
@@ -126,6 +129,7 @@ def get_config(variant: str = "") -> ConfigDict:
     # After which training ends, compilation not counted; 0 = off. A run that time ends is not the
     # same on another machine.
     training.max_minutes = 0.0
+    training.max_skipped_steps = 25  # in a row, which end training as diverged
     training.keep_checkpoints = 2  # the newest ones; the best on validation is always kept
     # With flow.memory=reversible: steps from one comparison with stored gradients to the next (0 =
     # never), and the cosine below which training goes on with stored activations.

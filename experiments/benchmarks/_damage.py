@@ -45,7 +45,8 @@ def try_damage(config: ConfigDict, n_flips: int, n_others: int) -> dict[str, flo
     Noticed: training and `load_run` warn of the checkpoint, and take the one before. Harmless: what
     they restore is what was saved, bit for bit.
     """
-    random, figures = np.random.default_rng(0), {}
+    random = np.random.default_rng(0)
+    figures: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
         flowaa.train(config, run)

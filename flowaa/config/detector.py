@@ -21,6 +21,7 @@ from flowaa.outliers.evidence import flow_evidence
 from flowaa.outliers.mixture import OutlierMixture, outlier_mixture
 from flowaa.outliers.plane import ArchetypePlane
 from flowaa.training.detector_objective import DetectorProblem, MakeOutliers
+from flowaa.training.faults.skipping import skip_unsound
 from flowaa.training.parallel import local_devices
 from flowaa.training.problem import Problem, TrainingOptions
 from flowaa.training.state import Params
@@ -91,8 +92,8 @@ def build_detector(
         init=lambda key, rows: of_detector.init(key, rows.x, flow_params),
         loss=of_detector.loss(),
         values=of_detector.values,
-        optimizer=optax.multi_transform(
-            {"learned": learned, "frozen": optax.set_to_zero()}, parts),
+        optimizer=skip_unsound(optax.multi_transform(
+            {"learned": learned, "frozen": optax.set_to_zero()}, parts), max_norm=0.0),
         n_dims=density.flow.n_dims,
         validation_loss="loss",
     )

@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 from flowaa.config.archetypes import read_archetypes
 from flowaa.config.fields import COUNT_0, FROM_0, POSITIVE, SHARE, UNIT, read
 from flowaa.config.training import TrainingFields
+from flowaa.training.faults.skipping import skip_unsound
 from flowaa.training.state import Params
 
 
@@ -25,6 +26,7 @@ class OptimizerFields:
     final_learning_rate_fraction: Annotated[float, UNIT]
     weight_decay: Annotated[float, FROM_0]
     clip_norm: Annotated[float, FROM_0]
+    skip_norm: Annotated[float, FROM_0]
     ema_decay: Annotated[float, SHARE]
 
 
@@ -38,11 +40,11 @@ def build_optimizer(config: ConfigDict) -> optax.GradientTransformation:
     else:
         chain.append(optax.adamw(
             schedule, weight_decay=optimizer.weight_decay, mask=kernels))
-    trained = optax.chain(*chain)
-    if not (archetypes.n_archetypes and archetypes.freeze_flow):
-        return trained
-    parts = {"flow": "frozen", "heads": "trained"}
-    return optax.multi_transform({"frozen": optax.set_to_zero(), "trained": trained}, parts)
+    trained: optax.GradientTransformation = optax.chain(*chain)
+    if archetypes.n_archetypes and archetypes.freeze_flow:
+        parts = {"flow": "frozen", "heads": "trained"}
+        trained = optax.multi_transform({"frozen": optax.set_to_zero(), "trained": trained}, parts)
+    return skip_unsound(trained, optimizer.skip_norm)
 
 
 def build_schedule(optimizer: OptimizerFields, *, steps: int) -> optax.Schedule:

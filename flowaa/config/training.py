@@ -25,6 +25,7 @@ class TrainingFields:
     evaluate_every_steps: _Count
     patience: Annotated[int, COUNT_0]
     max_minutes: Annotated[float, FROM_0]
+    max_skipped_steps: _Count
     keep_checkpoints: _Count
     check_reversible_steps: Annotated[int, COUNT_0]
     min_reversible_cosine: Annotated[float, UNIT]
@@ -51,6 +52,7 @@ def build_options(config: ConfigDict) -> TrainingOptions:
         log_every_steps=training.log_every_steps,
         evaluate_every_steps=training.evaluate_every_steps,
         patience=training.patience,
+        max_skipped_steps=training.max_skipped_steps,
         max_seconds=60.0 * training.max_minutes,
         keep_checkpoints=training.keep_checkpoints,
         device_bytes=read(DataFields, config).device_bytes,

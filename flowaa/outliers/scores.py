@@ -67,7 +67,8 @@ def save_rows(path: Path, dataset: Dataset) -> None:
     """Writes some training and validation rows, evenly spread, in data units, as `.npz`."""
     def some(split: Split) -> np.ndarray:
         n_rows = max(1, min(_ROWS, _VALUES // int(np.prod(dataset.spec.shape))))
-        return np.asarray(split.x[np.arange(0, len(split), -(-len(split) // n_rows))])
+        rows = np.asarray(split.x[np.arange(0, len(split), -(-len(split) // n_rows))])
+        return rows[np.isfinite(rows).all(tuple(range(1, rows.ndim)))]
 
     np.savez_compressed(path, train=some(dataset.train), validation=some(dataset.validation))
 

@@ -39,6 +39,7 @@ from flowaa.run.run import Run
 from flowaa.run.trust import trust_figures
 from flowaa.training import loop
 from flowaa.training.files.compilation_cache import enable_cache
+from flowaa.training.files.finite import only_finite
 from flowaa.training.files.run_folder import RunFolder
 from flowaa.training.state import n_params
 
@@ -107,6 +108,7 @@ def train(
                         for name, value in recorded_start(start_file)[1].items()}
         if run.params is not None:
             summary |= trust_figures(run, dataset)
+        summary = only_finite(summary, "the final figures")
         folder.write_summary(summary)
         if run.params is not None:
             _save_samples(folder.figures, run, dataset)

@@ -75,6 +75,7 @@ def _normal_nll(dataset: Dataset) -> float | None:
     train, test = (np.asarray(split.x[np.linspace(0, len(split) - 1, min(len(split), _MOST_ROWS))
                                       .astype(np.int32)], np.float64)
                    for split in (dataset.train, dataset.test))
+    train = train[np.isfinite(train).all(1)]  # as training skips the others' batches
     scale = train.std(0)  # LedoitWolf shrinks to a sphere
     if not scale.all():
         return None

@@ -2,24 +2,28 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
 
+from flowaa.data.batch_order import BatchOrder
 from flowaa.data.batches import Batches, Labelled, open_batches, read_rows
 from flowaa.data.dataset import Dataset, Split
 from flowaa.errors import UserError
 from flowaa.training import parallel
 from flowaa.training.evaluation import Evaluation
+from flowaa.training.faults.divergence import check_finite, check_sound, warn_of_skipped
+from flowaa.training.faults.signals import TrainingInterrupted, stop_requests
+from flowaa.training.faults.skipping import n_skipped
 from flowaa.training.files.checkpoints import Checkpoints
+from flowaa.training.files.finite import only_finite
 from flowaa.training.files.metrics_log import MetricsLog
 from flowaa.training.files.run_folder import RunFolder
 from flowaa.training.guard import GIVEN_UP
 from flowaa.training.problem import Problem, TrainingOptions
 from flowaa.training.progress import Progress
-from flowaa.training.signals import TrainingInterrupted, stop_requests
 from flowaa.training.state import Params, TrainState, create_state, n_params
 from flowaa.training.step import Loss, Metrics, train_step
 
@@ -47,7 +51,7 @@ def train(
 
     Raises:
         TrainingInterrupted: a signal asked to stop.
-        UserError: the loss is no longer finite, or the batches do not fit data or devices.
+        UserError: training diverged, or the batches do not fit data or devices.
     """
     key = jax.random.key(options.seed)
     evaluate = Evaluation(problem, options)
@@ -70,7 +74,8 @@ def train(
                 is_last, validation_loss = is_late or step == options.steps, None
                 if is_last or step % options.log_every_steps == 0 or problem.begins_phase(step):
                     row = {f"train/{name}": mean for name, mean in log.means.take().items()}
-                    _check_finite(row, step, folder)
+                    row |= _skipped_figures(
+                        stepper, dataset, batches.order, options, log.means.skipped_calls)
                     bar.show(row)
                 is_evaluated = is_last or step % options.evaluate_every_steps == 0
                 if is_evaluated:
@@ -79,10 +84,14 @@ def train(
                     if problem.is_chosen_from(step):
                         validation_loss = figures[problem.validation_loss]
                 if row:
+                    check_sound(row, stepper.n_skipped()[1], options.max_skipped_steps, folder,
+                                step)
+                    row = only_finite(row, f"step {step}")
                     log.write(step, time.perf_counter() - start, row)
                 if is_evaluated or stop:
-                    checkpoints.save(
-                        step, stepper.state(), {**run, "log": log.to_json()}, validation_loss)
+                    state = stepper.state()
+                    check_finite(state, folder, step)
+                    checkpoints.save(step, state, {**run, "log": log.to_json()}, validation_loss)
                 if is_evaluated:
                     on_evaluation(log.rows)
                 if is_evaluated:
@@ -152,6 +161,10 @@ class Stepper:
         """The state on the host."""
         return parallel.unreplicate(self._device_state)
 
+    def n_skipped(self) -> tuple[int, int]:
+        """Steps skipped altogether and, up to now, in a row."""
+        return n_skipped(self._device_state.opt_state)
+
     @property
     def evaluation_params(self) -> Params:
         """The parameters to evaluate, on the devices."""
@@ -191,14 +204,25 @@ def _has_ended(
     return len(losses) - 1 - int(np.argmin(losses)) >= options.patience
 
 
-def _check_finite(row: Mapping[str, float], step: int, folder: RunFolder) -> None:
-    broken = [name for name, value in row.items() if not np.isfinite(value)]
-    if broken:
-        folder.mark_diverged(step)
-        raise UserError(
-            f"{broken[0]} is no longer finite at step {step}; lower optimizer.learning_rate or "
-            "optimizer.clip_norm, or the flow's clamp"
-        )
+def _skipped_figures(
+    stepper: Stepper, dataset: Dataset, order: BatchOrder, options: TrainingOptions,
+    calls: list[int],
+) -> dict[str, float]:
+    """Of a row: how many steps were skipped so far; the user is told of those since the last row.
+
+    Args:
+        stepper: after the row's steps.
+        dataset: what is trained on.
+        order: of its batches.
+        options: with the steps of a call.
+        calls: those with skipped steps, counted from the last one: -1 and before.
+    """
+    if calls:
+        n = options.steps_per_call
+        warn_of_skipped(dataset, order, [
+            stepper.step + call * n + ahead for call in calls for ahead in range(n)])
+    total, _ = stepper.n_skipped()
+    return {"train/skipped_steps": total} if total else {}
 
 
 def _finish(
@@ -217,5 +241,6 @@ def _finish(
         figures = evaluate(params, split, key)
         summary |= {f"{name}/{figure}": value for figure, value in figures.items()}
     summary |= {"n_params": n_params(state.params), "steps": stepper.step,
+                "skipped_steps": stepper.n_skipped()[0],
                 "selected_step": int(state.step), "wall_s": wall_s}
     return state, summary

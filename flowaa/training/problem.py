@@ -29,6 +29,7 @@ class TrainingOptions:
     ema_decay: float
     seed: int
     devices: tuple[jax.Device, ...]
+    max_skipped_steps: int = 25  # in a row, which end training
     patience: int = 0  # evaluations without a better one that end training; 0 = off
     max_seconds: float = 0.0  # of training, after which it ends; 0 = off
 

@@ -16,5 +16,5 @@ class Progress(tqdm):
         """Shows the loss of a logged row."""
         if "train/bits_per_dim" in scalars:
             self.set_postfix_str(f"{scalars['train/bits_per_dim']:.3f} bits/dim")
-        else:
+        elif "train/loss" in scalars:
             self.set_postfix_str(f"loss {scalars['train/loss']:.4f}")

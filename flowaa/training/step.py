@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import optax
 
 from flowaa.data.batches import Labelled
+from flowaa.training.faults.skipping import SKIPPED, was_skipped
 from flowaa.training.state import Params, TrainState
 
 AXIS = "batch"
@@ -49,7 +50,8 @@ def train_step(
             new parameters.
 
     Returns:
-        The state after the step and the step's metrics, averaged over the global batch.
+        The state after the step and the step's metrics, averaged over the global batch; those of a
+        step that the optimizer skipped are 0, but for `SKIPPED`.
     """
     step_key = jax.random.fold_in(key, state.step)
     (_, metrics), gradient = jax.value_and_grad(loss, has_aux=True)(
@@ -57,6 +59,7 @@ def train_step(
     )
     gradient, metrics = jax.lax.pmean((gradient, metrics), AXIS)
     updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+    is_skipped = was_skipped(opt_state)
     params = optax.apply_updates(state.params, updates)
     ema_params = None
     if state.ema_params is not None:
@@ -64,6 +67,9 @@ def train_step(
         decay = jnp.minimum(ema_decay, (1.0 + state.step) / (10.0 + state.step))
         ema_params = optax.incremental_update(params, state.ema_params, 1.0 - decay)
     metrics["gradient_norm"] = optax.global_norm(gradient)
+    # Of a skipped step nothing is counted but that it was: its figures may be NaN.
+    metrics = {name: jnp.where(is_skipped, 0.0, value) for name, value in metrics.items()}
+    metrics[SKIPPED] = is_skipped.astype(jnp.float32)
     return TrainState(state.step + 1, params, opt_state, ema_params), metrics
 
 

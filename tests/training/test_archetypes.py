@@ -17,7 +17,7 @@ from flowaa.bijectors.base import bound
 from flowaa.config.data import build_data
 from flowaa.errors import UserError
 from flowaa.outliers.plane import coordinates
-from flowaa.training.signals import TrainingInterrupted
+from flowaa.training.faults.signals import TrainingInterrupted
 from tests.training.test_resume import at_step
 from tests.training.tiny import config_of, image_config, rows, state_at, summary, train
 

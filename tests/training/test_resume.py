@@ -15,8 +15,8 @@ import pytest
 
 from flowaa.errors import FlowaaWarning, UserError
 from flowaa.run import load_run
+from flowaa.training.faults.signals import TrainingInterrupted
 from flowaa.training.files.metrics_log import MetricsLog
-from flowaa.training.signals import TrainingInterrupted
 from tests.training.tiny import (
     config_of,
     image_config,

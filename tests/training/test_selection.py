@@ -57,7 +57,7 @@ def test_figures_are_of_the_selected_parameters(tmp_path):
     assert {"validation/nll", "validation/bits_per_dim", "test/nll", "test/bits_per_dim",
             "generalisation_gap/nll", "generalisation_gap/bits_per_dim", "test/worst_nll",
             "test/worst_bits_per_dim", "test/radius_ks", "test/normal_nll",
-            "n_params", "steps", "selected_step", "wall_s"} == set(figures)
+            "n_params", "steps", "skipped_steps", "selected_step", "wall_s"} == set(figures)
     assert figures["test/bits_per_dim"] == pytest.approx(figures["test/nll"] / (2 * np.log(2)))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from flowaa.errors import warn
 from flowaa.training import parallel
+from flowaa.training.faults.skipping import SKIPPED
 from flowaa.training.files.run_folder import RunFolder, write_atomically
 from flowaa.training.step import Metrics
 
@@ -23,6 +24,8 @@ class RunningMeans:
         """Begins with what `to_json` returned, or anew."""
         self._n_calls: int = saved["n_calls"] if saved else 0
         self._sums: dict[str, float] = dict(saved["sums"]) if saved else {}
+        self._skipped: list[int] = list(saved["skipped"]) if saved else []  # calls with such steps
+        self.skipped_calls: list[int] = []  # of the last row, counted from its end: -1 is the last
         self._pending: list[Metrics] = []  # on the devices, which are not waited for
 
     def add(self, metrics: Metrics) -> None:
@@ -30,23 +33,28 @@ class RunningMeans:
         self._pending.append(metrics)
 
     def take(self) -> dict[str, float]:
-        """The means; begins anew."""
+        """The means over the steps that were not skipped, if there were any; begins anew."""
         self._sum_up()
-        means = {name: total / self._n_calls for name, total in self._sums.items()}
-        self._n_calls, self._sums = 0, {}
+        share = 1.0 - self._sums.pop(SKIPPED, 0.0) / max(self._n_calls, 1)
+        means = {name: total / self._n_calls / share
+                 for name, total in self._sums.items() if share > 0.0}
+        self.skipped_calls = [call - self._n_calls for call in self._skipped]
+        self._n_calls, self._sums, self._skipped = 0, {}, []
         return means
 
     def to_json(self) -> dict[str, Any]:
         """What `__init__` takes."""
         self._sum_up()
-        return {"n_calls": self._n_calls, "sums": self._sums}
+        return {"n_calls": self._n_calls, "sums": self._sums, "skipped": self._skipped}
 
     def _sum_up(self) -> None:
         # One by one in float64: the same numbers, wherever a checkpoint was saved in between.
         for metrics in self._pending:
             for name, value in parallel.unreplicate(metrics).items():
                 self._sums[name] = self._sums.get(name, 0.0) + float(value)
-        self._n_calls += len(self._pending)
+                if name == SKIPPED and value:
+                    self._skipped.append(self._n_calls)
+            self._n_calls += 1
         self._pending = []
 
 

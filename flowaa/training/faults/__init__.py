@@ -1,0 +1,1 @@
+"""What goes wrong in training: steps that cannot be taken, divergence, signals."""
