@@ -175,6 +175,8 @@ FILES = {
     "other_keys": (lambda path: npz(path, images=ROWS), ["images", "x_train"]),
     "nan": (lambda path: npz(path, x=with_nan()), ["row 17, column 2", "nan"]),
     "infinite": (lambda path: npz(path, x=np.where(ROWS > 2, np.inf, ROWS)), ["is inf"]),
+    "far_too_large": (lambda path: npz(path, x=np.where(ROWS > 2, 1e30, ROWS)),
+                      ["is 1e+30", "row"]),
     "no_rows": (lambda path: npz(path, x=ROWS[:0]), ["no values"]),
     "labels_out_of_range": (lambda path: npz(path, x=ROWS, y=np.full(60, 3)), ["out of range"]),
     "labels_negative": (lambda path: npz(path, x=ROWS, y=np.arange(60) - 1), ["label -1"]),

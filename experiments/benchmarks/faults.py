@@ -3,14 +3,19 @@
 from absl import flags
 from ml_collections import ConfigDict
 
-from experiments.benchmarks import _damage
+from experiments.benchmarks import _damage, _poison
 from flowaa.configs import default
 
 
 def run() -> dict[str, float]:
     """Counts of what survived."""
-    figures = _damage.try_damage(small_config(), 10 * flags.FLAGS.count, flags.FLAGS.count)
-    return {f"damage/{name}": value for name, value in figures.items()}
+    count = flags.FLAGS.count
+    parts = {
+        "damage": _damage.try_damage(small_config(), 10 * count, count),
+        "poison": _poison.try_poison(count),
+    }
+    return {f"{part}/{name}": value for part, figures in parts.items()
+            for name, value in figures.items()}
 
 
 def small_config() -> ConfigDict:

@@ -34,6 +34,7 @@ def trust_figures(run: Run, dataset: Dataset) -> dict[str, float]:
     d = run.density.flow.n_dims
     nll, radii = _nll_and_radii(run, dataset.test)
     train_nll, _ = _nll_and_radii(run, dataset.train)
+    train_nll = train_nll[np.isfinite(train_nll)]  # training skips the others' batches
     bits = d * np.log(2.0)
     gap = float(nll.mean() - train_nll.mean())
     figures = {
@@ -75,7 +76,7 @@ def _normal_nll(dataset: Dataset) -> float | None:
     train, test = (np.asarray(split.x[np.linspace(0, len(split) - 1, min(len(split), _MOST_ROWS))
                                       .astype(np.int32)], np.float64)
                    for split in (dataset.train, dataset.test))
-    train = train[np.isfinite(train).all(1)]  # as training skips the others' batches
+    train = train[np.isfinite(train).all(1)]
     scale = train.std(0)  # LedoitWolf shrinks to a sphere
     if not scale.all():
         return None

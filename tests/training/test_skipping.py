@@ -16,6 +16,7 @@ from flowaa.data.batch_order import BatchOrder
 from flowaa.data.dataset import Dataset
 from flowaa.errors import FlowaaWarning, UserError
 from flowaa.training.faults.skipping import n_skipped, skip_unsound, was_skipped
+from flowaa.training.files.finite import only_finite
 from flowaa.training.files.metrics_log import RunningMeans
 from tests.training.test_resume import Killed, at_step, kill
 from tests.training.tiny import config_of, rows, state_at, summary, train, without_wall_s
@@ -63,6 +64,20 @@ def test_means_are_those_of_the_steps_taken():
     assert means.skipped_calls == [-2, -1]
     means.add({"loss": jnp.zeros(1), "skipped": jnp.ones(1)})
     assert means.take() == {}
+
+
+def test_skipped_calls_outlive_the_process():
+    before = RunningMeans()
+    before.add({"loss": jnp.zeros(1), "skipped": jnp.ones(1)})
+    after = RunningMeans(before.to_json())
+    after.add({"loss": jnp.ones(1), "skipped": jnp.zeros(1)})
+    assert after.take() == {"loss": 1.0}
+    assert after.skipped_calls == [-2]
+
+
+def test_figures_that_are_not_finite_are_left_out():
+    with pytest.warns(FlowaaWarning, match="^step 3: b, c not finite"):
+        assert only_finite({"a": 1.0, "b": np.nan, "c": -np.inf}, "step 3") == {"a": 1.0}
 
 
 def poisoned(dataset: Dataset, values: dict[int, float]) -> Dataset:

@@ -9,17 +9,24 @@ from flowaa.data.rows import chunks
 from flowaa.errors import UserError, warn
 
 _RENUMBER = "number the classes 0, 1, … with numpy.unique(y, return_inverse=True)[1]"
+_LARGEST = 1e18  # of a value's size: its square is a float32
 _N_NAMED = 5  # columns or labels named in a message
 
 
 def check_finite(rows: Rows, where: str) -> None:
-    """Raises a `UserError` that names the row and column of the first NaN or infinite value."""
+    """Raises a `UserError` that names row and column of the first value that none can train on.
+
+    These are NaN, infinity, and values whose square is beyond float32.
+    """
     for start, chunk in chunks(rows):
-        bad = np.argwhere(~np.isfinite(chunk))
+        bad = np.argwhere(~(np.abs(chunk) < _LARGEST))  # NaN is
         if len(bad):
             row, *place = bad[0].tolist()
             value = chunk[tuple(bad[0])]
             column = f"column {place[0]}" if len(place) == 1 else f"place {tuple(place)}"
+            if np.isfinite(value):
+                raise UserError(f"{where}: row {start + row}, {column} is {value:g}, whose square "
+                                "is beyond float32; correct the value or rescale the column")
             raise UserError(f"{where}: row {start + row}, {column} is {value} (as float32); remove "
                             "rows or columns with missing values, or fill them in")
 

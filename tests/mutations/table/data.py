@@ -108,7 +108,7 @@ MUTATIONS: tuple[Mutation, ...] = (
              ("tests/data/test_image_folder.py::"
               "test_broken_files_are_named_left_out_and_counted",)),
     Mutation("infinite values pass", "flowaa/data/files/checks.py",
-             "np.argwhere(~np.isfinite(chunk))", "np.argwhere(np.isnan(chunk))",
+             "np.argwhere(~(np.abs(chunk) < _LARGEST))", "np.argwhere(np.isnan(chunk))",
              (f"{_ARRAYS}::test_wrong_content_ends_in_one_line",)),
     Mutation("pictures divided by 255 stay fractions", "flowaa/data/sources/arrays.py",
              "(255.0, \"levels from 0 to 255 divided by 255\")",

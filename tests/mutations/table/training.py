@@ -10,6 +10,7 @@ _OVERFITS = f"{_AUTO}::test_a_density_that_overfits_is_warned_of_where_train_was
 _SAVED = "tests/test_run.py::test_what_is_saved_is_no_training_and_takes_the_place_of_none"
 _GOING_ON = "tests/training/test_going_on.py"
 _CHECKPOINTS = "tests/training/test_checkpoints.py"
+_SKIPPING = "tests/training/test_skipping.py"
 _GUARD = "tests/training/test_guard.py"
 _SELECTION = "tests/training/test_selection.py"
 
@@ -101,6 +102,31 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation("a damaged step stays in the way", "flowaa/training/files/step_folders.py",
              'return (self.folder / f"{step}").rename(aside)', "return aside",
              (f"{_CHECKPOINTS}::test_any_damage_is_noticed_and_its_step_can_be_saved_again",)),
+    Mutation("steps with unsound gradients are taken", "flowaa/training/faults/skipping.py",
+             "skipping = optax.apply_if_finite(optimizer, _NEVER)",
+             "skipping = optax.apply_if_finite(optimizer, 0)",
+             (f"{_SKIPPING}::test_an_unsound_gradient_changes_nothing_but_the_counts",)),
+    Mutation("exploding gradients are taken", "flowaa/training/faults/skipping.py",
+             "optax.chain(optax.stateless(mark), skipping)", "skipping",
+             (f"{_SKIPPING}::test_an_unsound_gradient_changes_nothing_but_the_counts",)),
+    Mutation("skipped steps are in the means", "flowaa/training/files/metrics_log.py",
+             "means = {name: total / self._n_calls / share", "means = {name: total / self._n_calls",
+             (f"{_SKIPPING}::test_means_are_those_of_the_steps_taken",)),
+    Mutation("NaN of a skipped step is in the means", "flowaa/training/step.py",
+             "jnp.where(is_skipped, 0.0, value)", "value",
+             (f"{_SKIPPING}::test_poisoned_batches_are_survived_counted_and_named",)),
+    Mutation("the rows of the step after are blamed", "flowaa/training/loop.py",
+             "stepper.step + call * n + ahead", "stepper.step + (call + 1) * n + ahead",
+             (f"{_SKIPPING}::test_poisoned_batches_are_survived_counted_and_named",)),
+    Mutation("skipping never ends", "flowaa/training/faults/divergence.py",
+             "if n_in_a_row >= max_in_a_row:", "if False:",
+             (f"{_SKIPPING}::test_a_number_of_skipped_steps_in_a_row_ends_training",)),
+    Mutation("skipped calls are forgotten with the process", "flowaa/training/files/metrics_log.py",
+             '"skipped": self._skipped}', '"skipped": []}',
+             (f"{_SKIPPING}::test_skipped_calls_outlive_the_process",)),
+    Mutation("summaries have NaN", "flowaa/training/files/finite.py",
+             "if name not in broken", "",
+             (f"{_SKIPPING}::test_figures_that_are_not_finite_are_left_out",)),
     Mutation("broken states are saved", "flowaa/training/files/checkpoints.py",
              "        _check_finite(state, step)\n", "",
              (f"{_CHECKPOINTS}::test_a_state_that_is_not_finite_is_never_saved",)),
@@ -110,8 +136,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation("a cosine run is extended", "flowaa/training/files/resuming.py",
              'after.get("optimizer.schedule") != "constant"', "False",
              (f"{_GOING_ON}::test_changes_that_would_change_the_result_are_refused",)),
-    Mutation("a diverged run is not marked", "flowaa/training/loop.py",
-             "        folder.mark_diverged(step)\n", "",
+    Mutation("a diverged run is not marked", "flowaa/training/faults/divergence.py",
+             "    folder.mark_diverged(step)\n", "",
              (f"{_GOING_ON}::test_a_diverged_run_makes_room_for_the_corrected_command",)),
     Mutation("versions are not compared", "flowaa/training/files/checkpoints.py",
              'run.get("version") != _VERSION', "False",
