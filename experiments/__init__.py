@@ -1,26 +1,47 @@
 """Experiments: commands that train, analyse and measure. They run from a checkout."""
 
+import contextlib
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from typing import NoReturn
+
+# What asks a process to end: Ctrl-C, a scheduler, a terminal that closes.
+_NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def end_by_signal(number: int, frame: object = None, *, message: str = "") -> NoReturn:
     """Ends the process in one line, with the status that a shell gives for the signal.
 
-    At once: Python would first wait for threads that compile or read.
+    At once: Python would first wait for threads that compile or read. What is on the disk is whole,
+    as it must be after SIGKILL.
     """
     del frame
-    word = "Ctrl-C" if number == signal.SIGINT else "SIGTERM"
-    sys.stdout.flush()
-    sys.stderr.flush()
+    word = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
+    with contextlib.suppress(Exception):  # the signal came while it was written to
+        sys.stdout.flush()
+        sys.stderr.flush()
     os.write(2, f"{message or f'stopped by {word}'}\n".encode())
     os._exit(128 + number)
+
+
+@contextlib.contextmanager
+def ending_by_signals() -> Iterator[None]:
+    """Within it a signal ends the process in one line, unless something notes it and goes on.
+
+    SIGHUP stays ignored where it is, as under `nohup`.
+    """
+    old = {number: signal.signal(number, end_by_signal) for number in _NUMBERS
+           if signal.getsignal(number) != signal.SIG_IGN or number != signal.SIGHUP}
+    try:
+        yield
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
 
 
 # `python -m experiments.NAME` imports this first: an interrupt is one line from the start, while
 # libraries load. A program that imports the package keeps its own handlers.
 if sys.argv[:1] == ["-m"]:
-    for _number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(_number, end_by_signal)
+    ending_by_signals().__enter__()

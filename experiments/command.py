@@ -1,6 +1,6 @@
 """What every command shares: flags to a config, messages of one line, exit statuses.
 
-Statuses: 0 done, 2 an error that the user can mend, 130 Ctrl-C, 143 SIGTERM.
+Statuses: 0 done, 2 an error that the user can mend, 129 SIGHUP, 130 Ctrl-C, 143 SIGTERM.
 """
 
 import contextlib
@@ -11,24 +11,17 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from experiments import end_by_signal, overrides
+from experiments import end_by_signal, ending_by_signals, overrides
 from flowaa.errors import FlowaaWarning, Interrupted, UserError
 
 USAGE_STATUS = 2
 _HELP = {"help", "h", "helpshort", "helpfull", "?"}
-
-
-class _Signal(BaseException):
-    """A signal asks the command to end."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
 
 
 @functools.cache
@@ -90,7 +83,8 @@ def run(main: Callable[[], None], *, help_sections: Callable[[], str] = str) -> 
         if len(argv) > 1:
             _stop(f"unexpected argument {argv[1]!r}; options are written --name=value")
         try:
-            with _signals_as_exceptions():
+            is_main = threading.current_thread() is threading.main_thread()
+            with ending_by_signals() if is_main else contextlib.nullcontext():
                 main()
         except UserError as error:
             _stop(overrides.with_flag(str(error), sys.argv))
@@ -100,10 +94,8 @@ def run(main: Callable[[], None], *, help_sections: Callable[[], str] = str) -> 
             _stop(f"out of memory: {error}; use fewer rows or a smaller network")
         except Interrupted as stop:
             end_by_signal(stop.number, message=str(stop))
-        except KeyboardInterrupt:  # a second Ctrl-C while training saves its state
-            end_by_signal(signal.SIGINT)
-        except _Signal as stop:
-            end_by_signal(stop.number)
+        except KeyboardInterrupt as stop:  # a second signal while training saves its state
+            end_by_signal(getattr(stop, "number", signal.SIGINT))
 
     _silence_libraries()
     with warnings.catch_warnings():
@@ -169,22 +161,6 @@ def _show_own_warnings() -> None:
     warnings.simplefilter("ignore")
     warnings.filterwarnings("once", category=FlowaaWarning)
     warnings.showwarning = show
-
-
-@contextlib.contextmanager
-def _signals_as_exceptions() -> Iterator[None]:
-    """Ctrl-C and SIGTERM raise `_Signal`, so that files are closed; training has its own way."""
-    def stop(number: int, _: object) -> None:
-        raise _Signal(number)
-
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    is_main = threading.current_thread() is threading.main_thread()  # only there one may ask
-    old = {number: signal.signal(number, stop) for number in numbers} if is_main else {}
-    try:
-        yield
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)
 
 
 def _describe_os_error(error: OSError) -> str:

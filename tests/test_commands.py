@@ -119,7 +119,8 @@ def started(*arguments: str) -> subprocess.Popen:
 
 
 @pytest.mark.parametrize(("number", "status", "word"), [
-    (signal.SIGINT, 130, "Ctrl-C"), (signal.SIGTERM, 143, "SIGTERM")])
+    (signal.SIGINT, 130, "Ctrl-C"), (signal.SIGTERM, 143, "SIGTERM"),
+    (signal.SIGHUP, 129, "SIGHUP")])
 @pytest.mark.parametrize("when", ["imports", "main"])
 def test_a_signal_before_the_first_step_ends_in_one_line(tmp_path, number, status, word, when):
     """As flags are parsed, and as data is loaded."""
@@ -145,7 +146,15 @@ TINY = [SMOKE, "--config.training.n_devices=1", "--config.flow.n_blocks=(1,)",
         "--config.flow.depth=(1,)", "--config.flow.width=(8,)", NO_CACHE]
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_closed_terminal_does_not_end_what_nohup_started():
+    code = ("import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+            "from experiments import command\n"
+            "def main(): signal.raise_signal(signal.SIGHUP); print('on')\ncommand.run(main)")
+    assert shell("-c", code) == (0, "on\n", "")
+
+
+@pytest.mark.parametrize(("number", "status"), [
+    (signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_in_training_saves_and_ends_in_one_line(tmp_path, number, status):
     process = started("-m", "experiments.train", *TINY, "--config.training.steps=4000000",
                       f"--workdir={tmp_path}")

@@ -3,7 +3,7 @@
 from absl import flags
 from ml_collections import ConfigDict
 
-from experiments.benchmarks import _damage, _poison
+from experiments.benchmarks import _damage, _poison, _processes
 from flowaa.configs import default
 
 
@@ -13,6 +13,8 @@ def run() -> dict[str, float]:
     parts = {
         "damage": _damage.try_damage(small_config(), 10 * count, count),
         "poison": _poison.try_poison(count),
+        "kill": _processes.try_kills(count),
+        "signal": _processes.try_signals(count),
     }
     return {f"{part}/{name}": value for part, figures in parts.items()
             for name, value in figures.items()}

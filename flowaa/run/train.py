@@ -62,7 +62,7 @@ def train(
     Raises:
         UserError: the config, the data or the folder is not fit for it; nothing was written then.
             Or the loss is no longer finite.
-        TrainingInterrupted: Ctrl-C or SIGTERM asked to stop; the state was saved.
+        TrainingInterrupted: Ctrl-C, SIGTERM or SIGHUP asked to stop; the state was saved.
     """
     check_config(config)
     enable_cache(read(TrainingFields, config).compilation_cache)
