@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from typing import NoReturn
+from typing import Any, NoReturn
 
 # What asks a process to end: Ctrl-C, a scheduler, a terminal that closes.
 _NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -26,14 +26,22 @@ def end_by_signal(number: int, frame: object = None, *, message: str = "") -> No
     os._exit(128 + number)
 
 
-@contextlib.contextmanager
-def ending_by_signals() -> Iterator[None]:
-    """Within it a signal ends the process in one line, unless something notes it and goes on.
+def set_handlers() -> dict[signal.Signals, Any]:
+    """From now on a signal ends the process in one line, unless something notes it and goes on.
 
     SIGHUP stays ignored where it is, as under `nohup`.
+
+    Returns:
+        The handlers before.
     """
-    old = {number: signal.signal(number, end_by_signal) for number in _NUMBERS
-           if signal.getsignal(number) != signal.SIG_IGN or number != signal.SIGHUP}
+    return {number: signal.signal(number, end_by_signal) for number in _NUMBERS
+            if signal.getsignal(number) != signal.SIG_IGN or number != signal.SIGHUP}
+
+
+@contextlib.contextmanager
+def ending_by_signals() -> Iterator[None]:
+    """Within it the handlers are those of `set_handlers`."""
+    old = set_handlers()
     try:
         yield
     finally:
@@ -44,4 +52,4 @@ def ending_by_signals() -> Iterator[None]:
 # `python -m experiments.NAME` imports this first: an interrupt is one line from the start, while
 # libraries load. A program that imports the package keeps its own handlers.
 if sys.argv[:1] == ["-m"]:
-    ending_by_signals().__enter__()
+    set_handlers()
