@@ -24,13 +24,15 @@ if TYPE_CHECKING:
 
 _WORKDIR = command.define_workdir()
 _STEP = command.define_step()
-_METHOD = flags.DEFINE_string(
-    "method", "shell", "shell: at the latent radius that one draw in `extremeness` exceeds; "
+_METHOD = flags.DEFINE_enum(
+    "method", "shell", ["shell", "gumbel", "simplex"],
+    "shell: at the latent radius that one draw in `extremeness` exceeds; "
     "gumbel: like the furthest of so many; simplex: beyond the archetypes' simplex.")
 _EXTREMENESS = flags.DEFINE_float("extremeness", 1e4, "Return period in draws, at least 1.")
 _N = flags.DEFINE_integer("n", 1000, "Outliers to draw.")
 _LABEL = command.define_label()  # by default each as often
-_SEED = flags.DEFINE_integer("seed", 0, "Governs all draws.")
+_SEED = flags.DEFINE_integer(
+    "seed", 0, "Governs all draws.", lower_bound=0, upper_bound=2**32 - 1)
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 1024, "Draws at a time.")
 
 

@@ -85,7 +85,7 @@ def checked(key: str, value: Any, hint: Any) -> Any:
     """
     problem, found = _convert(value, hint)
     if problem:
-        raise UserError(f"{key} is {value!r}; it must be {problem}")
+        raise UserError(f"{key} is {' '.join(repr(value).split())}; it must be {problem}")
     return found
 
 

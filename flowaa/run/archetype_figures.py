@@ -11,6 +11,8 @@ from flowaa.config.data import DataFields
 from flowaa.config.fields import read
 from flowaa.data.dataset import Dataset, Split
 from flowaa.data.drawing.face import extreme_faces
+from flowaa.data.files.npz import DAMAGE
+from flowaa.errors import warn
 from flowaa.run.loading import run_of
 from flowaa.run.run import Run
 from flowaa.training.archetypes.start import at, batches, centred_pictures, class_centres
@@ -106,9 +108,13 @@ def recorded_start(file: Path) -> tuple[np.ndarray | None, dict[str, float]]:
     """The decoded archetypes [G, K, *shape] at the start, and figures; nothing without a record."""
     if not file.is_file():
         return None, {}
-    with np.load(file) as record:
-        figures = {name: float(record[name]) for name in record.files if name != "archetypes"}
-        return record["archetypes"], figures
+    try:
+        with np.load(file, allow_pickle=False) as record:
+            figures = {name: float(record[name]) for name in record.files if name != "archetypes"}
+            return record["archetypes"], figures
+    except DAMAGE:
+        warn(f"{file} is damaged: what the archetypes started from is left out")
+        return None, {}
 
 
 def decoded_archetypes(run: Run) -> np.ndarray:

@@ -5,6 +5,7 @@ import functools
 import json
 import math
 import os
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -96,10 +97,20 @@ def load_detector(folder: str | os.PathLike[str], step: int | None = None) -> De
             params = checkpoints.try_params(candidate, like)
             if params is not None:
                 return Detector(spec, model, jax.tree.map(jnp.asarray, params),
-                                json.loads(calibration.read_text())["temperature"])
+                                _temperature(calibration))
     finally:
         checkpoints.close()
     raise UserError(f"no checkpoint in {files.checkpoints} can be read; train the detector anew")
+
+
+def _temperature(file: Path) -> float:
+    try:
+        temperature = float(json.loads(file.read_bytes())["temperature"])
+    except (ValueError, TypeError, KeyError, RecursionError):  # no JSON, no mapping, no number
+        temperature = math.nan
+    if not 0.0 < temperature < math.inf:
+        raise UserError(f"{file} is damaged; remove the detector's folder and train it anew")
+    return temperature
 
 
 def _described(saved: dict[str, Any]) -> tuple[DataSpec, DetectorModel, Params]:

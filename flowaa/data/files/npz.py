@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
+from flowaa.arguments import check_memory
 from flowaa.errors import UserError
 
 _MAPPED_BYTES = 256 * 2**20  # larger arrays are memory-mapped where they are stored uncompressed
+_LARGEST_RATIO = 200  # of a compressed array above that size; deflate reaches 1032
 # What NumPy and zipfile raise on a file that is damaged or not what its name says.
-_DAMAGE = (ValueError, EOFError, OSError, KeyError, RuntimeError, MemoryError, zipfile.BadZipFile,
+DAMAGE = (ValueError, EOFError, OSError, KeyError, RuntimeError, MemoryError, zipfile.BadZipFile,
            zlib.error)
 
 
@@ -37,12 +39,28 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
             for member in found.zip.infolist():
                 key = member.filename.removesuffix(".npy")
                 where = f"{path}: {key}"
+                _check_size(member, where)
                 mapped = (member.compress_type == zipfile.ZIP_STORED
                           and member.file_size > _MAPPED_BYTES)
                 arrays[key] = _map_member(path, member) if mapped else found[key]
-    except _DAMAGE as error:
+    except UserError:
+        raise
+    except DAMAGE as error:
         raise _unreadable(where, error) from error
     return arrays
+
+
+def _check_size(member: zipfile.ZipInfo, where: str) -> None:
+    """Refuses a member that unpacks into far more than a file of data does."""
+    if (member.file_size > _MAPPED_BYTES
+            and member.file_size > _LARGEST_RATIO * max(member.compress_size, 1)):
+        raise UserError(
+            f"{where} would unpack {member.compress_size / 2**20:.1f} MiB into "
+            f"{member.file_size / 2**30:.1f} GiB, as a decompression bomb does; if it is data, "
+            "write it with numpy.savez instead of numpy.savez_compressed")
+    if member.compress_type != zipfile.ZIP_STORED:
+        check_memory(member.file_size, f"{where} is compressed and needs",
+                     "write it with numpy.savez, which is read piece by piece")
 
 
 def _map_member(path: Path, member: zipfile.ZipInfo) -> np.ndarray:

@@ -30,7 +30,7 @@ def damage(folder: Path, item: str) -> str | None:
         listed = {name: digests[name] for name in files}
     except FileNotFoundError:
         return f"{_NAME} is missing"
-    except (OSError, ValueError, TypeError):  # no JSON, no UTF-8, no mapping
+    except (OSError, ValueError, TypeError, RecursionError):  # no JSON, no UTF-8, no mapping
         return f"{_NAME} cannot be read"
     if not listed:
         return f"{_NAME} lists no file of {item}"

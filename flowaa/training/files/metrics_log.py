@@ -134,7 +134,7 @@ def _row(line: bytes) -> dict[str, Any] | None:
     """A row with a step and a time; None where the line is none."""
     try:
         row = json.loads(line.decode())
-    except ValueError:  # no JSON, no UTF-8
+    except (ValueError, RecursionError):  # no JSON, no UTF-8
         return None
     is_row = isinstance(row, dict) and type(row.get("step")) is int and (
         isinstance(row.get("wall_s"), int | float))

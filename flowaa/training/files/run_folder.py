@@ -63,6 +63,11 @@ class RunFolder:
         if not self.has_run() and self.checkpoints.exists():
             raise UserError(f"workdir: {self.path} has checkpoints but no config.json; "
                             "use another folder")
+        for path in (self.checkpoints, self.figures, *(
+                path for pattern in _FILES for path in self.path.glob(pattern))):
+            if path.is_symlink():  # a stranger's folder must not have others written to
+                raise UserError(f"workdir: {path} is a link out of the folder; replace it by what "
+                                "it points to, or link the whole folder")
         is_new = not self.path.exists()
         self.path.mkdir(parents=True, exist_ok=True)
         with locked(self.path):
@@ -120,7 +125,7 @@ class RunFolder:
             config = json.loads(file.read_text())
         except (FileNotFoundError, NotADirectoryError):
             raise UserError(f"{self.path} holds no run: there is no config.json") from None
-        except (ValueError, IsADirectoryError):  # no JSON, no UTF-8
+        except (ValueError, IsADirectoryError, RecursionError):  # no JSON, no UTF-8
             config = None
         if not isinstance(config, dict):
             raise UserError(f"{file} is damaged; restore it or train anew")
@@ -137,7 +142,7 @@ class RunFolder:
             return {}
         try:
             figures = json.loads(file.read_text())
-        except ValueError:  # no JSON, no UTF-8
+        except (ValueError, RecursionError):  # no JSON, no UTF-8
             figures = None
         if not isinstance(figures, dict) or not all(
             isinstance(value, int | float) for value in figures.values()
