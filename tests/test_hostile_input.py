@@ -5,6 +5,7 @@ No code of theirs runs, nothing is written outside the folder, nothing hangs.
 
 import copy
 import io
+import itertools
 import json
 import os
 import pickle
@@ -80,23 +81,23 @@ def edits(config: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[
             yield from edits(value, (*path, key))
 
 
-def test_a_config_that_was_edited_loads_or_ends_in_one_line(run):
+@pytest.mark.parametrize("every", [19, pytest.param(1, marks=pytest.mark.slow)])
+def test_a_config_that_was_edited_loads_or_ends_in_one_line(every, run):
     """Every key with every value: about 1 400 configs, of which none leaves a traceback."""
     config = json.loads((run / "config.json").read_text())
     n_refused, n = 0, 0
-    for path in edits(config):
-        for value in VALUES:
-            edited = copy.deepcopy(config)
-            block = edited
-            for key in path[:-1]:
-                block = block[key]
-            block[path[-1]] = value
-            (run / "config.json").write_text(json.dumps(edited))
-            n += 1
-            said = told_by(flowaa.load_run, run)
-            n_refused += bool(said)
-            assert not said or path[-1] in said or "another model" in said, (path, value, said)
-    assert n > 1000
+    for path, value in list(itertools.product(edits(config), VALUES))[::every]:
+        edited = copy.deepcopy(config)
+        block = edited
+        for key in path[:-1]:
+            block = block[key]
+        block[path[-1]] = value
+        (run / "config.json").write_text(json.dumps(edited))
+        n += 1
+        said = told_by(flowaa.load_run, run)
+        n_refused += bool(said)
+        assert not said or path[-1] in said or "another model" in said, (path, value, said)
+    assert n > 1000 / every
     assert n_refused > n / 3
 
 
@@ -232,7 +233,7 @@ NUMBERS = [
     (detect.main, ["--detector.steps=-1"], "detector.steps"),
     (detect.main, ["--detector.width=1e30"], "detector.width"),
     (detect.main, ["--detector.shares=(nan,)"], "detector.shares"),
-    (analyse.main, ["--step=99"], "no checkpoint of step 99"),
+    (outliers.main, ["--step=99"], "no checkpoint of step 99"),
 ]
 
 

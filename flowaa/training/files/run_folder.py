@@ -34,7 +34,9 @@ class RunFolder:
         Raises:
             UserError: it is no path.
         """
-        if not isinstance(workdir, str | os.PathLike) or not os.fspath(workdir):
+        if not isinstance(workdir, str | os.PathLike) or not os.fspath(workdir) or (
+            "\0" in os.fspath(workdir)
+        ):
             raise UserError(f"workdir is {workdir!r}; give a folder's path")
         self.path = Path(workdir).expanduser()
         self.checkpoints = self.path / "checkpoints"

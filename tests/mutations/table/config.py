@@ -3,6 +3,7 @@
 from tests.mutations.mutation import Mutation
 
 _BUILD = "tests/test_config_build.py"
+_HOSTILE = "tests/test_hostile_input.py"
 _COMMANDS = "tests/test_commands.py"
 _RUN = "tests/test_run.py"
 _ROWS = "tests/test_run_rows.py"
@@ -130,6 +131,22 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation("SIGTERM ends with the status of Ctrl-C", "experiments/__init__.py",
              "os._exit(128 + number)", "os._exit(130)",
              (f"{_COMMANDS}::test_a_signal_before_the_first_step_ends_in_one_line",)),
+    Mutation("links out of a run's folder are followed", "flowaa/training/files/run_folder.py",
+             "if path.is_symlink():", "if False:",
+             (f"{_HOSTILE}::test_links_out_of_a_folder_are_not_written_through",)),
+    Mutation("a decompression bomb is unpacked", "flowaa/data/files/npz.py",
+             "                _check_size(member, where)\n", "",
+             (f"{_HOSTILE}::test_a_decompression_bomb_is_not_unpacked",)),
+    Mutation("a method's name is a path", "experiments/outliers.py",
+             'flags.DEFINE_enum(\n    "method", "shell", ["shell", "gumbel", "simplex"],',
+             'flags.DEFINE_string(\n    "method", "shell",',
+             (f"{_HOSTILE}::test_names_lead_nowhere_else",)),
+    Mutation("a refusal has several lines", "flowaa/config/fields.py",
+             "{' '.join(repr(value).split())}", "{value!r}",
+             (f"{_HOSTILE}::test_a_config_that_was_edited_loads_or_ends_in_one_line",)),
+    Mutation("deep JSON overflows the stack", "flowaa/training/files/run_folder.py",
+             "except (ValueError, RecursionError):", "except ValueError:",
+             (f"{_HOSTILE}::test_a_summary_that_is_none_is_left_out",)),
     Mutation("nohup is overruled", "experiments/__init__.py",
              "signal.getsignal(number) != signal.SIG_IGN or number != signal.SIGHUP", "True",
              (f"{_COMMANDS}::test_a_closed_terminal_does_not_end_what_nohup_started",)),
