@@ -33,10 +33,10 @@ _ARRAYS, _DESCRIPTION = "arrays.npz", "model.json"
 _SHAPES = {
     "weights": "M", "steps": "F", "held_out_radii": "R", "columns/varies": "N",
     "columns/constant": "N", "columns/unit": "D", "columns/mean": "D", "columns/deviation": "D",
-    "columns/tie_noise": "D", "gaussians/weights": "G", "gaussians/means": "GD",
+    "gaussians/weights": "G", "gaussians/means": "GD",
     "gaussians/roots": "GDD", "student_t/mean": "D", "student_t/shape": "DD"}
 _OF_A_FLOW = {
-    "marginals*/knots": "DQ", "marginals*/scores": "Q", "whitening*/mean": "D",
+    "marginals*/knots": "DQ", "marginals*/scores": "DQ", "whitening*/mean": "D",
     "whitening*/matrix": "DD", "whitening*/inverse": "DD", "whitening*/log_det": ""}
 _REPORTED = ("validation_score_", "training_score_", "radius_ks_", "n_features_in_")
 

@@ -20,6 +20,7 @@ from flowaa.flow.tables.elliptical import (
 from flowaa.flow.tables.marginals import fit_marginals
 from flowaa.flow.tables.stacking import log_mixture, stacking_weights
 from flowaa.flow.tables.table_flow import TableFlow, WhiteScores, fit_whitening
+from flowaa.flow.tables.ties import Ties, fit_ties
 from flowaa.training.folds import FoldTraining, train_folds
 
 _MANY_ROWS = 20_000  # from which networks are wider, and nothing is done against overfitting
@@ -55,7 +56,7 @@ class DensityFit:
         steps: [F] after which each flow was best.
         validation_score: mean log-likelihood of held-out rows under the joint density.
         training_score: of the same rows under the final density.
-        held_out_radii: latent radii of rows under the flow that did not see them.
+        held_out_radii: latent radii of rows, ties spread, under the flow that did not see them.
     """
 
     architecture: Architecture
@@ -108,8 +109,7 @@ def _choose(n: int) -> tuple[Architecture, FoldTraining]:
 
 
 def fit_density(
-    x: np.ndarray, context: np.ndarray | None, weight: np.ndarray, tie_noise: np.ndarray,
-    settings: DensitySettings,
+    x: np.ndarray, context: np.ndarray | None, weight: np.ndarray, settings: DensitySettings,
 ) -> DensityFit:
     """Fits standardised rows x [n, D].
 
@@ -117,7 +117,6 @@ def fit_density(
         x: rows of which no column is constant.
         context: [n, E] or None.
         weight: [n] positive, how much each row counts.
-        tie_noise: [D] deviations of the noise that spreads ties.
         settings: see there.
     """
     rng = np.random.default_rng(settings.seed)
@@ -131,18 +130,20 @@ def fit_density(
     choice = choose_gaussians(counted(x, weight), settings.seed,
                               lambda: time.monotonic() > search_ends_at)
 
-    starts, train, held_out = [], [], []
+    starts, train, held_out, dequantised = [], [], [], []
     train_context: list[np.ndarray] = []
     for fold in folds:
         rest = np.setdiff1d(np.arange(n), fold)
         rows = rest[in_proportion(weight[rest], len(rest))]
         fitted = varying(x[rows])
-        start = _untrained(fitted, tie_noise, rng)
-        u, index = _prepared(start, x, rows, tie_noise, rng)
+        ties = fit_ties(fitted)
+        start = _untrained(fitted, ties, rng)
+        u, index = _prepared(start, x, rows, ties, rng)
         starts.append(start)
         train.append(u)
         if context is not None:
             train_context.append(context[index].astype(np.float32))
+        dequantised.append(ties.spread(x[fold], rng))
         held_out.append([law.log_prob(x[fold]) for law in (
             fit_gaussians(fitted, choice, settings.seed), fit_student_t(fitted))])
     judged, judged_context, counts = _judged(folds, starts, x, context, weight)
@@ -155,11 +156,12 @@ def fit_density(
     flows = tuple(TableFlow(start, chain, params)
                   for start, params in zip(starts, trained.params, strict=True))
 
-    latents = [flow.encode(x[fold], None if context is None else context[fold])
-               for flow, fold in zip(flows, folds, strict=True)]
-    radii = np.concatenate([np.linalg.norm(z, axis=1) for z, _ in latents])
-    of_flows = np.concatenate([log_det - 0.5 * (z.astype(float) ** 2 + np.log(2 * np.pi)).sum(1)
-                               for z, log_det in latents])
+    given = [None if context is None else context[fold] for fold in folds]
+    of_flows = np.concatenate([flow.log_prob(x[fold], of_fold)
+                               for flow, fold, of_fold in zip(flows, folds, given, strict=True)])
+    # At the middle of every atom at once a row lies nearer to the origin than any that was spread.
+    radii = np.concatenate([np.linalg.norm(flow.encode(rows, of_fold)[0], axis=1)
+                            for flow, rows, of_fold in zip(flows, dequantised, given, strict=True)])
     of_laws = [np.concatenate([laws[index] for laws in held_out]) for index in range(2)]
     rows = np.concatenate(folds)
     log_probs = np.stack([of_flows, *of_laws])
@@ -170,23 +172,21 @@ def fit_density(
         fit_student_t(counted(x, weight)),
         np.concatenate([np.full(len(flows), weights[0] / len(flows)), weights[1:]]),
         trained.steps, validation, np.nan, radii[in_proportion(weight[rows], len(rows))])
-    given = None if context is None else context[rows]
-    score = float(np.average(fit.log_prob(x[rows], given), weights=weight[rows]))
+    whole = None if context is None else context[rows]
+    score = float(np.average(fit.log_prob(x[rows], whole), weights=weight[rows]))
     return dataclasses.replace(fit, training_score=score)
 
 
-def _untrained(x: np.ndarray, tie_noise: np.ndarray, rng: np.random.Generator
-               ) -> WhiteScores:
+def _untrained(x: np.ndarray, ties: Ties, rng: np.random.Generator) -> WhiteScores:
     """Curves and whitening of rows, whose ties are spread."""
     x = x[np.linspace(0, len(x) - 1, min(len(x), _MOST_FITTED_ROWS)).astype(int)]
-    copies = np.repeat(x, max(1, 2000 // len(x)), axis=0)
-    spread = copies + tie_noise * rng.standard_normal(copies.shape)
-    marginals = fit_marginals(spread, n_knots=12, shrinkage=0.2)
-    return WhiteScores(marginals, fit_whitening(marginals.to_scores(x)[0]))
+    spread = ties.spread(np.repeat(x, max(1, 2000 // len(x)), axis=0), rng)
+    marginals = fit_marginals(spread, ties, n_knots=12, shrinkage=0.2)
+    return WhiteScores(marginals, fit_whitening(marginals.to_scores(spread)[0]))
 
 
 def _prepared(
-    start: WhiteScores, x: np.ndarray, rows: np.ndarray, tie_noise: np.ndarray,
+    start: WhiteScores, x: np.ndarray, rows: np.ndarray, ties: Ties,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
     """What the chain is trained on [M, D], float32, M a power of two, and the row of each."""
@@ -197,8 +197,7 @@ def _prepared(
     index = np.resize(rng.permutation(rows), size)
     parts = []
     for part in np.array_split(index, max(1, size // 65_536)):
-        spread = x[part] + tie_noise * rng.standard_normal((len(part), x.shape[1]))
-        parts.append(start.encode(spread)[0].astype(np.float32))
+        parts.append(start.encode(ties.spread(x[part], rng))[0].astype(np.float32))
     return np.concatenate(parts), index
 
 

@@ -121,7 +121,7 @@ class NormalizingFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             shows_progress=bool(self.verbose))
         fit = fit_density(columns.standardise(x),
                           None if scale is None or given is None else scale.standardise(given),
-                          weight, columns.tie_noise, settings)
+                          weight, settings)
         self._columns, self._context_scale, self._fit = columns, scale, fit
         self.architecture_ = fit.architecture
         self.member_weights_ = fit.named_weights

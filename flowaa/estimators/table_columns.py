@@ -1,4 +1,4 @@
-"""A table's columns as standardised numbers: constants are taken out and put back, ties known."""
+"""A table's columns as standardised numbers: constants are taken out and put back."""
 
 import dataclasses
 from typing import Any
@@ -9,8 +9,6 @@ from flowaa.detection.tables.units import power_of_two
 from flowaa.errors import UserError
 
 _LEAST_DEVIATION = 1e-9  # of a column that varies, in units of its largest value
-_FEW_VALUES = 0.6  # a column with a smaller share of distinct values than this has ties
-_TIE_NOISE = 0.4  # deviation of the noise that spreads ties, in units of the usual gap between them
 _FURTHEST = 1e160  # deviations, whose squares are infinite: such a row has density 0
 _MOST_OF_A_CONTEXT = 1e30  # deviations; what is computed of it stays in float32
 _MOST_LOST = 0.5  # of a column's distinct values that may become equal when it is standardised
@@ -26,8 +24,6 @@ class Columns:
         unit: [D] powers of two of those kept, so that squares do not overflow.
         mean: [D] in these units.
         deviation: [D] in these units.
-        tie_noise: [D] standard deviation of the noise that spreads a column's ties, in deviations;
-            0 where there are few.
     """
 
     varies: np.ndarray
@@ -35,7 +31,6 @@ class Columns:
     unit: np.ndarray
     mean: np.ndarray
     deviation: np.ndarray
-    tie_noise: np.ndarray
 
     def standardise(self, x: np.ndarray) -> np.ndarray:
         """Rows [n, D] of numbers [n, n_features]; no row is further than 1e160 deviations."""
@@ -71,15 +66,14 @@ def fit_columns(x: np.ndarray, names: Any) -> Columns:
     if not varies.any():
         raise UserError("every column of X is constant: there is no density to learn; give rows "
                         "that differ")
-    columns = Columns(varies, x[0].copy(), units[varies], means[varies], scales[varies],
-                      np.zeros(varies.sum()))
+    columns = Columns(varies, x[0].copy(), units[varies], means[varies], scales[varies])
     u = columns.standardise(x)
     for index, column in zip(np.flatnonzero(varies), u.T, strict=True):
         if len(np.unique(column)) < _MOST_LOST * len(np.unique(x[:, index])):
             largest = x[np.abs(x[:, index]).argmax(), index]
             raise UserError(f"column {names[index]} holds {largest:g}, so large that its other "
                             "values cannot be told apart: mend it or leave its row out")
-    return dataclasses.replace(columns, tie_noise=np.array([_tie_noise(column) for column in u.T]))
+    return columns
 
 
 def moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -115,11 +109,4 @@ def fit_context(context: np.ndarray) -> ContextScale:
     """The scale of a context [n, E]."""
     unit, mean, deviation = moments(context)
     return ContextScale(unit, mean, np.where(deviation > 0, deviation, 1.0))
-
-
-def _tie_noise(column: np.ndarray) -> float:
-    values = np.unique(column)
-    if len(values) >= _FEW_VALUES * len(column):
-        return 0.0
-    return float(min(_TIE_NOISE * np.median(np.diff(values)), 0.5))
 
