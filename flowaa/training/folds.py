@@ -20,7 +20,7 @@ from flowaa.bijectors.chain import Chain
 Array = jax.Array
 
 _STEPS_PER_CALL = 50
-_PATIENCE = 8  # calls without a better fold before training ends
+_PATIENCE = 4  # calls without a better fold before training ends
 _EMA_DECAY = 0.98
 _CLIP_NORM = 5.0
 
