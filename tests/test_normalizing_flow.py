@@ -143,7 +143,7 @@ def test_a_context_moves_the_density():
     rng = np.random.default_rng(0)
     context = rng.integers(0, 2, (600, 1)).astype(float)
     x = rng.standard_normal((600, 2)) + 4 * context
-    model = flowaa.NormalizingFlow(architecture=SMALL, max_seconds=8, random_state=0).fit(
+    model = flowaa.NormalizingFlow(architecture=SMALL, max_seconds=25, random_state=0).fit(
         x, context=context)
     here, there = np.full((50, 1), 1.0), np.full((50, 1), 0.0)
     near_four = rng.standard_normal((50, 2)) + 4

@@ -5,16 +5,12 @@ A law maps the target half elementwise; theta comes from a subnet that sees the 
 """
 
 import dataclasses
-from typing import Any, Protocol
+from typing import Protocol
 
 import jax.numpy as jnp
 import numpy as np
 
 from flowaa.bijectors.base import Array, sum_per_example, zero_log_det
-
-# Least share of [-bound, bound] of a bin, and least slope at a knot: flatter splines cannot be
-# inverted in float32.
-_SPLINE_MINIMUM = 1e-2
 
 
 class Law(Protocol):
@@ -95,48 +91,6 @@ class VolumePreserving:
         raw, shift = jnp.split(theta, 2, axis=-1)
         log_scale = soft_clamp(raw, self.clamp)
         return log_scale - log_scale.mean(tuple(range(1, raw.ndim)), keepdims=True), shift
-
-
-@dataclasses.dataclass(frozen=True)
-class Spline:
-    """Monotone rational-quadratic spline (Durkan et al. 2019, arXiv 1906.04032).
-
-    It is the identity outside [-bound, bound].
-    """
-
-    n_bins: int = 8
-    bound: float = 4.0  # in units of the block's input
-
-    @property
-    def n_parameters(self) -> int:
-        """Widths and heights of the bins, and the slopes at their inner and outer knots."""
-        return 3 * self.n_bins + 1
-
-    def forward(self, x: Array, theta: Array) -> tuple[Array, Array]:
-        """y = spline(x); log_det = sum log spline'(x)."""
-        y, log_slope = self._bijector(x, theta).forward_and_log_det(x)
-        return y, sum_per_example(log_slope)
-
-    def inverse(self, y: Array, theta: Array) -> tuple[Array, Array]:
-        """x = spline^-1(y); log_det = -sum log spline'(x)."""
-        spline = self._bijector(y, theta)
-        x = spline.inverse(y)
-        # The root of the bin's quadratic loses half its digits in float32; a Newton step, which
-        # needs the forward map alone, brings them back.
-        near_y, log_slope = spline.forward_and_log_det(x)
-        x = x - (near_y - y) * jnp.exp(-log_slope)
-        return x, -sum_per_example(spline.forward_log_det_jacobian(x))
-
-    def _bijector(self, x: Array, theta: Array) -> Any:
-        import distrax  # here, since it pulls in TFP, and only splines need it
-
-        # distrax makes slopes 1 where their parameter is 0, so a zero theta is the identity.
-        return distrax.RationalQuadraticSpline(
-            theta.reshape(*x.shape, self.n_parameters), -self.bound, self.bound,
-            boundary_slopes="identity",
-            min_bin_size=_SPLINE_MINIMUM * 2 * self.bound,
-            min_knot_slope=_SPLINE_MINIMUM,
-        )
 
 
 def soft_clamp(raw: Array, clamp: float) -> Array:

@@ -18,9 +18,10 @@ from flowaa.bijectors.base import Bijector, SubnetFactory
 from flowaa.bijectors.chain import Chain, Memory
 from flowaa.bijectors.coupling import Coupling
 from flowaa.bijectors.elementwise import Elementwise
-from flowaa.bijectors.laws import Additive, Affine, Law, Spline, VolumePreserving
+from flowaa.bijectors.laws import Additive, Affine, Law, VolumePreserving
 from flowaa.bijectors.mixing import ActNorm, InvertibleLinear, Orthogonal, Permutation
 from flowaa.bijectors.reshape import Flatten, Haar, Squeeze
+from flowaa.bijectors.spline import Spline
 from flowaa.bijectors.split_off import SplitOff
 from flowaa.bijectors.splits import Checkerboard, Halves, Split
 from flowaa.errors import UserError

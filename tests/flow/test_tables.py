@@ -46,9 +46,17 @@ def test_marginals_are_straight_and_flat_far_out():
     fit = fit_marginals(SKEWED, n_knots=12, shrinkage=0.2)
     far = np.array([[1e3, 1e3], [1e6, 1e6], [-1e6, -1e6]])
     z, _ = fit.to_scores(far)
-    average = (fit.scores[-1] - fit.scores[0]) / (fit.knots[:, -1] - fit.knots[:, 0])
+    average = (fit.scores[:, -1] - fit.scores[:, 0]) / (fit.knots[:, -1] - fit.knots[:, 0])
     assert (np.abs(z[1] - z[0]) <= (1 + 1e-9) * average * (1e6 - 1e3)).all()
     assert (z[2] < 0).all()
+
+
+def test_the_density_is_not_zero_at_the_last_knot():
+    # One far value makes the last piece so flat that the usual slope at its end is 0.
+    x = np.concatenate([np.linspace(-1, 1, 60), np.full(20, 30.0)])[:, None]
+    fit = fit_marginals(x, n_knots=12, shrinkage=0.2)
+    ends = np.array([[fit.knots[0, 0]], [fit.knots[0, -1]]])
+    assert (fit.to_scores(ends)[1] > -8).all()
 
 
 def test_shrinkage_leads_to_the_normal_law():

@@ -10,7 +10,7 @@ values that many rows share (`ties`), are steep pieces within which their whole 
 import dataclasses
 
 import numpy as np
-from scipy.interpolate import PchipInterpolator
+from scipy.interpolate import CubicHermiteSpline, PchipInterpolator
 from scipy.stats import norm
 
 from flowaa.flow.tables.ties import Ties
@@ -63,8 +63,16 @@ class Marginals:
             x[:, feature] = 0.5 * (low + high) + outside / np.where(outside < 0, below, above)
         return x
 
-    def _curve(self, feature: int) -> PchipInterpolator:
-        return PchipInterpolator(*self._points(feature))
+    def _curve(self, feature: int) -> CubicHermiteSpline:
+        """The monotone cubic, whose slopes at its ends are those of the straight tails.
+
+        Where its last piece is flat, the usual rule makes the slope at its end 0, and with it the
+        density.
+        """
+        knots, scores = self._points(feature)
+        slopes = PchipInterpolator(knots, scores).derivative()(knots)
+        slopes[0], slopes[-1] = self._tail_slopes(feature)
+        return CubicHermiteSpline(knots, scores, slopes)
 
     def _tail_slopes(self, feature: int) -> tuple[float, float]:
         """Slopes below and above the knots: of the last piece, at most the average of all."""

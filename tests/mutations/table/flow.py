@@ -8,6 +8,7 @@ _DENSITY = "tests/flow/test_flow_density.py"
 _LIKELIHOOD = "tests/flow/test_likelihood.py"
 _MEMORY = "tests/test_memory_modes.py"
 _MIXING = "tests/bijectors/test_mixing.py"
+_SPLINE = "tests/bijectors/test_spline.py"
 _SUBNETS = "tests/flow/test_subnets.py"
 
 
@@ -17,6 +18,16 @@ def _law(case: str, law: str) -> tuple[str]:
 
 
 MUTATIONS: tuple[Mutation, ...] = (
+    Mutation("a spline's inverse without its Newton step", "flowaa/bijectors/spline.py",
+             "x = x - (near_y - flat) * jnp.exp(-log_slope)", "pass",
+             (f"{_SPLINE}::test_float32_values_come_back_as_well_as_their_slopes_allow",)),
+    Mutation("a spline's slopes at its ends are free", "flowaa/bijectors/spline.py",
+             "slopes = jnp.concatenate([end, parameters[2 * n_bins + 1:-1], end])",
+             "slopes = parameters[2 * n_bins:]",
+             (f"{_SPLINE}::test_values_slopes_and_gradients_are_those_of_distrax",)),
+    Mutation("a spline is given values beyond its bound", "flowaa/bijectors/spline.py",
+             "return jnp.clip(values.ravel(), -self.bound, self.bound)", "return values.ravel()",
+             (f"{_SPLINE}::test_beyond_the_bound_it_is_the_identity_with_finite_gradients",)),
     Mutation("dropout is off", "flowaa/flow/subnets.py",
              'if rate == 0.0 or not subnet.has_rng("dropout"):', "if True:",
              (f"{_SUBNETS}::test_dropout_leaves_out_its_share_of_hidden_features"

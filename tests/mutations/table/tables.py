@@ -3,6 +3,7 @@
 from tests.mutations.mutation import Mutation
 
 _PARTS = "tests/flow/test_tables.py"
+_TIES = "tests/flow/test_ties.py"
 _DOOR = "tests/test_normalizing_flow.py"
 
 MUTATIONS: tuple[Mutation, ...] = (
@@ -15,9 +16,21 @@ MUTATIONS: tuple[Mutation, ...] = (
              "log_slope += np.log(", "log_slope += 0 * np.log(",
              (f"{_PARTS}::test_marginals_invert_and_their_slopes_are_derivatives",)),
     Mutation("shrinkage the wrong way round", "flowaa/flow/tables/marginals.py",
-             "(1 - shrinkage) * knots + shrinkage * normal",
-             "shrinkage * knots + (1 - shrinkage) * normal",
+             "(1 - shrinkage) * np.quantile(x, levels) + shrinkage * normal",
+             "shrinkage * np.quantile(x, levels) + (1 - shrinkage) * normal",
              (f"{_PARTS}::test_shrinkage_leads_to_the_normal_law",)),
+    Mutation("the slope at a curve's end may be 0", "flowaa/flow/tables/marginals.py",
+             "slopes[0], slopes[-1] = self._tail_slopes(feature)", "pass",
+             (f"{_PARTS}::test_the_density_is_not_zero_at_the_last_knot",)),
+    Mutation("atoms have half their share", "flowaa/flow/tables/marginals.py",
+             "shares *= 1 - _LEAST_REST", "shares *= 0.5",
+             (f"{_TIES}::test_an_atom_has_its_share_of_the_probability",)),
+    Mutation("atoms are spread twice as far", "flowaa/flow/tables/ties.py",
+             "rng.uniform(-1, 1, len(x))", "rng.uniform(-2, 2, len(x))",
+             (f"{_TIES}::test_atoms_are_spread_within_their_interval_and_single_values_are_not",)),
+    Mutation("radii are of rows at the middle of their atoms", "flowaa/estimators/density_fit.py",
+             "dequantised.append(ties.spread(x[fold], rng))", "dequantised.append(x[fold])",
+             (f"{_TIES}::test_a_column_of_levels_is_drawn_as_levels_in_their_shares",)),
     Mutation("the whitening's volume has the wrong sign", "flowaa/flow/tables/table_flow.py",
              "-float(np.log(deviations).sum())", "float(np.log(deviations).sum())",
              (f"{_PARTS}::test_a_flow_before_training_is_the_law_of_its_scores",)),

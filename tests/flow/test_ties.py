@@ -1,0 +1,75 @@
+"""Atoms: values that many rows share, their probability, and what is spread."""
+
+import numpy as np
+import pytest
+from scipy.integrate import trapezoid
+from scipy.stats import norm
+
+import flowaa
+from flowaa.flow.architecture import Architecture, Stage
+from flowaa.flow.tables.marginals import fit_marginals
+from flowaa.flow.tables.ties import fit_ties
+
+RNG = np.random.default_rng(0)
+# Zero in six of ten rows, one in two, and a smooth law in the rest.
+INFLATED = np.concatenate([np.zeros(1200), np.ones(400), RNG.gamma(4.0, 1.0, 400)])[:, None]
+
+
+def _fit():
+    ties = fit_ties(INFLATED)
+    spread = ties.spread(INFLATED, np.random.default_rng(1))
+    return ties, spread, fit_marginals(spread, ties, n_knots=12, shrinkage=0.2)
+
+
+def _probability(marginals, low: float, high: float) -> float:
+    scores, _ = marginals.to_scores(np.array([[low], [high]]))
+    return float(np.diff(norm.cdf(scores[:, 0]))[0])
+
+
+def test_the_values_that_many_rows_share_are_found():
+    ties = fit_ties(INFLATED)
+    np.testing.assert_array_equal(ties.atoms[0], [0.0, 1.0])
+    nearest = np.sort(INFLATED[INFLATED > 0])[0]
+    assert ties.half_widths[0][0] == pytest.approx(0.05 * min(nearest, 1.0))
+    assert not len(fit_ties(RNG.standard_normal((500, 1))).atoms[0])
+
+
+def test_atoms_are_spread_within_their_interval_and_single_values_are_not():
+    ties, spread, _ = _fit()
+    offset = spread[:1200, 0]
+    assert np.abs(offset).max() <= ties.half_widths[0][0]
+    assert np.std(offset) == pytest.approx(ties.half_widths[0][0] / np.sqrt(3), rel=0.05)
+    smooth = RNG.standard_normal((50, 2))
+    np.testing.assert_array_equal(fit_ties(smooth).spread(smooth, RNG), smooth)
+
+
+def test_an_atom_has_its_share_of_the_probability():
+    ties, _, marginals = _fit()
+    for atom, half_width, share in zip(ties.atoms[0], ties.half_widths[0], (0.6, 0.2),
+                                       strict=True):
+        assert _probability(marginals, atom - half_width, atom + half_width) == pytest.approx(
+            share, abs=0.02)
+    # And the other values have the rest, as far as they reach.
+    assert _probability(marginals, 1.5, 20.0) == pytest.approx(0.2, abs=0.03)
+
+
+def test_curves_through_atoms_are_a_density_and_invert():
+    _, spread, marginals = _fit()
+    x = np.unique(np.concatenate([np.linspace(-30, 60, 20_000), np.linspace(-0.1, 1.1, 200_001)]))
+    z, log_slope = marginals.to_scores(x[:, None])
+    assert trapezoid(norm.pdf(z[:, 0]) * np.exp(log_slope), x) == pytest.approx(1, abs=2e-3)
+    z, _ = marginals.to_scores(spread)
+    np.testing.assert_allclose(marginals.to_data(z), spread, atol=1e-9)
+
+
+def test_a_column_of_levels_is_drawn_as_levels_in_their_shares():
+    levels = np.repeat([0.0, 1.0, 3.0], [500, 350, 150])[:, None]
+    model = flowaa.NormalizingFlow(
+        architecture=Architecture((Stage("none", 1, 8, 1),), law="spline", scan=True),
+        max_seconds=2, random_state=0).fit(levels)
+    drawn = model.sample(4000)
+    shares = [(np.abs(drawn - level) < 0.11).mean() for level in (0.0, 1.0, 3.0)]
+    np.testing.assert_allclose(shares, [0.5, 0.35, 0.15], atol=0.04)
+    density = np.exp(model.score_samples([[0.0], [1.0], [3.0], [2.0]]))
+    assert density[3] < 0.1 * density[:3].min()  # no row ever had this value
+    assert model.radius_ks_ < 0.15
