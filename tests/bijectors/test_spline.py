@@ -51,18 +51,21 @@ def test_values_slopes_and_gradients_are_those_of_distrax(n_bins):
 
 
 def test_float32_values_come_back_as_well_as_their_slopes_allow():
-    law, x, theta = _case(8, scale=3.0)
-    x, theta = x.reshape(150, 1), theta.reshape(150, -1)
+    law = Spline(8, BOUND)
+    x_key, theta_key = jax.random.split(jax.random.key(0))
+    x = 2.0 * jax.random.normal(x_key, (20_000, 1))
+    theta = 3.0 * jax.random.normal(theta_key, (20_000, law.n_parameters))
     y, log_det = law.forward(x, theta)
     back, back_log_det = law.inverse(y, theta)
     # A slope of 1/100 turns a rounding of y into a hundred of x.
-    np.testing.assert_allclose((back - x)[:, 0] * jnp.exp(log_det), 0.0, atol=4e-6)
-    np.testing.assert_allclose(log_det, -back_log_det, atol=5e-3)
+    np.testing.assert_allclose((back - x)[:, 0] * jnp.exp(log_det), 0.0, atol=8e-6)
+    # At a bin's end the slope of the bin beside it may be meant.
+    assert np.quantile(np.abs(log_det + back_log_det), 0.999) < 5e-3
 
 
 def test_beyond_the_bound_it_is_the_identity_with_finite_gradients():
     law, _, theta = _case(6)
-    x = jnp.array([[4.0, -4.0, 1e30]] * 50)
+    x = jnp.array([[4.0, -4.0, 3e38]] * 50)
     y, log_det = law.forward(x, theta)
     np.testing.assert_array_equal(y, x)
     np.testing.assert_array_equal(log_det, 0.0)
