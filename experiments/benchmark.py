@@ -24,11 +24,12 @@ flags.DEFINE_integer(
     "count", 20, "faults: truncations, deletions, poisoned batches, kills and signals; ten times "
     "as many flips.", lower_bound=1)
 flags.DEFINE_float("max_seconds", 60.0, "densities: of each fit.", lower_bound=1.0)
+flags.DEFINE_float("minutes", 15.0, "pictures: of each library's training.", lower_bound=0.1)
 flags.DEFINE_string("only", "", "densities: names of tables, with commas; all if empty.")
 _OUT = flags.DEFINE_string("out", None, "File the figures are written to, as a flat JSON object.")
 _TABLES = flags.DEFINE_string(
     "tables", "", "real_detectors: folder of tables as ADBench has them, .npz with X and y; "
-    "without it, three of scikit-learn's.")
+    "without it, three of scikit-learn's. pictures: a file.")
 
 
 def names() -> list[str]:

@@ -57,13 +57,27 @@ def digits(task: Task) -> _torch.TorchRacer:
                              learning_rate=1e-3, weight_decay=1e-2)
 
 
+def pictures(task: Task) -> _torch.TorchRacer:
+    """Two scales of eight convolutional blocks of width 64, learned scales and mixed channels."""
+    torch.manual_seed(0)
+    height, width, channels = task.shape
+    model = ff.SequenceINN(channels, height, width)
+    for _ in range(2):
+        model.append(fm.IRevNetDownsampling)
+        for _ in range(8):
+            model.append(fm.AllInOneBlock, subnet_constructor=_conv(64, 3),
+                         learned_householder_permutation=2)
+    log_prob = _log_prob(model)
+    return _torch.TorchRacer(task, model, lambda y: log_prob(y.permute(0, 3, 1, 2)),
+                             learning_rate=1e-3, weight_decay=1e-2)
+
+
 def moons(task: Task) -> _torch.TorchRacer:
     """Eight dense blocks."""
     torch.manual_seed(0)
     model = ff.SequenceINN(2)
     _append_blocks(model, [_dense(64)] * 8)
     return _torch.TorchRacer(task, model, _log_prob(model), learning_rate=1e-3, weight_decay=0.0)
-
 
 
 def _append_blocks(model: Any, subnets: list[Subnet]) -> None:

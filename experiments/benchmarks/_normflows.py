@@ -68,6 +68,20 @@ def moons(task: Task) -> _torch.TorchRacer:
     return _torch.TorchRacer(task, model, model.log_prob, learning_rate=1e-3, weight_decay=0.0)
 
 
+def pictures(task: Task) -> _torch.TorchRacer:
+    """Glow (Kingma & Dhariwal 2018) of two scales, eight blocks of width 64 each."""
+    torch.manual_seed(0)
+    height, _, channels = task.shape
+    outer, inner = 4 * channels, 8 * channels  # half of the outer ones are split off
+    blocks = [[*(nf.flows.GlowBlock(n_channels, 64, split_mode="channel") for _ in range(8)),
+               nf.flows.Squeeze()] for n_channels in (inner, outer)]
+    bases = [nf.distributions.DiagGaussian((inner, height // 4, height // 4)),
+             nf.distributions.DiagGaussian((inner // 4, height // 2, height // 2))]
+    model = nf.MultiscaleFlow(bases, blocks, [nf.flows.Merge()], class_cond=False)
+    return _torch.TorchRacer(task, model, lambda y: model.log_prob(y.permute(0, 3, 1, 2), None),
+                             learning_rate=1e-3, weight_decay=1e-2)
+
+
 class _Flatten(nf.flows.Flow):
     """Images to vectors, which normflows itself never mixes in one flow."""
 
