@@ -69,6 +69,7 @@ def try_signals(n_signals: int) -> dict[str, float]:
                              "wrong_status", "unusable", "longest_wait_s"), 0.0)
     with tempfile.TemporaryDirectory() as folder:
         cache = Path(folder) / "cache"
+        _end(_start(Path(folder) / "cold", cache))  # later ones have its compiled programs
         start = time.perf_counter()
         _end(_start(Path(folder) / "whole", cache))
         seconds = time.perf_counter() - start
