@@ -54,7 +54,7 @@ class DensityFit:
         student_t: the heavy-tailed law.
         weights: [F + 2] of flows, mixture and heavy-tailed law.
         steps: [F] after which each flow was best.
-        validation_score: mean log-likelihood of held-out rows under the joint density.
+        validation_score: mean log-likelihood of held-out rows, ties spread.
         training_score: of the same rows under the final density.
         held_out_radii: latent radii of rows, ties spread, under the flow that did not see them.
     """
@@ -125,28 +125,29 @@ def fit_density(
     architecture, training = _choose(n)
     architecture = settings.architecture or architecture
     chain, _ = architecture.build((d,))
+    # Every member learns and is judged on rows whose ties are spread: at a level itself a narrow
+    # law could be as likely as it liked.
+    ties = fit_ties(x)
+    spread = ties.spread(x, rng)
     started = time.monotonic()
     search_ends_at = started + _SEARCH_SHARE * (settings.ends_at - started)
-    choice = choose_gaussians(counted(x, weight), settings.seed,
+    choice = choose_gaussians(counted(spread, weight), settings.seed,
                               lambda: time.monotonic() > search_ends_at)
-
-    starts, train, held_out, dequantised = [], [], [], []
+    starts, train, held_out = [], [], []
     train_context: list[np.ndarray] = []
     for fold in folds:
         rest = np.setdiff1d(np.arange(n), fold)
         rows = rest[in_proportion(weight[rest], len(rest))]
-        fitted = varying(x[rows])
-        ties = fit_ties(fitted)
-        start = _untrained(fitted, ties, rng)
+        start = _untrained(x[rows], ties, rng)
         u, index = _prepared(start, x, rows, ties, rng)
         starts.append(start)
         train.append(u)
         if context is not None:
             train_context.append(context[index].astype(np.float32))
-        dequantised.append(ties.spread(x[fold], rng))
-        held_out.append([law.log_prob(x[fold]) for law in (
+        fitted = varying(spread[rows])
+        held_out.append([law.log_prob(spread[fold]) for law in (
             fit_gaussians(fitted, choice, settings.seed), fit_student_t(fitted))])
-    judged, judged_context, counts = _judged(folds, starts, x, context, weight)
+    judged, judged_context, counts = _judged(folds, starts, spread, context, weight)
     with _progress(settings.shows_progress, training.steps) as show:
         trained = train_folds(
             chain, np.stack(train), judged, counts,
@@ -156,31 +157,30 @@ def fit_density(
     flows = tuple(TableFlow(start, chain, params)
                   for start, params in zip(starts, trained.params, strict=True))
 
-    given = [None if context is None else context[fold] for fold in folds]
-    of_flows = np.concatenate([flow.log_prob(x[fold], of_fold)
-                               for flow, fold, of_fold in zip(flows, folds, given, strict=True)])
-    # At the middle of every atom at once a row lies nearer to the origin than any that was spread.
-    radii = np.concatenate([np.linalg.norm(flow.encode(rows, of_fold)[0], axis=1)
-                            for flow, rows, of_fold in zip(flows, dequantised, given, strict=True)])
+    latents = [flow.encode(spread[fold], None if context is None else context[fold])
+               for flow, fold in zip(flows, folds, strict=True)]
+    radii = np.concatenate([np.linalg.norm(z, axis=1) for z, _ in latents])
+    of_flows = np.concatenate([log_det - 0.5 * (z.astype(float) ** 2 + np.log(2 * np.pi)).sum(1)
+                               for z, log_det in latents])
     of_laws = [np.concatenate([laws[index] for laws in held_out]) for index in range(2)]
     rows = np.concatenate(folds)
     log_probs = np.stack([of_flows, *of_laws])
     weights = stacking_weights(log_probs, weight[rows], least=_LEAST_WEIGHT)
     validation = float(np.average(log_mixture(log_probs, weights), weights=weight[rows]))
     fit = DensityFit(
-        architecture, flows, fit_gaussians(counted(x, weight), choice, settings.seed),
-        fit_student_t(counted(x, weight)),
+        architecture, flows, fit_gaussians(counted(spread, weight), choice, settings.seed),
+        fit_student_t(counted(spread, weight)),
         np.concatenate([np.full(len(flows), weights[0] / len(flows)), weights[1:]]),
         trained.steps, validation, np.nan, radii[in_proportion(weight[rows], len(rows))])
-    whole = None if context is None else context[rows]
-    score = float(np.average(fit.log_prob(x[rows], whole), weights=weight[rows]))
+    given = None if context is None else context[rows]
+    score = float(np.average(fit.log_prob(spread[rows], given), weights=weight[rows]))
     return dataclasses.replace(fit, training_score=score)
 
 
 def _untrained(x: np.ndarray, ties: Ties, rng: np.random.Generator) -> WhiteScores:
     """Curves and whitening of rows, whose ties are spread."""
     x = x[np.linspace(0, len(x) - 1, min(len(x), _MOST_FITTED_ROWS)).astype(int)]
-    spread = ties.spread(np.repeat(x, max(1, 2000 // len(x)), axis=0), rng)
+    spread = varying(ties.spread(np.repeat(x, max(1, 2000 // len(x)), axis=0), rng))
     marginals = fit_marginals(spread, ties, n_knots=12, shrinkage=0.2)
     return WhiteScores(marginals, fit_whitening(marginals.to_scores(spread)[0]))
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from flowaa.errors import UserError
 
-_VERSION = 2
+_VERSION = 3
 
 
 class _OtherVersionError(Exception):

@@ -16,6 +16,7 @@ from scipy.stats import norm
 from flowaa.flow.tables.ties import Ties
 
 _LEAST_RISE = 1e-4  # of a knot over the one before it, in deviations, as a share of all knots
+_LEAST_GAP = 1e-12  # of knots through atoms, in deviations
 _FEW_ROWS = 20  # below which a column's values beside its atoms follow the law of the whole column
 _LEAST_REST = 0.01  # of a column's probability that is not its atoms'
 _LEAST_LEVEL = 1e-4  # of a curve through atoms, whose ends may hold much of the probability
@@ -138,7 +139,7 @@ def _with_atoms(
     others = x if (~is_atom).sum() < _FEW_ROWS else x[~is_atom]
     smooth = Marginals(*(part[None] for part in _smooth(others, n_knots, shrinkage)))
     knots = np.unique(np.concatenate([smooth.knots[0], low, high]))
-    knots = knots[np.diff(knots, prepend=-np.inf) > _LEAST_RISE * 1e-3 * x.std()]
+    knots = knots[np.diff(knots, prepend=-np.inf) > _LEAST_GAP * x.std()]
     rest = norm.cdf(smooth.to_scores(knots[:, None])[0][:, 0])
     inside = np.clip((knots[:, None] - low) / (high - low), 0, 1)
     level = (1 - shares.sum()) * rest + inside @ shares

@@ -1,9 +1,10 @@
 """Values that many rows share: they are no draws of a smooth law, and are learned as what they are.
 
 A value that holds a part of a column's rows, as zero does in counts or each level in pictures, is
-an *atom*: training spreads it evenly over a narrow interval, a twentieth of the gap to its
-neighbours to either side, so that the density there is its probability over the interval's width.
-Other ties are rounding, and are spread by normal noise as wide as the usual gap.
+an *atom*: it is spread evenly over a narrow interval, a twentieth of the gap to the next atom to
+either side and no more than a fiftieth of the column's deviation, so that the density there is its
+probability over the interval's width. Other ties are rounding, and are spread by normal noise as
+wide as the usual gap.
 
 A density of real numbers at an atom is as high as the interval is narrow: log-likelihoods of rows
 with atoms can be compared within one model, and between models only where these spread alike.
@@ -15,7 +16,9 @@ import numpy as np
 
 _LEAST_SHARE = 0.01  # of a column's rows that an atom holds
 _LEAST_ROWS = 10  # that an atom holds: a share told by fewer is mostly chance
-_ATOM_HALF_WIDTH = 0.05  # of the gap to the nearest other value
+_ATOM_HALF_WIDTH = 0.05  # of the gap to the nearest other atom
+_MOST_HALF_WIDTH = 0.02  # in deviations of the column
+_SAME = 1e-9  # deviations; values no further apart differ by rounding
 _FEW_VALUES = 0.6  # a column with a smaller share of distinct values than this has ties
 _TIE_NOISE = 0.4  # deviation of the noise that spreads rounded values, in units of their usual gap
 _MOST_NOISE = 0.5  # in deviations of the column
@@ -42,7 +45,7 @@ class Ties:
                 zip(self.atoms, self.half_widths, strict=True)):
             if len(atoms):
                 nearest = _nearest(atoms, x[:, column])
-                is_atom = np.abs(x[:, column] - atoms[nearest]) < half_widths[nearest]
+                is_atom = np.abs(x[:, column] - atoms[nearest]) <= half_widths[nearest] + _SAME
                 offset = half_widths[nearest] * rng.uniform(-1, 1, len(x))
                 spread[:, column] = np.where(
                     is_atom, atoms[nearest] + offset, spread[:, column])
@@ -65,13 +68,17 @@ def fit_ties(x: np.ndarray) -> Ties:
 def _ties(column: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
     """A column's atoms, their half widths, and the noise of its other values."""
     values, counts = np.unique(column, return_counts=True)
-    gaps = np.diff(values, prepend=-np.inf, append=np.inf)
+    first = np.flatnonzero(np.diff(values, prepend=-np.inf) > _SAME)  # of values that are one level
+    values, counts = values[first], np.add.reduceat(counts, first)
     is_atom = (len(values) > 1) & (counts >= max(_LEAST_ROWS, _LEAST_SHARE * len(column)))
-    half_widths = _ATOM_HALF_WIDTH * np.minimum(gaps[:-1], gaps[1:])
+    atoms = values[is_atom]
+    gaps = np.diff(atoms, prepend=-np.inf, append=np.inf)
+    half_widths = np.minimum(
+        _ATOM_HALF_WIDTH * np.minimum(gaps[:-1], gaps[1:]), _MOST_HALF_WIDTH)
     noise = 0.0
     if 1 < len(values) < _FEW_VALUES * len(column):
         noise = float(min(_TIE_NOISE * np.median(np.diff(values)), _MOST_NOISE))
-    return values[is_atom], half_widths[is_atom], noise
+    return atoms, half_widths, noise
 
 
 def _nearest(sorted_values: np.ndarray, x: np.ndarray) -> np.ndarray:
