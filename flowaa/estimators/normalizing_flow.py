@@ -39,9 +39,10 @@ class NormalizingFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     A value that at least ten rows and one in a hundred share, as zero in counts or a level in
     pictures, is learned as a narrow law, a twentieth of the gap to the next such value to either
     side (at most a fiftieth of the column's deviation); other ties with noise of 0.4 gaps. All
-    that `fit` reports is of rows spread in this way. The density is one of real numbers all the same: at a level
-    it is as high as that law is narrow, so compare such columns' log-likelihoods with those of
-    another density only where both spread levels alike. Constant columns are left out of it.
+    that `fit` reports is of rows spread in this way. The density is one of real numbers all the
+    same: at a level it is as high as that law is narrow, so compare such columns' log-likelihoods
+    with those of another density only where both spread levels alike. Constant columns are left
+    out of it.
 
     Args:
         architecture: "auto", chosen by the table's shape (`architecture_` after `fit`), or a
