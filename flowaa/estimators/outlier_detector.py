@@ -128,7 +128,7 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
         members = default_members(plan, k=1 if self.contamination == "auto" else _CAUTIOUS_K)
         fitted = fit_ensemble(members, self._columns.standardise(encoded), random)
         self._score = fitted.score
-        fitted_own = fitted.own + self._columns.own_novelty(encoded)
+        fitted_own = fitted.own + self._columns.own_novelty()
         self._known: dict[bytes, float] = {}
         own = np.empty(len(x))
         own[kept] = fitted_own

@@ -1,10 +1,10 @@
-"""Units, constant features and codes of a table, against what leaving a row out says."""
+"""Units, ranges and constant features of a table, against what leaving a row out says."""
 
 import numpy as np
 import pytest
 
 from flowaa.detection.tables.columns import fit_columns
-from flowaa.detection.tables.units import bulk, deviations, power_of_two
+from flowaa.detection.tables.units import bulk, deviations, power_of_two, ranges
 
 RNG = np.random.default_rng(0)
 
@@ -12,10 +12,38 @@ RNG = np.random.default_rng(0)
 def test_own_evidence_of_new_values_is_that_of_fits_without_the_row():
     x = np.column_stack([
         RNG.normal(size=9), np.full(9, 4.0), np.arange(9) == 2, np.arange(9) != 5,
-        np.where(np.arange(9) == 5, -3e-8, 0.0), np.arange(9) < 2])
+        np.where(np.arange(9) == 5, -3e-8, 0.0), np.arange(9) < 2, np.arange(9) == 7])
     alone = [fit_columns(np.delete(x, row, 0)).novelty(x[row:row + 1])[0] for row in range(9)]
-    np.testing.assert_allclose(fit_columns(x).own_novelty(x), alone)
-    assert np.count_nonzero(alone) == 2
+    np.testing.assert_allclose(fit_columns(x).own_novelty(), alone)
+    expected = np.ones(9)
+    expected[[2, 7]] = 9 / 3  # two of the 8 others have as many new values
+    expected[5] = 9 / 3 * 9  # which has one more than they
+    np.testing.assert_allclose(np.exp(alone), expected)
+
+
+def test_new_values_are_evidence_as_seldom_as_it_says():
+    """Of 300 features some 200 never vary in training, and a third of new rows differ in some."""
+    levels = np.arange(1, 6)
+    shares = []
+    for _ in range(5):
+        rows = RNG.random((2_200, 300)) < 0.002
+        columns = fit_columns(rows[:200].astype(float))
+        evidence = columns.novelty(rows[200:].astype(float))
+        assert (evidence > 0).mean() > 0.2
+        shares.append([(evidence >= level).mean() for level in levels])
+    chance = np.exp(-levels)
+    error = np.sqrt(chance * (1 / 1_000 + 1 / 10_000))
+    assert (np.mean(shares, 0) < chance + 3.5 * error).all()
+
+
+def test_few_far_values_do_not_set_a_range():
+    x = RNG.uniform(size=(500, 4))
+    x[:, 3] = x[:, 3] > 0.9  # half of it is equal: there is no reach to measure by
+    np.testing.assert_allclose(ranges(x), np.ptp(x, axis=0))
+    x[0, :2], x[:50, 2] = [60.0, -1e6], 60.0  # one in ten far off is how the third one is
+    found = ranges(x)
+    assert (found[:2] < 12).all()
+    np.testing.assert_allclose(found[2:], np.ptp(x[:, 2:], axis=0))
 
 
 @pytest.mark.parametrize("size", [5e-324, 3e-200, 1.0, 1.5, 2.0, 7e200, 1.7e308])

@@ -4,16 +4,24 @@ import numpy as np
 import pytest
 from scipy import stats
 from scipy.spatial.distance import cdist
+from sklearn.preprocessing import MinMaxScaler
 
 from flowaa.detection.tables.conditionals import Conditionals
 from flowaa.detection.tables.contrast import ContrastiveTrees, make_rows
 from flowaa.detection.tables.local_planes import LocalPlane
-from flowaa.detection.tables.metrics import Direction, LeadingComponents, Standardised, Whitened
+from flowaa.detection.tables.metrics import (
+    Direction,
+    LeadingComponents,
+    RangeScaled,
+    Standardised,
+    Whitened,
+)
 from flowaa.detection.tables.neighbours import KernelDensity, NearestNeighbour
 from flowaa.detection.tables.normal_scores import GaussianCopula, NormalScores
 
 MEMBERS = {
     "nearest": NearestNeighbour(Standardised()),
+    "ranges": NearestNeighbour(RangeScaled()),
     "city block": NearestNeighbour(Standardised(), norm=1),
     "whitened": NearestNeighbour(Whitened()),
     "direction": NearestNeighbour(Direction()),
@@ -53,6 +61,18 @@ def test_neighbours_are_those_of_all_pairs():
     fitted = NearestNeighbour(Standardised(), norm=1, k=2).fit(rows, random)
     np.testing.assert_allclose(fitted.score(new), np.sort(cdist(new, rows, "cityblock"))[:, 1])
     np.testing.assert_allclose(fitted.own, np.sort(cdist(rows, rows, "cityblock"))[:, 2])
+
+
+def test_a_value_as_usual_as_others_is_no_further_for_being_rare():
+    """In deviations the rare value is three times the other feature's range away."""
+    random = np.random.default_rng(12)
+    rows = np.column_stack([random.uniform(size=500), np.arange(500) < 5])
+    rows = (rows - rows.mean(0)) / rows.std(0)
+    new = random.normal(size=(9, 2))
+    own = MinMaxScaler().fit(rows)
+    expected = cdist(own.transform(new), own.transform(rows)).min(1)
+    fitted = NearestNeighbour(RangeScaled()).fit(rows, random)
+    np.testing.assert_allclose(fitted.score(new), expected)
 
 
 def test_whitening_makes_any_mixing_of_features_alike():

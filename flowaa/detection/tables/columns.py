@@ -15,7 +15,7 @@ class Columns:
 
     mean: np.ndarray  # [D]
     deviation: np.ndarray  # [D], 0 where a feature never varied
-    n_rows: int
+    own_counts: np.ndarray  # [n] features in which a training row alone differs from all others
 
     def standardise(self, x: np.ndarray) -> np.ndarray:
         """Rows [m, d] of the features that varied; one of zeros if none did."""
@@ -28,32 +28,49 @@ class Columns:
     def novelty(self, x: np.ndarray) -> np.ndarray:
         """Evidence [m] of features that never varied in training and differ in these rows.
 
-        That a new row is the first of n + 1 to differ has a chance of 1/(n + 1), so each such
-        feature counts −log of it.
+        It is −log of the chance that an inlier has as many, by the counts of the training rows.
         """
         constant = self.deviation == 0
         tolerance = 1e-9 * np.abs(self.mean[constant])
         differs = np.abs(x[:, constant] - self.mean[constant]) > tolerance
-        return np.log(self.n_rows + 1.0) * differs.sum(1)
+        return _minus_log_chance(differs.sum(1), np.sort(self.own_counts))
 
-    def own_novelty(self, x: np.ndarray) -> np.ndarray:
-        """The same evidence [n] of the training rows x [n, D], each against all other rows.
+    def own_novelty(self) -> np.ndarray:
+        """The same evidence [n] of the training rows, each by the counts of the others."""
+        ordered = np.sort(self.own_counts)
+        counts, index = np.unique(self.own_counts, return_inverse=True)
+        others = [np.delete(ordered, np.searchsorted(ordered, count)) for count in counts]
+        return np.array([_minus_log_chance(count, rest)
+                         for count, rest in zip(counts, others, strict=True)])[index]
 
-        It counts features in which a row alone differs from all others, which agree.
-        """
-        ordered = np.sort(x, axis=0)
-        novelty = np.zeros(len(x))
-        if len(x) > 2:
-            is_lowest = (ordered[0] < ordered[1]) & (ordered[1] == ordered[-1])
-            is_highest = (ordered[-1] > ordered[-2]) & (ordered[-2] == ordered[0])
-            np.add.at(novelty, x[:, is_lowest].argmin(0), np.log(len(x)))
-            np.add.at(novelty, x[:, is_highest].argmax(0), np.log(len(x)))
-        return novelty
+
+def _minus_log_chance(counts: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Of as many as counts, by those of n other rows, increasing.
+
+    That a new row is the first of n + 1 to differ in a feature has a chance of 1/(n + 1): each
+    feature beyond the most that any other row has counts −log of it.
+    """
+    n, most = len(others), others[-1]
+    n_as_many = n - np.searchsorted(others, np.minimum(counts, most))
+    return np.log((n + 1) / (n_as_many + 1)) + np.log(n + 1) * np.maximum(counts - most, 0)
+
+
+def _count_own(x: np.ndarray) -> np.ndarray:
+    """Features [n] of rows x [n, D] in which a row alone differs from the others, which agree."""
+    ordered = np.sort(x, axis=0)
+    counts = np.zeros(len(x), int)
+    if len(x) > 2:
+        is_lowest = (ordered[0] < ordered[1]) & (ordered[1] == ordered[-1])
+        is_highest = (ordered[-1] > ordered[-2]) & (ordered[-2] == ordered[0])
+        np.add.at(counts, x[:, is_lowest].argmin(0), 1)
+        np.add.at(counts, x[:, is_highest].argmax(0), 1)
+    return counts
 
 
 def fit_columns(x: np.ndarray) -> Columns:
     """Means and deviations of rows x [n, D]; differences within rounding count as none."""
+    own_counts = _count_own(x)
     x = np.column_stack([bulk(column) for column in x.T])
     mean, deviation = x.mean(0), x.std(0)
     constant = deviation <= 1e-12 * np.abs(x).max(0)
-    return Columns(np.where(constant, x[0], mean), np.where(constant, 0.0, deviation), len(x))
+    return Columns(np.where(constant, x[0], mean), np.where(constant, 0.0, deviation), own_counts)

@@ -6,7 +6,13 @@ from flowaa.detection.tables.conditionals import Conditionals
 from flowaa.detection.tables.contrast import ContrastiveTrees
 from flowaa.detection.tables.ensemble import Weighted
 from flowaa.detection.tables.local_planes import LocalPlane
-from flowaa.detection.tables.metrics import Direction, LeadingComponents, Standardised, Whitened
+from flowaa.detection.tables.metrics import (
+    Direction,
+    LeadingComponents,
+    RangeScaled,
+    Standardised,
+    Whitened,
+)
 from flowaa.detection.tables.neighbours import KernelDensity, NearestNeighbour
 from flowaa.detection.tables.normal_scores import GaussianCopula, NormalScores
 
@@ -42,7 +48,7 @@ def default_members(plan: Plan, *, k: int = 1) -> tuple[Weighted, ...]:
     """
     rotated = LeadingComponents(share=0.999, above=0)
     return (
-        Weighted(NearestNeighbour(Standardised(), k=k)),
+        Weighted(NearestNeighbour(RangeScaled(), k=k)),
         Weighted(NearestNeighbour(Standardised(), k=k, norm=1)),
         Weighted(NearestNeighbour(Whitened(0.5), k=k)),
         Weighted(NearestNeighbour(Whitened(1.0), k=k)),

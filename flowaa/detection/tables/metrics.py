@@ -7,6 +7,8 @@ from typing import Protocol
 import numpy as np
 from sklearn.covariance import ledoit_wolf_shrinkage
 
+from flowaa.detection.tables.units import ranges
+
 Map = Callable[[np.ndarray], np.ndarray]  # rows [m, D] to rows [m, d]
 
 
@@ -30,6 +32,23 @@ class Standardised:
     def fit(self, x: np.ndarray) -> Map:
         """The identity."""
         return lambda rows: rows
+
+
+@dataclasses.dataclass(frozen=True)
+class RangeScaled:
+    """The features in units of their range, which few far values do not set.
+
+    A feature that seldom differs from one value has a small deviation: divided by it, the rows in
+    which it does differ are far from all others, though they are as usual as others are.
+    """
+
+    needs_rows_per_feature: float = 0.0
+
+    def fit(self, x: np.ndarray) -> Map:
+        """Divides by the ranges; a feature without one is left as it is."""
+        found = ranges(x)
+        unit = np.where(found > 0, found, 1.0)
+        return lambda rows: rows / unit
 
 
 @dataclasses.dataclass(frozen=True)

@@ -29,6 +29,15 @@ def bulk(column: np.ndarray) -> np.ndarray:
     return np.clip(scaled, median - reach, median + reach) * unit
 
 
+def ranges(x: np.ndarray) -> np.ndarray:
+    """Ranges [D] of rows x [n, D]; few far values count as if they were at the reach."""
+    low, median, high = np.quantile(x, [0.25, 0.5, 0.75], axis=0)
+    reach = _REACH * (high - low)
+    n_far = (np.abs(x - median) > reach).sum(0)
+    is_moved = (reach > 0) & (n_far <= max(1, _FEW * len(x)))
+    return np.ptp(np.where(is_moved, np.clip(x, median - reach, median + reach), x), axis=0)
+
+
 def deviations(x: np.ndarray) -> np.ndarray:
     """Standard deviations [D] of the bulk of rows x [n, D]; NaN is left out, 0 where all are."""
     columns = [bulk(column[~np.isnan(column)]) for column in x.T]
