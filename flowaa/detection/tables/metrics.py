@@ -40,9 +40,10 @@ class RangeScaled:
 
     A feature that seldom differs from one value has a small deviation: divided by it, the rows in
     which it does differ are far from all others, though they are as usual as others are.
+    A row that helped to set a range is within it: of few rows many do.
     """
 
-    needs_rows_per_feature: float = 0.0
+    needs_rows_per_feature: float = 20.0
 
     def fit(self, x: np.ndarray) -> Map:
         """Divides by the ranges; a feature without one is left as it is."""
