@@ -136,6 +136,10 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation("one value sets a range", "flowaa/detection/tables/units.py",
              "is_moved = (reach > 0) & (", "is_moved = (reach < 0) & (",
              (_COLUMNS + "test_few_far_values_do_not_set_a_range",)),
+    Mutation("ranges judge the few rows that set them", "flowaa/detection/tables/metrics.py",
+             "many do.\n    \"\"\"\n\n    needs_rows_per_feature: float = 20.0",
+             "many do.\n    \"\"\"\n\n    needs_rows_per_feature: float = 0.0",
+             (_OUTLIERS + "test_false_alarms_come_at_the_chosen_rate",)),
     Mutation("features keep their deviations' unit", "flowaa/detection/tables/metrics.py",
              "return lambda rows: rows / unit", "return lambda rows: rows",
              ("tests/detection/test_members.py::"
