@@ -4,6 +4,8 @@ import numpy as np
 
 _MOST_ROWS_IN_FOLDS = 10_000
 _N_FOLDS = 5
+_DISTINCT = 0.9  # share of values of a column from which equal rows are no chance
+_LEAST_DISTINCT = 20  # rows
 _LEAST_SPREAD = 1e-6  # deviations; a column that varies less is constant
 
 
@@ -38,3 +40,15 @@ def varying(x: np.ndarray) -> np.ndarray:
     """
     offset = np.where(x.std(0) > _LEAST_SPREAD, 0.0, 0.5)
     return np.concatenate([x - offset, x + offset]) if offset.any() else x
+
+
+def first_of_copies(x: np.ndarray) -> np.ndarray:
+    """Indices of rows [n, D] without the copies of others, increasing.
+
+    Equal rows are copies where some column hardly ever repeats a value otherwise, so that they
+    cannot be equal by chance; in a table of counts or categories they may be, and all stay.
+    """
+    _, first = np.unique(x, axis=0, return_index=True)
+    most_distinct = max(len(np.unique(column)) for column in x[first].T)
+    are_copies = len(first) >= _LEAST_DISTINCT and most_distinct > _DISTINCT * len(first)
+    return np.sort(first) if are_copies else np.arange(len(x))

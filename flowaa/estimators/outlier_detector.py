@@ -22,6 +22,7 @@ from flowaa.detection.tables.ensemble import fit_ensemble
 from flowaa.detection.tables.explanation import Explanation, explain
 from flowaa.detection.tables.units import deviations
 from flowaa.errors import UserError, warn
+from flowaa.estimators.fold_rows import first_of_copies
 from flowaa.estimators.inputs import check_names, check_seconds, checked_rows, random_state_of
 from flowaa.estimators.outlier_files import read_detector, write_detector
 
@@ -30,6 +31,7 @@ _CHUNK = 8_192  # rows scored at a time
 _LEFT_OUT = 2  # training rows left out of the fit, for each stated outlier
 _CAUTIOUS_K = 5  # neighbour that counts where outliers may be left
 _REPEATED = 0.01  # share of repeated rows above which equal rows are not taken for the same row
+_LEAST_FOR_A_TAIL = 100  # calibrating rows from which p-values go on beyond them
 _LEAST_CALIBRATION = 1_000  # rows left over by training that calibrate in its place
 _MOST_CALIBRATION = 20_000
 
@@ -49,7 +51,9 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
     Args:
         contamination: share of the training rows that are outliers, above 0 and at most 0.5. The
             most outlying rows, twice that share, are left out of the fit, neighbours are the
-            fifth, and as many training rows as stated are predicted to be outliers.
+            fifth, and as many training rows as stated are predicted to be outliers. P-values
+            and `flag` hold only as far as the share is true: where fewer rows are outliers, the
+            furthest inliers are taken for them, and new inliers raise more alarms than promised.
             "auto": all training rows are inliers, and `predict` raises 5 % false alarms.
         max_seconds: about how long a fit may take on two cores; less than 60 makes the ensemble
             smaller. Of more rows than the time allows, some are drawn; others calibrate.
@@ -90,6 +94,12 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
         check_names(X)
         self._levels = find_levels(X)
         x = self._checked(X, reset=True)
+        first = first_of_copies(x)
+        if len(x) - len(first) > _REPEATED * len(x):
+            # Without a row its copy would be nearer to it than anything is to a new row.
+            warn(f"{len(x) - len(first)} of {len(x)} rows are copies of others and left out: "
+                 "p-values are for rows that are not")
+            x = x[first]
         seed = int(random_state_of(self.random_state).randint(2**31))
         order = np.random.default_rng(seed).permutation(len(x))
         plan = make_plan(len(x), x.shape[1], float(self.max_seconds))
@@ -168,13 +178,16 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
         """The chance [n_samples] that an inlier scores as high, from inliers not seen.
 
         Conformal, so that p ≤ α for a share α of the inliers. In the upper tail, where the
-        training rows are too few to count, by a generalised Pareto law of their largest scores.
+        calibrating rows are too few to count, by a generalised Pareto law of their largest scores;
+        fewer than a hundred do not tell such a law, and none of their p-values is below 1/(k + 1).
         """
         from flowaa.estimators.tail_p_values import fit_tail  # JAX is imported only for p-values
 
         scores = -self.score_samples(X)
-        tail = fit_tail(self.calibration_)
-        return tail.refine(scores, p_values(scores, self.calibration_))
+        counted = p_values(scores, self.calibration_)
+        if len(self.calibration_) < _LEAST_FOR_A_TAIL:
+            return counted
+        return fit_tail(self.calibration_).refine(scores, counted)
 
     def return_period(self, X: ArrayLike) -> np.ndarray:
         """How many inliers it takes, on average, to see one as far out [n_samples]."""

@@ -10,6 +10,14 @@ _OUTLIERS = "tests/estimators/test_outlier_detector.py::"
 _COMMANDS = "tests/test_outlier_commands.py::"
 
 MUTATIONS: tuple[Mutation, ...] = (
+    Mutation("copies of rows are kept", "flowaa/estimators/outlier_detector.py",
+             "            x = x[first]", "            pass",
+             ("tests/estimators/test_outlier_detector.py"
+              "::test_copies_of_rows_are_left_out_and_said",)),
+    Mutation("a tail of fifteen rows", "flowaa/estimators/outlier_detector.py",
+             "_LEAST_FOR_A_TAIL = 100", "_LEAST_FOR_A_TAIL = 2",
+             ("tests/estimators/test_outlier_detector.py"
+              "::test_few_rows_promise_no_small_p_values",)),
     Mutation("many far values are taken for a few", "flowaa/detection/tables/units.py",
              "n_far > max(1, _FEW * len(scaled))", "False",
              ("tests/detection/test_columns.py::test_only_what_is_very_far_is_moved",)),
