@@ -31,6 +31,7 @@ _CHUNK = 8_192  # rows scored at a time
 _LEFT_OUT = 2  # training rows left out of the fit, for each stated outlier
 _CAUTIOUS_K = 5  # neighbour that counts where outliers may be left
 _REPEATED = 0.01  # share of repeated rows above which equal rows are not taken for the same row
+_COPIES = 0.05  # share of copies of rows up to which they move p-values by little
 _LEAST_FOR_A_TAIL = 100  # calibrating rows from which p-values go on beyond them
 _LEAST_CALIBRATION = 1_000  # rows left over by training that calibrate in its place
 _MOST_CALIBRATION = 20_000
@@ -95,7 +96,7 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
         self._levels = find_levels(X)
         x = self._checked(X, reset=True)
         first = first_of_copies(x)
-        if len(x) - len(first) > _REPEATED * len(x):
+        if len(x) - len(first) > _COPIES * len(x):
             # Without a row its copy would be nearer to it than anything is to a new row.
             warn(f"{len(x) - len(first)} of {len(x)} rows are copies of others and left out: "
                  "p-values are for rows that are not")
