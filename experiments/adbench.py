@@ -38,7 +38,6 @@ _CONTAMINATION = flags.DEFINE_float(
     "outliers are mixed in, the others test.", lower_bound=0.0, upper_bound=0.5)
 
 
-
 def main() -> None:
     """Measures what the flags say and prints a table."""
     if not _DATA.value or not _OUT.value:

@@ -17,12 +17,12 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import OneClassSVM
 
 import flowaa
+from experiments.benchmarks._tabular_figures import LEVELS
 from flowaa.detection.conformal import benjamini_hochberg, p_values
 
 # Train, test, seed -> scores [m] and, of detectors that have them, p-values [m], and counted ones.
 WithAlarms = tuple[np.ndarray, np.ndarray, np.ndarray]
 Scores = Callable[[np.ndarray, np.ndarray, int], np.ndarray | WithAlarms]
-LEVELS = {"alarms_1": 0.01, "alarms_5": 0.05, "alarms_10": 0.1}  # of false alarms
 STATED = "ours_stated"  # ours, told the share of outliers among its training rows
 _FDR = 0.1
 _OUTLIERS_OF_BATCH = 0.05

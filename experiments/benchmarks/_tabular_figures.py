@@ -2,10 +2,10 @@
 
 import math
 
-_LEVELS = {"alarms_1": 0.01, "alarms_5": 0.05, "alarms_10": 0.1}
+LEVELS = {"alarms_1": 0.01, "alarms_5": 0.05, "alarms_10": 0.1}  # of false alarms
 _LOST = 2.0  # points of AUROC below the nearest neighbour that count as a loss
 _METRICS = ("auroc", "aupr", "fpr95", "wall_s", "clean_auroc", "loss", "mixed_percent", "fdp",
-            "power", *_LEVELS)
+            "power", *LEVELS)
 
 
 def summarise(rows: list[dict]) -> dict[str, float]:
@@ -28,7 +28,7 @@ def summarise(rows: list[dict]) -> dict[str, float]:
     figures |= {f"{split}/lost/{detector}": float(len(lost_tables(figures, split, detector)))
                 for split, detector in {(_split(row), row["detector"]) for row in rows}}
     for row in rows:
-        for name, level in _LEVELS.items():
+        for name, level in LEVELS.items():
             if name in row:
                 variance = level * (1 - level) * (1 / row["n_inliers"] + 1 / (row["n_train"] + 2))
                 means.setdefault(f"{_split(row)}/as_stated/{row['detector']}/{name}", []).append(
@@ -68,7 +68,7 @@ def format_table(figures: dict[str, float], names: list[str]) -> str:
                              f"{', '.join(lost)}")
             if f"{split}/mean/{name}/fdp" in figures:
                 rates = [(100 * figures[f"{split}/mean/{name}/{level}"],
-                          100 * figures[f"{split}/as_stated/{name}/{level}"]) for level in _LEVELS]
+                          100 * figures[f"{split}/as_stated/{name}/{level}"]) for level in LEVELS]
                 fdp, power = (figures[f"{split}/mean/{name}/{key}"] for key in ("fdp", "power"))
                 lines.append(f"  {name}: false alarms at 1, 5, 10 %: "
                              + ", ".join(f"{rate:.2f}" for rate, _ in rates) + " % (as stated in "

@@ -109,4 +109,3 @@ def fit_context(context: np.ndarray) -> ContextScale:
     """The scale of a context [n, E]."""
     unit, mean, deviation = moments(context)
     return ContextScale(unit, mean, np.where(deviation > 0, deviation, 1.0))
-

@@ -126,6 +126,29 @@ def test_a_kill_before_the_manifest_leaves_no_step(folder, monkeypatch):
     assert value_of(Checkpoints(folder, read_only=True)) == (2, 2.0)
 
 
+def test_a_kill_between_two_names_brings_the_step_of_before_back(folder, monkeypatch):
+    class Killed(BaseException):
+        pass
+
+    rename = Path.rename
+
+    def kill(path, target):
+        if Path(target).name == "2":
+            raise Killed
+        return rename(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", kill)
+        with pytest.raises(Killed):
+            Checkpoints(folder).save(2, state_of(20.0), {})
+    assert value_of(Checkpoints(folder)) == (2, 2.0)
+    assert sorted(path.name for path in folder.iterdir()) == ["1", "2"]
+    again = Checkpoints(folder)
+    again.save(2, state_of(20.0), {})
+    assert value_of(again) == (2, 20.0)
+    assert sorted(path.name for path in folder.iterdir()) == ["1", "2"]
+
+
 def test_where_nothing_is_whole_nothing_is_moved_or_begun_anew(tmp_path):
     train(config_of(), tmp_path)
     shutil.rmtree(tmp_path / "checkpoints" / "4")

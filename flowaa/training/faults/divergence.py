@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
-import jax
 import numpy as np
 
 from flowaa.data.batch_order import BatchOrder
 from flowaa.data.dataset import Dataset
 from flowaa.errors import UserError, warn
+from flowaa.training.files.finite import first_not_finite
 from flowaa.training.files.run_folder import RunFolder
 from flowaa.training.state import TrainState
 
@@ -69,9 +69,8 @@ def check_finite(state: TrainState, folder: RunFolder, step: int) -> None:
     Raises:
         UserError: it is not.
     """
-    for path, leaf in jax.tree_util.tree_leaves_with_path(state):
-        if not np.isfinite(leaf).all():
-            end_diverged(f"the state ({jax.tree_util.keystr(path)})", folder, step)
+    if broken := first_not_finite(state):
+        end_diverged(f"the state ({broken})", folder, step)
 
 
 def end_diverged(what: str, folder: RunFolder, step: int) -> NoReturn:

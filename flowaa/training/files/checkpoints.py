@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 import orbax.checkpoint as ocp
 
 from flowaa.errors import UserError, warn
+from flowaa.training.files.finite import first_not_finite
 from flowaa.training.files.of_model import of_model
 from flowaa.training.files.retention import superfluous
 from flowaa.training.files.step_folders import Damaged, StepFolders, Unwritable
@@ -83,7 +83,9 @@ class Checkpoints:
                                  for there in self.steps()):
             raise UserError(f"{self._folder.parent} holds a run that can be trained on; "
                             "save in another folder")
-        _check_finite(state, step)
+        if broken := first_not_finite(state):
+            raise UserError(f"the state of step {step} is not saved: {broken} is not finite; lower "
+                            "optimizer.learning_rate or optimizer.clip_norm")
         if validation_loss is not None:
             validation_loss = float(validation_loss) if math.isfinite(validation_loss) else None
         items = ocp.args.Composite(
@@ -232,10 +234,3 @@ class Checkpoints:
         if step not in self._damaged:
             self._damaged.add(step)
             warn(f"checkpoint {step} of {self._folder} is damaged and passed over: {reason}")
-
-
-def _check_finite(state: TrainState, step: int) -> None:
-    for path, leaf in jax.tree_util.tree_leaves_with_path(state):
-        if not np.isfinite(leaf).all():
-            raise UserError(f"the state of step {step} is not saved: {jax.tree_util.keystr(path)} "
-                            "is not finite; lower optimizer.learning_rate or optimizer.clip_norm")

@@ -16,6 +16,7 @@ from flowaa.training.files.manifest import damage, has_manifest, write_manifest
 from flowaa.training.files.quiet_orbax import quiet_orbax
 
 _PARTIAL = ".partial"  # ends the name of a step that is being written
+_REPLACED = f".replaced{_PARTIAL}"  # of one that another is about to replace
 
 
 class Damaged(Exception):
@@ -34,6 +35,9 @@ class StepFolders:
         self.folder = folder.resolve()
         if not read_only:
             self.folder.mkdir(parents=True, exist_ok=True)
+            for replaced in self.folder.glob(f"*{_REPLACED}"):
+                if not (final := self.folder / replaced.name.removesuffix(_REPLACED)).exists():
+                    replaced.rename(final)  # killed before what replaces it had its name
             for partial in self.folder.glob(f"*{_PARTIAL}*"):
                 shutil.rmtree(partial)
         with quiet_orbax():
@@ -57,9 +61,12 @@ class StepFolders:
             with quiet_orbax():
                 self._orbax.save(partial, args=items, force=True)
             write_manifest(partial)
+            replaced = self.folder / f"{step}{_REPLACED}"
             if final.exists():
-                final.rename(self.folder / f"{step}.replaced{_PARTIAL}")
+                final.rename(replaced)
             partial.rename(final)
+            if replaced.exists():
+                shutil.rmtree(replaced)
         except (OSError, ValueError) as error:
             reason = _refusal(error)
             if reason is None:
