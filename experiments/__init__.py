@@ -1,5 +1,6 @@
 """Experiments: commands that train, analyse and measure. They run from a checkout."""
 
+import atexit
 import contextlib
 import os
 import signal
@@ -49,7 +50,14 @@ def ending_by_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def _ignore() -> None:
+    """All is done: Python now gives up its handlers, and a signal would end it by its raw number."""
+    for number in _NUMBERS:
+        signal.signal(number, signal.SIG_IGN)
+
+
 # `python -m experiments.NAME` imports this first: an interrupt is one line from the start, while
 # libraries load. A program that imports the package keeps its own handlers.
 if sys.argv[:1] == ["-m"]:
     set_handlers()
+    atexit.register(_ignore)

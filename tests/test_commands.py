@@ -153,6 +153,15 @@ def test_a_closed_terminal_does_not_end_what_nohup_started():
     assert shell("-c", code) == (0, "on\n", "")
 
 
+def test_a_signal_when_all_is_done_changes_no_status():
+    """Python gives up its handlers before it clears modules; `late` goes after that."""
+    code = ("import os, signal, sys; sys.argv = ['-m']; import experiments\n"
+            "class Late:\n def __del__(self): os.kill(os.getpid(), signal.SIGTERM)\n"
+            "late = Late()")
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+
+
 @pytest.mark.parametrize(("number", "status"), [
     (signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_in_training_saves_and_ends_in_one_line(tmp_path, number, status):
