@@ -51,7 +51,7 @@ def ending_by_signals() -> Iterator[None]:
 
 
 def _ignore() -> None:
-    """All is done: Python now gives up its handlers, and a signal would end it by its raw number."""
+    """All is done: Python gives up its handlers now, and a signal would end it by its number."""
     for number in _NUMBERS:
         signal.signal(number, signal.SIG_IGN)
 
