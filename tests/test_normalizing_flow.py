@@ -1,7 +1,11 @@
 """`NormalizingFlow` through its public methods, against laws whose density is known."""
 
 import json
+import os
+import subprocess
+import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -181,10 +185,26 @@ def test_rows_of_weight_zero_are_as_if_left_out(rows):
 
 
 def test_rows_drawn_of_a_large_table_are_said():
-    x = np.random.default_rng(0).standard_normal((2**18 + 5, 1))
-    with pytest.warns(FlowaaWarning, match="262144 of 262149 rows are drawn"):
+    x = np.random.default_rng(0).standard_normal((2**17 + 5, 1))
+    with pytest.warns(FlowaaWarning, match="131072 of 131077 rows are drawn"):
         model = flowaa.NormalizingFlow(architecture=SMALL, max_seconds=1, random_state=0).fit(x)
     assert model.score(x[:1000]) == pytest.approx(-1.42, abs=0.05)
+
+
+@pytest.mark.parametrize("chosen", [None, "mine"])
+def test_programs_are_kept_where_the_user_says(tmp_path, chosen):
+    """In a process of its own, whose home is empty."""
+    script = ("import numpy as np, flowaa; flowaa.NormalizingFlow(max_seconds=1).fit("
+              "np.random.default_rng(0).random((50, 2)))")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("JAX")}
+    environment |= {"HOME": str(tmp_path), "PYTHONPATH": str(Path(flowaa.__file__).parents[1])}
+    if chosen:
+        environment["JAX_COMPILATION_CACHE_DIR"] = str(tmp_path / chosen)
+        environment["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
+    subprocess.run([sys.executable, "-c", script], check=True, env=environment)
+    folder = tmp_path / (chosen or ".cache/flowaa")
+    assert any(folder.iterdir())
+    assert not [path for path in tmp_path.rglob("*-cache") if folder not in path.parents]
 
 
 def test_a_model_is_saved_without_pickle(model, rows, tmp_path):

@@ -117,10 +117,11 @@ class Spline:
         n_bins, whole = self.n_bins, 2 * self.bound
         sizes = whole * (_LEAST + (1 - n_bins * _LEAST) * jax.nn.softmax(raw, axis=0))
         # One addition after another: XLA compiles `cumsum` on a CPU to a loop over windows.
-        edges = [jnp.full_like(sizes[0], -self.bound)]
+        # Slices stay slices under `vmap`; an index would become a gather.
+        edges = [jnp.full_like(sizes[:1], -self.bound)]
         for index in range(n_bins - 1):
-            edges.append(edges[-1] + sizes[index])
-        return jnp.stack(edges), sizes
+            edges.append(edges[-1] + sizes[index:index + 1])
+        return jnp.concatenate(edges), sizes
 
 
 def _slope(raw: Array) -> Array:

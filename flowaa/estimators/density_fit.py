@@ -145,15 +145,18 @@ def fit_density(
         if context is not None:
             train_context.append(context[index].astype(np.float32))
         fitted = varying(spread[rows])
-        held_out.append([law.log_prob(spread[fold]) for law in (
-            fit_gaussians(fitted, choice, settings.seed), fit_student_t(fitted))])
+        laws = fit_gaussians(fitted, choice, settings.seed), fit_student_t(fitted)
+        held_out.append([law.log_prob(spread[fold]) for law in laws])
+    if len(folds) > 1:  # else the one fold's laws have seen most rows, and time is for the flow
+        laws = (fit_gaussians(counted(spread, weight), choice, settings.seed),
+                fit_student_t(counted(spread, weight)))
     judged, judged_context, counts = _judged(folds, starts, spread, context, weight)
     with _progress(settings.shows_progress, training.steps) as show:
         trained = train_folds(
             chain, np.stack(train), judged, counts,
             train_context=np.stack(train_context) if train_context else None,
             validation_context=judged_context, settings=training,
-            seed=settings.seed, is_time_up=lambda: time.monotonic() > settings.ends_at, show=show)
+            seed=settings.seed, seconds_left=lambda: settings.ends_at - time.monotonic(), show=show)
     flows = tuple(TableFlow(start, chain, params)
                   for start, params in zip(starts, trained.params, strict=True))
 
@@ -162,14 +165,13 @@ def fit_density(
     radii = np.concatenate([np.linalg.norm(z, axis=1) for z, _ in latents])
     of_flows = np.concatenate([log_det - 0.5 * (z.astype(float) ** 2 + np.log(2 * np.pi)).sum(1)
                                for z, log_det in latents])
-    of_laws = [np.concatenate([laws[index] for laws in held_out]) for index in range(2)]
+    of_laws = [np.concatenate([scores[index] for scores in held_out]) for index in range(2)]
     rows = np.concatenate(folds)
     log_probs = np.stack([of_flows, *of_laws])
     weights = stacking_weights(log_probs, weight[rows], least=_LEAST_WEIGHT)
     validation = float(np.average(log_mixture(log_probs, weights), weights=weight[rows]))
     fit = DensityFit(
-        architecture, flows, fit_gaussians(counted(spread, weight), choice, settings.seed),
-        fit_student_t(counted(spread, weight)),
+        architecture, flows, *laws,
         np.concatenate([np.full(len(flows), weights[0] / len(flows)), weights[1:]]),
         trained.steps, validation, np.nan, radii[in_proportion(weight[rows], len(rows))])
     given = None if context is None else context[rows]

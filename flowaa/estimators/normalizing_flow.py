@@ -18,9 +18,10 @@ from flowaa.estimators.density_fit import DensitySettings, fit_density
 from flowaa.estimators.inputs import check_seconds, checked_array, checked_rows, random_state_of
 from flowaa.estimators.table_columns import fit_columns, fit_context
 from flowaa.flow.architecture import Architecture
+from flowaa.training.files.compilation_cache import enable_default_cache
 
 _TRAINING_SHARE = 0.8  # of the time; the rest is for compiling the end and for its evaluation
-_MOST_ROWS = 2**18  # a fit in minutes sees fewer; more would cost memory alone
+_MOST_ROWS = 2**17  # a fit in minutes sees fewer; more would cost memory alone
 _DISTRUSTED_KS = 0.15  # distance of held-out radii from their law beyond which the user is warned
 
 
@@ -98,6 +99,7 @@ class NormalizingFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             ValueError: X, context, the weights or a parameter is not as described.
         """
         started = time.monotonic()
+        enable_default_cache()
         self._check_parameters()
         x = self._validated(X, reset=True)
         weight = _check_sample_weight(sample_weight, x, dtype=np.float64, ensure_non_negative=True)

@@ -7,7 +7,9 @@ become better for a while.
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +22,7 @@ from flowaa.bijectors.chain import Chain
 Array = jax.Array
 
 _STEPS_PER_CALL = 50
+_TIMED_CALLS = 2  # after compilation, from which is told how many steps there is time for
 _PATIENCE = 4  # calls without a better fold before training ends
 _EMA_DECAY = 0.98
 _CLIP_NORM = 5.0
@@ -52,7 +55,7 @@ class Trained:
 def train_folds(
     chain: Chain, train: np.ndarray, validation: np.ndarray, counts: np.ndarray, *,
     train_context: np.ndarray | None, validation_context: np.ndarray | None,
-    settings: FoldTraining, seed: int, is_time_up: Callable[[], bool],
+    settings: FoldTraining, seed: int, seconds_left: Callable[[], float],
     show: Callable[[int, float], None],
 ) -> Trained:
     """Trains one flow a fold.
@@ -66,7 +69,8 @@ def train_folds(
         validation_context: [F, V, E] or None.
         settings: how.
         seed: of starts, batches and noise.
-        is_time_up: asked after each call of some steps; if so, training ends.
+        seconds_left: asked after each call of some steps. Where the time is too short for all steps
+            the learning rate falls to zero over those there is time for.
         show: told the steps taken and the mean log-likelihood in validation.
     """
     start_key, steps_key = jax.random.split(jax.random.key(seed))
@@ -77,32 +81,50 @@ def train_folds(
     state = (params, jax.vmap(optimizer.init)(params), jax.tree.map(jnp.copy, params))
     rows = (jnp.asarray(train), train_context)
     judged = (jnp.asarray(validation), validation_context, jnp.asarray(counts, jnp.float32))
-    best = (jax.tree.map(jnp.copy, params), _scores(chain, params, *judged))
+    best = (jax.tree.map(jnp.copy, params), jnp.full(len(train), -jnp.inf, jnp.float32))
     best_steps, waited = np.zeros(len(train), int), np.zeros(len(train), int)
-    for call in range(settings.steps // _STEPS_PER_CALL):
+    n_calls, call, left_s = settings.steps // _STEPS_PER_CALL, 0, [seconds_left()]
+    while call <= n_calls:
+        # The first call takes no step: it judges the start by the program that is there anyway.
+        steps = (_STEPS_PER_CALL if call else 0, max(call - 1, 0) * _STEPS_PER_CALL,
+                 n_calls * _STEPS_PER_CALL)
         state, best, is_better = _advance(
-            chain, settings, state, best, jax.random.fold_in(steps_key, call), rows, judged)
+            chain, settings, state, best, jax.random.fold_in(steps_key, call), rows, judged, steps)
         better = np.asarray(is_better)
-        best_steps[better] = (call + 1) * _STEPS_PER_CALL
+        best_steps[better] = call * _STEPS_PER_CALL
         waited = np.where(better, 0, waited + 1)
-        show((call + 1) * _STEPS_PER_CALL, float(best[1].mean()))
-        if (waited >= _PATIENCE).all() or is_time_up():
+        show(call * _STEPS_PER_CALL, float(best[1].mean()))
+        left_s.append(seconds_left())
+        if (waited >= _PATIENCE).all() or left_s[-1] <= 0:
             break
+        if call == _TIMED_CALLS:
+            n_calls = min(n_calls, call + _affordable_calls(left_s))
+        call += 1
     return Trained([jax.tree.map(lambda leaf, i=i: leaf[i], best[0]) for i in range(len(train))],
                    best_steps)
 
 
+def _affordable_calls(left_s: list[float]) -> int:
+    """How many further calls there is time for, by the last two's duration.
+
+    It is rounded down to a power of the square root of two, so that the same fit on the same
+    machine has the same schedule.
+    """
+    per_call_s = max((left_s[-3] - left_s[-1]) / 2, 1e-3)
+    return int(2 ** (math.floor(2 * math.log2(max(left_s[-1] / per_call_s, 1.0))) / 2))
+
+
 def _optimizer(settings: FoldTraining) -> optax.GradientTransformation:
-    schedule = optax.cosine_decay_schedule(settings.learning_rate, settings.steps)
+    """Its updates are for a learning rate of one."""
     return optax.chain(
         optax.clip_by_global_norm(_CLIP_NORM),
-        optax.adamw(schedule, b2=0.99, weight_decay=settings.weight_decay,
+        optax.adamw(1.0, b2=0.99, weight_decay=settings.weight_decay,
                     mask=lambda params: jax.tree.map(lambda leaf: leaf.ndim > 1, params)))
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def _start(chain: Chain, keys: Array, u: Array, context: Array | None) -> Params:
-    return jax.vmap(lambda *given: chain.init(*given)["params"])(keys, u, context)
+    return _each(lambda *given: chain.init(*given)["params"])(keys, u, context)
 
 
 def _log_prob(
@@ -112,22 +134,21 @@ def _log_prob(
     return log_det - 0.5 * (z ** 2 + np.log(2 * np.pi)).sum(1)
 
 
-@functools.partial(jax.jit, static_argnums=0)
 def _scores(
     chain: Chain, params: Params, u: Array, context: Array | None, counts: Array
 ) -> Array:
     """Mean log-likelihood [F] of each flow's fold."""
-    log_prob = jax.vmap(functools.partial(_log_prob, chain))(params, u, context)
+    log_prob = _each(functools.partial(_log_prob, chain))(params, u, context)
     return (jnp.where(counts > 0, log_prob, 0.0) * counts).sum(1) / counts.sum(1)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1), donate_argnums=(2, 3))
 def _advance(
     chain: Chain, settings: FoldTraining, state: tuple, best: tuple, key: Array, rows: tuple,
-    judged: tuple,
+    judged: tuple, steps: tuple,
 ) -> tuple[tuple, tuple, Array]:
     """Some steps; then each flow's best parameters and score so far, and whether they are new."""
-    state = _steps(chain, settings, state, key, *rows)
+    state = _steps(chain, settings, state, key, steps, *rows)
     score = _scores(chain, state[2], *judged)
     is_better = score > best[1]
     return state, (_choose(is_better, state[2], best[0]), jnp.where(is_better, score, best[1])), (
@@ -135,13 +156,20 @@ def _advance(
 
 
 def _steps(
-    chain: Chain, settings: FoldTraining, state: tuple, key: Array, train: Array,
+    chain: Chain, settings: FoldTraining, state: tuple, key: Array, steps: tuple, train: Array,
     context: Array | None,
 ) -> tuple:
-    """Some steps of every flow: parameters, optimiser's state and averaged parameters."""
+    """So many steps of every flow: parameters, optimiser's state and averaged parameters.
+
+    Of `steps` the first is how many there are now, the second how many there were, and the third
+    how many there will be, over which the learning rate falls to zero.
+    """
+    n_steps, first_step, last_step = steps
     optimizer = _optimizer(settings)
 
-    def step(state: tuple, key: Array, rows: Array, given: Array | None) -> tuple:
+    def step(
+        count: Array, state: tuple, key: Array, rows: Array, given: Array | None
+    ) -> tuple:
         params, optimizer_state, average = state
         rows_key, noise_key, dropout_key = jax.random.split(key, 3)
         index = jax.random.randint(rows_key, (settings.batch_size,), 0, len(rows))
@@ -151,16 +179,30 @@ def _steps(
         gradient = jax.grad(
             lambda params: -_log_prob(chain, params, u, cond, dropout_key).mean())(params)
         updates, optimizer_state = optimizer.update(gradient, optimizer_state, params)
-        params = optax.apply_updates(params, updates)
+        share = jnp.clip((first_step + count) / last_step, 0.0, 1.0)
+        rate = settings.learning_rate * 0.5 * (1 + jnp.cos(jnp.pi * share))
+        params = optax.apply_updates(params, jax.tree.map(lambda update: rate * update, updates))
         average = optax.incremental_update(params, average, 1 - _EMA_DECAY)
         return params, optimizer_state, average
 
     def of_one_fold(state: tuple, key: Array, rows: Array, given: Array | None) -> tuple:
         keys = jax.random.split(key, _STEPS_PER_CALL)
-        return jax.lax.scan(
-            lambda state, key: (step(state, key, rows, given), None), state, keys)[0]
+        return jax.lax.fori_loop(
+            0, n_steps, lambda count, state: step(count, state, keys[count], rows, given), state)
 
-    return jax.vmap(of_one_fold)(state, jax.random.split(key, len(train)), train, context)
+    return _each(of_one_fold)(state, jax.random.split(key, len(train)), train, context)
+
+
+def _each(function: Callable) -> Callable:
+    """The function of each fold. XLA's code for an axis of one is half as fast as without it."""
+
+    def apply(*of_folds: Any) -> Any:
+        if len(jax.tree.leaves(of_folds)[0]) > 1:
+            return jax.vmap(function)(*of_folds)
+        of_one = jax.tree.map(lambda leaf: jnp.squeeze(leaf, 0), of_folds)
+        return jax.tree.map(lambda leaf: leaf[None], function(*of_one))
+
+    return apply
 
 
 def _choose(is_first: Array, first: Params, second: Params) -> Params:

@@ -18,6 +18,7 @@ from flowaa.flow.tables.elliptical import (
 from flowaa.flow.tables.marginals import fit_marginals
 from flowaa.flow.tables.stacking import log_mixture, stacking_weights
 from flowaa.flow.tables.table_flow import TableFlow, WhiteScores, fit_whitening
+from flowaa.training import folds
 from flowaa.training.folds import FoldTraining, Trained, train_folds
 
 RNG = np.random.default_rng(0)
@@ -153,7 +154,7 @@ def _trained(steps: int, judged_power: int) -> tuple[Trained, list]:
     trained = train_folds(
         CHAIN, train, _judged(judged_power), COUNTS, train_context=None,
         validation_context=None, settings=FoldTraining(steps=steps, noise=0.0), seed=0,
-        is_time_up=lambda: False, show=lambda step, score: seen.append(score))
+        seconds_left=lambda: 1e9, show=lambda step, score: seen.append(score))
     return trained, seen
 
 
@@ -168,6 +169,55 @@ def test_folds_learn_and_keep_their_best():
         z, log_det = bound(CHAIN, params).encode(fold, None)
         likelihoods.append(np.average(norm.logpdf(z).sum(1) + log_det, weights=counts))
     assert scores[-1] == pytest.approx(np.mean(likelihoods), abs=1e-4)
+
+
+def test_one_fold_alone_is_trained_as_among_others():
+    rng = np.random.default_rng(0)
+    train = np.repeat(rng.standard_normal((1, 512, 2)), 2, 0).astype(np.float32)
+    judged, counts = _judged(1)[:1], np.ones((1, 256), np.float32)
+    scores = []
+    for n in (1, 2):
+        seen: list[float] = []
+        train_folds(
+            CHAIN, train[:n], np.repeat(judged, n, 0), np.repeat(counts, n, 0), train_context=None,
+            validation_context=None, settings=FoldTraining(steps=50, noise=0.0), seed=0,
+            seconds_left=lambda: 1e9, show=lambda step, score, seen=seen: seen.append(score))
+        scores.append(seen)
+    # Keys differ with the number of folds, and with them batches; no more.
+    np.testing.assert_allclose(scores[0], scores[1], atol=0.05)
+
+
+def test_the_learning_rate_falls_to_zero_by_the_end_of_the_time():
+    """A clock on which a call takes ten seconds leaves time for eight more after the second."""
+    clock = iter(range(200, -1000, -10))
+    steps, rates = [], []
+
+    def seconds_left():
+        return float(next(clock))
+
+    advance = folds._advance
+
+    def spy(*given):
+        steps.append(given[-1])
+        before = jax.tree.map(np.asarray, given[2][0])
+        found = advance(*given)
+        moved = jax.tree.map(lambda a, b: np.abs(np.asarray(a) - b).max(), found[0][0], before)
+        rates.append(max(jax.tree.leaves(moved)))
+        return found
+
+    rng = np.random.default_rng(0)
+    train = rng.standard_normal((1, 512, 2)).astype(np.float32) ** 3 / 2
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(folds, "_advance", spy)
+        patch.setattr(folds, "_PATIENCE", 100)
+        train_folds(
+            CHAIN, train, _judged(3)[:1], COUNTS[:1], train_context=None,
+            validation_context=None, settings=FoldTraining(steps=5000, noise=0.0), seed=0,
+            seconds_left=seconds_left, show=lambda step, score: None)
+    # 17 calls are left, of which a power of the square root of two: 16.
+    assert [last for _, _, last in steps] == 3 * [5000] + 16 * [18 * 50]
+    assert [first for _, first, _ in steps] == [0] + [50 * index for index in range(18)]
+    assert rates[-1] < 0.1 * max(rates)
 
 
 def test_what_makes_the_fold_less_likely_is_not_kept():

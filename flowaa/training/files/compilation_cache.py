@@ -6,6 +6,8 @@ import jax
 
 from flowaa.errors import warn
 
+DEFAULT_FOLDER = "~/.cache/flowaa"
+
 _MINIMUM_COMPILE_TIME_S = 0.1  # programs that compile faster are not worth a file
 
 
@@ -25,3 +27,12 @@ def enable_cache(folder: str) -> None:
     jax.config.update("jax_compilation_cache_dir", str(path))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", _MINIMUM_COMPILE_TIME_S)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def enable_default_cache() -> None:
+    """Keeps programs in the default folder, as runs do, unless the user has chosen a folder.
+
+    JAX's own setting stands: `JAX_COMPILATION_CACHE_DIR`, or `JAX_ENABLE_COMPILATION_CACHE=0`.
+    """
+    if jax.config.values["jax_compilation_cache_dir"] is None:
+        enable_cache(DEFAULT_FOLDER)
