@@ -54,6 +54,8 @@ def get_config(variant: str = "") -> ConfigDict:
     # A compiled loop over periods of equal blocks: for accelerators, slow on a CPU.
     flow.scan = False
     flow.dropout = 0.0  # of the subnets' hidden features, in training only
+    flow.subnet = "convolution"  # convolution | attention (between an image stage's pixels)
+    flow.n_heads = 4  # of attention; they divide the width
     # float32 | bfloat16: the subnets' arithmetic, for accelerators. All else, log-dets included, is
     # float32; what is decoded can be off by a bfloat16 rounding of a subnet's input, which is rare.
     flow.subnet_dtype = "float32"

@@ -105,6 +105,8 @@ def test_flags_that_are_wrong(fails, arguments, words):
     (["flow.split_off=(1.5,)"], ["flow.split_off"]),
     (["flow.dropout=1.0"], ["flow.dropout"]),
     (["flow.clamp=0.0"], ["flow.clamp"]),
+    (["flow.n_heads=0"], ["flow.n_heads"]),
+    (["flow.subnet=attention"], ["flow.subnet=attention", "no pixels"]),
     (["flow.law=spline", "flow.spline_bins=0"], ["flow.spline_bins"]),
     (["flow.law=spline", "flow.spline_bound=-1.0"], ["flow.spline_bound"]),
     (["likelihood.logit_alpha=0.1"], ["likelihood.logit_alpha", "discrete"]),

@@ -108,8 +108,8 @@ def test_every_key_of_the_architecture_is_used():
              "split_off": 0.5}
     whole = {"law": "spline", "two_sided": False, "split": "checkerboard", "mixing": "orthogonal",
              "actnorm": True, "clamp": 1.25, "spline_bins": 9, "spline_bound": 3.5,
-             "split_off_conditional": False, "dropout": 0.125, "subnet_dtype": "bfloat16",
-             "memory": "remat", "scan": True}
+             "split_off_conditional": False, "dropout": 0.125, "subnet": "attention",
+             "n_heads": 17, "subnet_dtype": "bfloat16", "memory": "remat", "scan": True}
     config = config_of(**{"seed": 11}, **{f"flow.{key}": (value,) for key, value in stage.items()},
                        **{f"flow.{key}": value for key, value in whole.items()})
     assert build_architecture(config) == Architecture((Stage(**stage),), seed=11, **whole)

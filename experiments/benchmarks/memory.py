@@ -30,6 +30,8 @@ _BLOCKS_SHAPE = (64, 16, 16, 12)  # the batch that the blocks of the first rows 
 _DEPTHS = (8, 32, 64)
 _TRAINING_STEPS = 200
 _BLOCKS = Architecture((Stage("none", 8, 16),), mixing="none")
+_ATTENTION = Architecture((Stage("none", 8, 32, 1),), mixing="none", subnet="attention")
+_ATTENTION_SHAPE = (16, 8, 8, 12)  # pictures of 16 x 16 after a squeeze
 
 _SMALL_STAGES = (  # every reshaping and a split-off
     Stage("squeeze", 1, 8, 1, (3,), 0.5), Stage("haar", 1, 8, 1), Stage("flatten", 1, 16, 1),
@@ -42,6 +44,7 @@ _VARIANTS: dict[str, dict[str, Any]] = {
     "one_sided": {"two_sided": False},
     "checkerboard": {"split": "checkerboard"},
     "orthogonal": {"mixing": "orthogonal"},
+    "attention": {"subnet": "attention"},
     "invertible_linear": {"mixing": "invertible_linear", "actnorm": True},
     "scanned": {"scan": True},
 }
@@ -76,7 +79,15 @@ def _growth() -> dict[str, float]:
         "stored_over_reversible_64": stored / large,
         "reversible_64_mib": large / 2**20,
         "stored_64_mib": stored / 2**20,
+        "growth_4_to_64_attention": _attention_temp_bytes(64) / _attention_temp_bytes(4),
     }
+
+
+def _attention_temp_bytes(n_blocks: int) -> int:
+    blocks = dataclasses.replace(
+        _ATTENTION, stages=(dataclasses.replace(_ATTENTION.stages[0], n_blocks=n_blocks),),
+        memory="reversible", scan=True)
+    return _temp_bytes(blocks, _ATTENTION_SHAPE)
 
 
 def _time_ratios() -> dict[str, float]:

@@ -6,6 +6,7 @@ vectors and only the slopes of the bin that is hit are computed, which is faster
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -17,6 +18,7 @@ from flowaa.bijectors.base import Array, sum_per_example
 # Least share of [-bound, bound] of a bin, and least slope at a knot: flatter splines cannot be
 # inverted in float32.
 _LEAST = 1e-2
+_PART_VALUES = 160_000  # parameters that lie in a CPU's cache together with what is made of them
 # Where the parameter of a slope is 0, the slope is 1.
 _UNIT_SLOPE = float(np.log(np.expm1(1 - _LEAST)))
 
@@ -76,16 +78,34 @@ class Spline:
 
     def forward(self, x: Array, theta: Array) -> tuple[Array, Array]:
         """y = spline(x); log_det = sum log spline'(x)."""
-        flat = x.ravel()
-        y, log_slope = self._bin(flat, theta, of_y=False).forward(flat)
-        return self._where_inside(x, y, log_slope)
+        def forward(at: Array, theta: Array) -> tuple[Array, Array]:
+            return self._bin(at, theta, of_y=False).forward(at)
+
+        return self._where_inside(x, *self._in_parts(forward, x, theta))
 
     def inverse(self, y: Array, theta: Array) -> tuple[Array, Array]:
         """x = spline^-1(y); log_det = -sum log spline'(x)."""
-        flat = y.ravel()
-        piece = self._bin(flat, theta, of_y=True)
-        x = piece.inverse(flat)
-        return self._where_inside(y, x, -piece.forward(x)[1])
+        def inverse(at: Array, theta: Array) -> tuple[Array, Array]:
+            piece = self._bin(at, theta, of_y=True)
+            x = piece.inverse(at)
+            return x, -piece.forward(x)[1]
+
+        return self._where_inside(y, *self._in_parts(inverse, y, theta))
+
+    def _in_parts(self, function: Callable, at: Array, theta: Array) -> tuple[Array, Array]:
+        """The function of values [n] and their parameters [n, P], on a CPU a part at a time.
+
+        It passes over its parameters many times, and those of a picture are more than a cache
+        holds. What backpropagation needs is computed again in each part, from the cache as well.
+        """
+        flat, theta = at.ravel(), theta.reshape(at.size, self.n_parameters)
+        size = _part_size(at.size, _PART_VALUES // self.n_parameters)
+        if size == at.size or jax.default_backend() != "cpu":
+            return function(flat, theta)
+        part = jax.checkpoint(lambda given: function(*given))
+        found = jax.lax.map(part, (flat.reshape(-1, size),
+                                   theta.reshape(-1, size, self.n_parameters)))
+        return found[0].ravel(), found[1].ravel()
 
     def _where_inside(self, given: Array, value: Array, log_slope: Array) -> tuple[Array, Array]:
         """Values and log_det [B], of the identity where what is given lies beyond the bound."""
@@ -94,9 +114,8 @@ class Spline:
                 sum_per_example(jnp.where(is_inside, log_slope.reshape(given.shape), 0.0)))
 
     def _bin(self, at: Array, theta: Array, *, of_y: bool) -> _Bin:
-        """The bins that values [n] of x, or of y, fall into."""
-        n_bins = self.n_bins
-        parameters = theta.reshape(at.size, self.n_parameters).T
+        """The bins that values [n] of x, or of y, fall into, by their parameters [n, P]."""
+        n_bins, parameters = self.n_bins, theta.T
         left, width = self._edges(parameters[:n_bins])
         bottom, height = self._edges(parameters[n_bins:2 * n_bins])
         end = jnp.zeros_like(at)[None]  # slope 1, that of the identity outside
@@ -122,6 +141,12 @@ class Spline:
         for index in range(n_bins - 1):
             edges.append(edges[-1] + sizes[index:index + 1])
         return jnp.concatenate(edges), sizes
+
+
+def _part_size(n: int, most: int) -> int:
+    """The largest divisor of n that is at most so many, or n where only small ones are."""
+    divisors = [size for size in range(max(most // 4, 1), most + 1) if n % size == 0]
+    return n if n <= most or not divisors else divisors[-1]
 
 
 def _slope(raw: Array) -> Array:

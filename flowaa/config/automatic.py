@@ -19,7 +19,7 @@ _CPU_BATCH = 64  # images
 _UNTOUCHED: dict[str, Any] = {
     "reshape": ("none",), "n_blocks": (8,), "width": (64,), "depth": (2,), "split_off": (0.0,),
     "kernel_sizes": ((3,),), "law": "affine", "mixing": "permutation", "spline_bins": 8,
-    "spline_bound": 4.0, "dropout": 0.0, "actnorm": False, "split": "halves"}
+    "spline_bound": 4.0, "dropout": 0.0, "subnet": "convolution", "actnorm": False, "split": "halves"}
 
 
 def resolve_architecture(config: ConfigDict, spec: DataSpec, n_rows: int) -> ConfigDict:
@@ -100,4 +100,4 @@ def _picture(spec: DataSpec, few: bool) -> dict[str, Any]:
         chosen |= {"spline_bound": _LOGIT_BOUND}
     return chosen | {
         "n_blocks": (4,) * n_scales, "width": (32 if few else 64,) * n_scales,
-        "depth": (2,) * n_scales, "kernel_sizes": ((3,),) * n_scales}
+        "depth": (2,) * n_scales, "kernel_sizes": (((3, 3, 1),),) * n_scales}

@@ -47,6 +47,8 @@ class FlowFields:
     memory: Memory
     scan: bool
     dropout: Annotated[float, SHARE]
+    subnet: Literal["convolution", "attention"]
+    n_heads: _Count
     subnet_dtype: Literal["float32", "bfloat16"]
     conditional: bool
     base: Literal["normal", "class_mixture"]

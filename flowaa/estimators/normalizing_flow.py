@@ -11,6 +11,7 @@ from scipy.stats import chi, kstest
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
+from flowaa.arguments import check_memory
 from flowaa.detection.tables.units import power_of_two
 from flowaa.errors import UserError, warn
 from flowaa.estimators.density_files import read_density, write_density
@@ -21,6 +22,7 @@ from flowaa.flow.architecture import Architecture
 from flowaa.training.files.compilation_cache import enable_default_cache
 
 _TRAINING_SHARE = 0.8  # of the time; the rest is for compiling the end and for its evaluation
+_BYTES_A_DRAWN_VALUE = 32  # latents, rows and their copies while they are decoded
 _MOST_ROWS = 2**17  # a fit in minutes sees fewer; more would cost memory alone
 _DISTRUSTED_KS = 0.15  # distance of held-out radii from their law beyond which the user is warned
 
@@ -158,8 +160,10 @@ class NormalizingFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         With an integer as `random_state` the same rows are drawn every time.
         """
         check_is_fitted(self, "member_weights_")
-        if not isinstance(n_samples, Integral) or n_samples < 1:
+        if isinstance(n_samples, bool) or not isinstance(n_samples, Integral) or n_samples < 1:
             raise UserError(f"n_samples={n_samples!r}: it must be an integer of at least 1")
+        check_memory(int(n_samples) * self.n_features_in_ * _BYTES_A_DRAWN_VALUE,
+                     f"n_samples={n_samples}: they need", "draw them in parts")
         rng = np.random.default_rng(random_state_of(self.random_state).randint(2**31 - 1))
         rows = self._fit.sample(rng, int(n_samples), self._given(context, int(n_samples)))
         return self._columns.restore(rows)

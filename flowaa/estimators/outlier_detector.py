@@ -91,6 +91,15 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
         Raises:
             ValueError: X or a parameter is not as described.
         """
+        before = dict(self.__dict__)
+        try:
+            return self._fit(X)
+        except BaseException:  # an interrupt as well: the fit of before is as it was
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
+
+    def _fit(self, X: ArrayLike) -> "OutlierDetector":
         self._check_parameters()
         check_names(X)
         self._levels = find_levels(X)
@@ -124,6 +133,9 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
         n_outliers = 0
         if self.contamination != "auto":
             n_outliers = round(float(self.contamination) * len(x))
+            if not n_outliers:
+                warn(f"contamination={self.contamination:g} of {len(x)} rows is no row: all are "
+                     "taken for inliers")
             n_left_out = min(_LEFT_OUT * n_outliers, len(x) // 2)
             if len(x) - n_left_out < 2:
                 raise UserError(f"contamination={self.contamination:g} leaves one of {len(x)} rows "
@@ -205,7 +217,15 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
             ValueError: if fdr is not between 0 and 1.
         """
         counted = p_values(-self.score_samples(X), self.calibration_)
-        return benjamini_hochberg(counted, fdr)
+        flagged = benjamini_hochberg(counted, fdr)
+        least, n_beyond = 1 / (len(self.calibration_) + 1), int((counted <= counted.min()).sum())
+        n_needed = int(np.ceil(least * len(counted) / fdr))
+        if not flagged.any() and counted.min() <= least and n_beyond < n_needed:
+            warn(f"no row is flagged: {len(self.calibration_)} calibrating rows give no p-value "
+                 f"below {least:.2g}, of which fdr={fdr:g} would take {n_needed} of "
+                 f"{len(counted)} rows, and there are {n_beyond}; fit to more rows, raise fdr, or "
+                 "rank by score_samples")
+        return flagged
 
     def explain(self, X: ArrayLike) -> Explanation:
         """Why rows are outliers; see `flowaa.detection.tables.explanation.Explanation`.

@@ -25,7 +25,7 @@ from flowaa.bijectors.spline import Spline
 from flowaa.bijectors.split_off import SplitOff
 from flowaa.bijectors.splits import Checkerboard, Halves, Split
 from flowaa.errors import UserError
-from flowaa.flow.subnets import ConvSubnet, DenseSubnet
+from flowaa.flow.subnets import AttentionSubnet, ConvSubnet, DenseSubnet
 
 Shape = tuple[int, ...]
 
@@ -58,6 +58,9 @@ class Architecture:
     spline_bound: float = 4.0
     split_off_conditional: bool = True
     dropout: float = 0.0
+    # Of image stages. Attention is between the pixels of a resolution, in heads of the width.
+    subnet: Literal["convolution", "attention"] = "convolution"
+    n_heads: int = 4
     # In which subnets compute; parameters, couplings and log-dets stay in float32.
     subnet_dtype: Literal["float32", "bfloat16"] = "float32"
     memory: Memory = "stored"
@@ -80,6 +83,9 @@ class Architecture:
         if not self.two_sided and shape != (1,) and self.stages[-1].n_blocks < 2:
             raise UserError("flow.two_sided=False: one block in the last stage leaves half of the "
                             "features as they are; set flow.n_blocks to 2 or more there")
+        if self.subnet == "attention" and len(shape) == 1:
+            raise UserError(f"flow.subnet=attention: rows of {shape[0]} numbers have no pixels to "
+                            "attend to; set flow.subnet to convolution, which is dense for them")
         return self._chain(0, shape, self.memory)
 
     def _chain(self, first: int, shape: Shape, memory: Memory) -> tuple[Chain, Shape]:
@@ -158,12 +164,20 @@ class Architecture:
         return laws[self.law]
 
     def _subnets(self, stage: Stage, shape: Shape) -> list[SubnetFactory]:
-        """Subnets to cycle through: convolutions for images, dense layers for vectors."""
+        """Subnets to cycle through: one of kind `subnet` for images, dense layers for vectors."""
         # None leaves float64 inputs in float64.
         dtype = None if self.subnet_dtype == "float32" else self.subnet_dtype
         if len(shape) == 1:
             return [functools.partial(
                 DenseSubnet, stage.width, depth=stage.depth, dropout_rate=self.dropout, dtype=dtype,
+            )]
+        if self.subnet == "attention":
+            if stage.width % self.n_heads:
+                raise UserError(f"flow.n_heads={self.n_heads} does not divide flow.width="
+                                f"{stage.width}; give a width that is a multiple of it")
+            return [functools.partial(
+                AttentionSubnet, stage.width, depth=stage.depth, n_heads=self.n_heads,
+                dropout_rate=self.dropout, dtype=dtype,
             )]
         return [functools.partial(
             ConvSubnet, stage.width, depth=stage.depth, kernel_size=kernel_size,

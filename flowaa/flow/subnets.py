@@ -60,6 +60,44 @@ class DenseSubnet(nn.Module):
         return nn.Dense(n_outputs, kernel_init=zeros, dtype=self.dtype)(hidden).astype(x.dtype)
 
 
+class AttentionSubnet(nn.Module):
+    """A transformer over the pixels of its resolution: [B, H, W, C] to [B, H, W, n_outputs].
+
+    Each pixel is a token with a learned position; layers are pre-normalised residual attention and
+    dense pairs, as in couplings of Jet (Kolesnikov et al. 2024, arXiv 2412.15129). Squeezes before
+    it make the patches.
+    """
+
+    width: int  # features of a token
+    depth: int = 2  # pairs of attention and dense layers
+    n_heads: int = 4  # that divide the width
+    dropout_rate: float = 0.0
+    dtype: str | None = None  # in which it computes, e.g. "bfloat16"; None: that of its input
+
+    @nn.compact
+    def __call__(self, x: Array, cond: Array | None = None, *, n_outputs: int) -> Array:
+        """Maps x [B, H, W, C], and a condition, to [B, H, W, n_outputs] in the dtype of x."""
+        batch, height, width, channels = x.shape
+        hidden = nn.Dense(self.width, dtype=self.dtype)(
+            x.reshape(batch, height * width, channels))
+        place = self.param("place", nn.initializers.normal(0.02), (height * width, self.width))
+        hidden += place.astype(hidden.dtype)
+        if cond is not None:
+            hidden += nn.Dense(self.width, use_bias=False, dtype=self.dtype)(cond)[:, None, :]
+        for _ in range(self.depth):
+            attended = nn.MultiHeadDotProductAttention(self.n_heads, dtype=self.dtype)(
+                nn.LayerNorm(dtype=self.dtype)(hidden))
+            hidden += _dropout(self, attended, self.dropout_rate)
+            wide = nn.gelu(nn.Dense(2 * self.width, dtype=self.dtype)(
+                nn.LayerNorm(dtype=self.dtype)(hidden)))
+            hidden += _dropout(self, nn.Dense(self.width, dtype=self.dtype)(wide),
+                               self.dropout_rate)
+        zeros = nn.initializers.zeros
+        theta = nn.Dense(n_outputs, kernel_init=zeros, dtype=self.dtype)(
+            nn.LayerNorm(dtype=self.dtype)(hidden))
+        return theta.reshape(batch, height, width, n_outputs).astype(x.dtype)
+
+
 def _dropout(subnet: nn.Module, hidden: Array, rate: float) -> Array:
     if rate == 0.0 or not subnet.has_rng("dropout"):
         return hidden

@@ -17,7 +17,7 @@ from flowaa.bijectors.reshape import Flatten, Haar, Squeeze
 from flowaa.bijectors.spline import Spline
 from flowaa.bijectors.split_off import SplitOff
 from flowaa.bijectors.splits import Checkerboard, Halves, Split
-from flowaa.flow.subnets import ConvSubnet, DenseSubnet
+from flowaa.flow.subnets import AttentionSubnet, ConvSubnet, DenseSubnet
 
 IMAGE = (2, 4, 3)  # not square, and channels that do not halve
 VECTOR = (5,)
@@ -39,6 +39,10 @@ class Case:
 
 def conv() -> SubnetFactory:
     return functools.partial(ConvSubnet, 4, depth=1, dropout_rate=0.25)
+
+
+def attention() -> SubnetFactory:
+    return functools.partial(AttentionSubnet, 4, depth=1, n_heads=2, dropout_rate=0.25)
 
 
 def dense() -> SubnetFactory:
@@ -73,7 +77,8 @@ def coupling_cases() -> Iterator[tuple[str, Case]]:
         for condition in CONDITIONS:
             yield f"{law_name}-elementwise-{condition}", Case(
                 functools.partial(Elementwise, dense(), law), (2,), condition)
-    for kind, subnet, shape in (("image", conv(), IMAGE), ("vector", dense(), VECTOR)):
+    for kind, subnet, shape in (("image", conv(), IMAGE), ("attention", attention(), IMAGE),
+                                ("vector", dense(), VECTOR)):
         make = functools.partial(Coupling, subnet, Affine())
         yield f"affine-dropout-{kind}", Case(make, shape, "label", dropout=True)
 
@@ -106,7 +111,7 @@ def split_off_cases() -> Iterator[tuple[str, Case]]:
         return Chain((Coupling(dense(), Affine()), Permutation(2)))
 
     for condition in CONDITIONS:
-        for name, subnet in (("plain", None), ("conditional", conv())):
+        for name, subnet in (("plain", None), ("conditional", conv()), ("attention", attention())):
             yield f"split_off-{name}-image-{condition}", Case(
                 functools.partial(_split_off, rest_of_image, 1, (2, 4, 2), (16,), subnet),
                 IMAGE, condition, dropout=True)

@@ -18,6 +18,7 @@ from flowaa.detection.tables.metrics import (
 )
 from flowaa.detection.tables.neighbours import KernelDensity, NearestNeighbour
 from flowaa.detection.tables.normal_scores import GaussianCopula, NormalScores
+from flowaa.detection.tables.tail_probability import fit_tail_probability
 
 MEMBERS = {
     "nearest": NearestNeighbour(Standardised()),
@@ -156,6 +157,12 @@ def test_a_feature_that_no_other_tells_is_predicted_by_its_mean(d):
     off, of_new = np.abs(rows[:, 0] - rows[:, 0].mean()), new[:, 0] - rows[:, 0].mean()
     expected = np.log1p((of_new / (np.median(off) + 0.02)) ** 2)
     assert np.abs(scores - expected).max() < 0.2
+
+
+def test_rounding_is_no_spread_of_scores():
+    own = np.full(50, 0.3)
+    own[::2] = np.nextafter(0.3, 1.0)
+    assert fit_tail_probability(own).minus_log(np.array([0.3 + 1e-12]))[0] < np.log(51) + 1e-6
 
 
 def test_made_rows_stay_by_the_rows_and_their_ranges():

@@ -6,7 +6,7 @@ import pytest
 
 import flowaa
 from flowaa.detection.tables.encoding import find_levels, from_codes, to_codes
-from flowaa.errors import UserError
+from flowaa.errors import FlowaaWarning, UserError
 from flowaa.flow.architecture import Architecture, Stage
 
 X = np.random.default_rng(0).normal(size=(60, 2))
@@ -26,6 +26,11 @@ def detector(**parameters):
 @pytest.fixture(scope="module")
 def fitted():
     return detector().fit(MIXED)
+
+
+@pytest.fixture(scope="module")
+def small_density():
+    return density().fit(X)
 
 
 def complaint(function, *arguments, **named):
@@ -70,6 +75,34 @@ def test_a_column_of_numbers_stays_one(fitted):
         fitted.score_samples, pd.concat([MIXED, MIXED[["kind"]]], axis=1))
 
 
+@pytest.mark.parametrize(("values", "words"), [
+    (pd.date_range("2020", periods=60), "column b holds times"),
+    ([f"row {i}" for i in range(60)], "60 different texts in 60 rows"),
+    ([str(value) for value in X[:, 0]], "give numbers as numbers")],
+    ids=["date", "name", "number"])
+def test_a_detector_refuses_a_category_a_row(values, words):
+    assert words in complaint(detector().fit, pd.DataFrame({"a": X[:, 0], "b": values}))
+
+
+def test_a_fit_that_fails_changes_nothing():
+    fitted = detector().fit(MIXED)
+    before = fitted.score_samples(MIXED)
+    complaint(fitted.fit, MIXED.assign(height=np.inf, other=1.0))
+    np.testing.assert_array_equal(fitted.score_samples(MIXED), before)
+    fresh = detector()
+    complaint(fresh.fit, MIXED.assign(height=np.inf))
+    assert vars(fresh) == vars(detector())
+
+
+@pytest.mark.parametrize("n", [True, 0, 1.5, "3"])
+def test_what_is_no_number_of_draws_is_refused(small_density, n):
+    assert "n_samples" in complaint(small_density.sample, n)
+
+
+def test_draws_that_no_memory_holds_are_refused_before_they_are_made(small_density):
+    assert "draw them in parts" in complaint(small_density.sample, 10**13)
+
+
 def test_an_explanation_speaks_of_the_frame_s_categories(fitted):
     new = pd.DataFrame({"height": [40.0, X[0, 0], np.nan], "kind": ["oak", "ash", "elm"]},
                        index=["far", "new", "missing"])
@@ -111,6 +144,11 @@ def test_a_share_that_leaves_nothing_to_learn_from_is_refused():
     assert "contamination=0.5 leaves one of 2 rows" in complaint(
         detector(contamination=0.5).fit, X[:2])
     detector(contamination=0.5).fit(X[:3])
+
+
+def test_a_share_of_no_row_is_said():
+    with pytest.warns(FlowaaWarning, match="contamination=1e-09 of 60 rows is no row"):
+        detector(contamination=1e-9).fit(X)
 
 
 @pytest.mark.parametrize("fdr", ["a", None, True, np.nan, 0, 1])

@@ -52,6 +52,30 @@ def test_one_sided_checkerboards_change_every_pixel(mixing):
         assert np.abs(change[:, place[0], place[1]]).min(0).max() > 1e-3
 
 
+@pytest.mark.parametrize(("subnet", "is_seen"), [("convolution", False), ("attention", True)])
+def test_attention_sees_the_furthest_pixel_and_convolutions_do_not(subnet, is_seen):
+    x = jnp.asarray(RANDOM.normal(size=(3, 8, 8, 4)), jnp.float32)
+    architecture = Architecture((Stage("none", 1, 8, 1),), subnet=subnet, mixing="none")
+    change = encode(architecture, x.at[:, 0, 0].add(1.0)) - encode(architecture, x)
+    assert (np.abs(change.reshape(x.shape)[:, 7, 7]).max() > 1e-6) == is_seen
+
+
+def test_attention_knows_where_a_pixel_is():
+    """Pixels that change places do not just change places in the latent."""
+    x = jnp.asarray(RANDOM.normal(size=(3, 4, 4, 4)), jnp.float32)
+    architecture = Architecture((Stage("none", 1, 8, 1),), subnet="attention", mixing="none")
+    mirrored = encode(architecture, x[:, ::-1]).reshape(x.shape)[:, ::-1]
+    assert np.abs(mirrored - encode(architecture, x).reshape(x.shape)).max() > 1e-3
+
+
+def test_heads_divide_the_width_and_a_table_has_no_pixels():
+    architecture = Architecture((Stage("none", 2, 6),), subnet="attention")
+    with pytest.raises(UserError, match=r"flow\.n_heads=4 does not divide flow\.width=6"):
+        architecture.build((4, 4, 2))
+    with pytest.raises(UserError, match=r"flow\.subnet=attention: rows of 4 numbers"):
+        architecture.build((4,))
+
+
 def test_one_block_cannot_change_both_halves():
     with pytest.raises(UserError, match=r"flow\.n_blocks"):
         Architecture((Stage("none", 1, 4),), two_sided=False).build((4,))

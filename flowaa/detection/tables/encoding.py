@@ -6,8 +6,11 @@ from typing import Any
 import numpy as np
 
 from flowaa.detection.tables.units import bulk, power_of_two
+from flowaa.errors import UserError
 
 UNSEEN = -1.0  # code of a category that was not there in training
+_MOST_LEVELS = 20  # categories of a column that are never too many for its rows
+_DISTINCT = 0.5  # share of values that are categories of their own, beyond which none is one
 _LARGEST = 1e300  # units; what is further is as far
 
 
@@ -48,11 +51,28 @@ def fit_encoding(x: np.ndarray, n_levels: tuple[int, ...]) -> Encoding:
 
 
 def find_levels(X: Any) -> dict[str, tuple[str, ...]]:
-    """Categories, in order, of each column of a data frame that does not hold numbers."""
+    """Categories, in order, of each column of a data frame that does not hold numbers.
+
+    Raises:
+        UserError: a column holds times, or nearly as many categories as values.
+    """
     if not (hasattr(X, "columns") and hasattr(X, "dtypes")):
         return {}
-    return {str(name): tuple(sorted({str(value) for value in X[name].dropna()}))
-            for name in X.columns if not _is_numeric(X[name])}
+    found: dict[str, tuple[str, ...]] = {}
+    for name in X.columns:
+        if _is_numeric(X[name]):
+            continue
+        if getattr(X[name].dtype, "kind", "O") in "mM":
+            raise UserError(f"column {name} holds times ({X[name].dtype}): give them as numbers, "
+                            "such as days since the first, or leave the column out")
+        values = [str(value) for value in X[name].dropna()]
+        levels = tuple(sorted(set(values)))
+        if len(levels) > max(_MOST_LEVELS, _DISTINCT * len(values)):
+            raise UserError(f"column {name} holds {len(levels)} different texts in {len(values)} "
+                            "rows, too many to be categories: leave the column out, group them, or "
+                            "give numbers as numbers")
+        found[str(name)] = levels
+    return found
 
 
 def to_codes(X: Any, levels: dict[str, tuple[str, ...]]) -> Any:

@@ -6,6 +6,7 @@ import numpy as np
 
 _TAIL = 0.2  # share of the inliers that the exponential tail is fitted to
 _LEAST = 5
+_ROUNDING = 1e-9  # of scores near one: what differs by less is equal
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +34,8 @@ def fit_tail_probability(scores: np.ndarray) -> TailProbability:
     n_above = min(max(_LEAST, int(_TAIL * n)), max(n // 2, 1))
     threshold = values[-n_above - 1] if n > n_above else values[0]
     mean_excess = float((values[-n_above:] - threshold).mean())
-    spread = float(values[-1] - values[0]) or abs(float(values[-1])) or 1.0
+    spread, largest = float(values[-1] - values[0]), float(np.abs(values[[0, -1]]).max())
+    if spread <= _ROUNDING * max(largest, 1.0):  # all are one value, and a unit is needed
+        spread = max(largest, 1.0)
     return TailProbability(values, float(threshold), float(-np.log((n_above + 1) / (n + 1))),
                            max(mean_excess, 1e-3 * spread / np.sqrt(n)))

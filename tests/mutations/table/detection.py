@@ -14,6 +14,13 @@ MUTATIONS: tuple[Mutation, ...] = (
              "            x = x[first]", "            pass",
              ("tests/estimators/test_outlier_detector.py"
               "::test_copies_of_rows_are_left_out_and_said",)),
+    Mutation("a fit that fails leaves its traces", "flowaa/estimators/outlier_detector.py",
+             "            self.__dict__.clear()\n            self.__dict__.update(before)\n", "",
+             ("tests/estimators/test_inputs.py::test_a_fit_that_fails_changes_nothing",)),
+    Mutation("scores that differ by rounding make a tail",
+             "flowaa/detection/tables/tail_probability.py",
+             "spread <= _ROUNDING * max(largest, 1.0)", "spread == 0",
+             ("tests/detection/test_members.py::test_rounding_is_no_spread_of_scores",)),
     Mutation("a tail of fifteen rows", "flowaa/estimators/outlier_detector.py",
              "_LEAST_FOR_A_TAIL = 100", "_LEAST_FOR_A_TAIL = 2",
              ("tests/estimators/test_outlier_detector.py"

@@ -25,6 +25,9 @@ MUTATIONS: tuple[Mutation, ...] = (
              "slopes = jnp.concatenate([end, parameters[2 * n_bins + 1:-1], end])",
              "slopes = parameters[2 * n_bins:]",
              (f"{_SPLINE}::test_values_slopes_and_gradients_are_those_of_distrax",)),
+    Mutation("tokens have no place", "flowaa/flow/subnets.py",
+             "        hidden += place.astype(hidden.dtype)\n", "",
+             ("tests/flow/test_architecture.py::test_attention_knows_where_a_pixel_is",)),
     Mutation("dropout is off", "flowaa/flow/subnets.py",
              'if rate == 0.0 or not subnet.has_rng("dropout"):', "if True:",
              (f"{_SUBNETS}::test_dropout_leaves_out_its_share_of_hidden_features"
