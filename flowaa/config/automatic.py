@@ -19,7 +19,8 @@ _CPU_BATCH = 64  # images
 _UNTOUCHED: dict[str, Any] = {
     "reshape": ("none",), "n_blocks": (8,), "width": (64,), "depth": (2,), "split_off": (0.0,),
     "kernel_sizes": ((3,),), "law": "affine", "mixing": "permutation", "spline_bins": 8,
-    "spline_bound": 4.0, "dropout": 0.0, "subnet": "convolution", "actnorm": False, "split": "halves"}
+    "spline_bound": 4.0, "dropout": 0.0, "subnet": "convolution", "actnorm": False,
+    "split": "halves"}
 
 
 def resolve_architecture(config: ConfigDict, spec: DataSpec, n_rows: int) -> ConfigDict:

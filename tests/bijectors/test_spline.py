@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from flowaa.bijectors import spline
 from flowaa.bijectors.spline import Spline
 
 BOUND = 4.0
@@ -22,6 +23,38 @@ def _oracle(theta: jax.Array, n_bins: int) -> distrax.RationalQuadraticSpline:
     return distrax.RationalQuadraticSpline(
         theta.reshape(50, 3, 3 * n_bins + 1), -BOUND, BOUND, boundary_slopes="identity",
         min_bin_size=0.02 * BOUND, min_knot_slope=0.01)
+
+
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="elsewhere nothing is done in parts")
+def test_part_by_part_it_is_the_same_spline(monkeypatch):
+    with jax.enable_x64(True):
+        _check_parts(monkeypatch)
+
+
+def _check_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    law, x, theta = _case(6)
+    weights = jax.random.normal(jax.random.key(9), x.shape)
+
+    def outcome() -> list:
+        def total(x, theta):
+            y, log_det = law.forward(x, theta)
+            back, log_det_back = law.inverse(0.5 * y, theta)
+            return (weights * (y + back)).sum() + (log_det - 3 * log_det_back).sum()
+
+        return [law.forward(x, theta), law.inverse(x, theta),
+                jax.grad(total, argnums=(0, 1))(x, theta)]
+
+    whole = outcome()
+    monkeypatch.setattr(spline, "_PART_VALUES", 30 * law.n_parameters)
+    assert "scan" in str(jax.make_jaxpr(law.forward)(x, theta))  # five parts of thirty
+    for a, b in zip(jax.tree.leaves(outcome()), jax.tree.leaves(whole), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize(("n", "most", "size"), [
+    (100, 100, 100), (150, 30, 30), (150, 40, 30), (151, 30, 151), (2 * 151, 100, 302)])
+def test_parts_divide_and_are_not_many(n, most, size):
+    assert spline._part_size(n, most) == size
 
 
 @pytest.mark.parametrize("n_bins", [1, 2, 6, 8])

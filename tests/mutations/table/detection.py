@@ -213,8 +213,8 @@ MUTATIONS: tuple[Mutation, ...] = (
              '1 / row["n_inliers"] + 1 / (row["n_train"] + 2)', '1 / row["n_inliers"]',
              ("tests/test_adbench.py",)),
     Mutation("discoveries rest on a fitted tail", "flowaa/estimators/outlier_detector.py",
-             "return benjamini_hochberg(counted, fdr)",
-             "return benjamini_hochberg(self.p_value(X), fdr)",
+             "flagged = benjamini_hochberg(counted, fdr)",
+             "flagged = benjamini_hochberg(self.p_value(X), fdr)",
              (_OUTLIERS + "test_few_rows_that_calibrate_flag_nothing_on_the_word_of_a_fitted_tail",
               )),
 )
