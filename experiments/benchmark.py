@@ -19,13 +19,15 @@ from flowaa.errors import UserError
 
 flags.DEFINE_string("adbench", None, "Folder of ADBench's .npz files, for `archetypes_real`.")
 flags.DEFINE_integer("n_tables", None, "How many tables `archetypes_real` takes; all if unset.")
-flags.DEFINE_integer("splits", 5, "densities: random splits of each table.", lower_bound=1)
+flags.DEFINE_integer("splits", 5, "densities, return_periods: random splits.", lower_bound=1)
 flags.DEFINE_integer(
     "count", 20, "faults: truncations, deletions, poisoned batches, kills and signals; ten times "
     "as many flips.", lower_bound=1)
-flags.DEFINE_float("max_seconds", 60.0, "densities: of each fit.", lower_bound=1.0)
+flags.DEFINE_float("max_seconds", 60.0, "densities, return_periods: of each fit.", lower_bound=1.0)
+flags.DEFINE_bool("dequantise", False, "densities: noise for columns of repeated values.")
 flags.DEFINE_float("minutes", 15.0, "pictures: of each library's training.", lower_bound=0.1)
-flags.DEFINE_string("only", "", "densities: names of tables, with commas; all if empty.")
+flags.DEFINE_string(
+    "only", "", "densities, return_periods: names of tables, with commas; all if empty.")
 _OUT = flags.DEFINE_string("out", None, "File the figures are written to, as a flat JSON object.")
 _TABLES = flags.DEFINE_string(
     "tables", "", "real_detectors: folder of tables as ADBench has them, .npz with X and y; "

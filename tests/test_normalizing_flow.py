@@ -191,6 +191,28 @@ def test_rows_drawn_of_a_large_table_are_said():
     assert model.score(x[:1000]) == pytest.approx(-1.42, abs=0.05)
 
 
+def test_return_periods_are_those_of_rows_not_seen_whatever_the_density():
+    """Of a law with a power's tail, fitted for a second: as many rows lie beyond as stated."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_t(2, (3000, 2)) @ [[1.0, 0.5], [0.0, 1.0]]
+    model = flowaa.NormalizingFlow(architecture=SMALL, max_seconds=1, random_state=0).fit(x[:1000])
+    period = model.return_period(x[1000:])
+    for n in (2, 10, 100):
+        share = 1 / n
+        error = np.sqrt(share * (1 - share) * (1 / 2000 + 1 / 1000))
+        assert np.mean(period >= n) == pytest.approx(share, abs=3 * error)
+    far = model.return_period([[30.0, 0.0], [300.0, 0.0], [3000.0, 0.0]])
+    assert (np.diff(far) > 0).all()
+    assert far[0] > 30
+    np.testing.assert_allclose(model.p_value(x[:5]), 1 / model.return_period(x[:5]))
+
+
+def test_few_rows_count_and_go_no_further():
+    x = np.random.default_rng(0).standard_normal((60, 2))
+    model = flowaa.NormalizingFlow(architecture=SMALL, max_seconds=1, random_state=0).fit(x)
+    assert model.return_period([[100.0, 100.0]]) == pytest.approx(61.0)
+
+
 @pytest.mark.parametrize("chosen", [None, "mine"])
 def test_programs_are_kept_where_the_user_says(tmp_path, chosen):
     """In a process of its own, whose home is empty."""
@@ -213,6 +235,7 @@ def test_a_model_is_saved_without_pickle(model, rows, tmp_path):
     again = flowaa.NormalizingFlow.load(tmp_path / "model")
     np.testing.assert_array_equal(again.score_samples(rows), model.score_samples(rows))
     np.testing.assert_array_equal(again.transform(rows), model.transform(rows))
+    np.testing.assert_array_equal(again.p_value(rows), model.p_value(rows))
     assert again.member_weights_ == model.member_weights_
 
 
@@ -269,7 +292,7 @@ def test_what_cannot_be_trusted_is_said():
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         model = flowaa.NormalizingFlow(architecture=SMALL, max_seconds=1, random_state=0).fit(x)
-    said = any("do not read return periods" in str(warning.message) for warning in caught)
+    said = any("read no return periods off latent radii" in str(warning.message) for warning in caught)
     assert said == (model.radius_ks_ > 0.15)
 
 

@@ -3,7 +3,9 @@
 `python -m experiments.benchmark densities --tables=FOLDER --out=FILE.json` takes five tables of
 scikit-learn and the inliers of every `.npz` file of FOLDER (X and y as in ADBench), in `--splits`
 random splits of 80 % and 20 %. Every method is given the same training rows, standardised by their
-moments, without columns that are constant in them. Figures are the test rows' log-likelihoods in
+moments, without columns that are constant in them. A column of repeated values has no density: how
+high a method's is there depends on how narrow it dares to be. With `--dequantise` all methods are
+given such columns with the same uniform noise, as wide as the least gap between two values. Figures are the test rows' log-likelihoods in
 nats, mean and worst. The kernel's bandwidth is chosen on up to 2 000 rows. Others' flows (zuko,
 normflows, flowjax: the extra `bench`) are judged if they are installed; each stops early on a tenth
 of its rows, the first two also when the time is up.
@@ -27,6 +29,7 @@ import flowaa
 from experiments.benchmarks._density_peers import peers
 from flowaa.errors import UserError
 
+_DISTINCT = 0.5  # share of values that differ, below which a column is of repeated ones
 _MOST_KDE_ROWS = 2000  # that its bandwidth is chosen on
 
 
@@ -34,7 +37,9 @@ def run() -> dict[str, float]:
     """Mean and worst log-likelihood of each method on each table, and how often ours is best."""
     figures: dict[str, float] = {}
     n_best = n_near = n_sets = 0
-    for name, x in _tables():
+    for name, x in tables():
+        if flags.FLAGS.dequantise:
+            x = _dequantised(x)
         scores = [_measured(x, split) for split in range(flags.FLAGS.splits)]
         means = {method: np.array([score[method].mean() for score in scores])
                  for method in scores[0]}
@@ -86,20 +91,34 @@ def _measured(x: np.ndarray, split: int) -> dict[str, np.ndarray]:
     return found
 
 
-def _tables() -> Iterator[tuple[str, np.ndarray]]:
-    """Names and rows [N, D]."""
+def _dequantised(x: np.ndarray) -> np.ndarray:
+    """Rows [N, D], noise added to the columns of repeated values."""
+    random = np.random.default_rng(0)
+    columns = []
+    for column in x.T:
+        levels = np.unique(column)
+        gaps = np.diff(levels)
+        gaps = gaps[gaps > 1e-9 * np.ptp(levels)] if len(levels) > 1 else gaps  # else rounding
+        is_repeated = len(levels) < _DISTINCT * len(column) and len(gaps) > 0
+        width = gaps.min() if is_repeated else 0.0
+        columns.append(column + width * random.uniform(-0.5, 0.5, len(column)))
+    return np.column_stack(columns)
+
+
+def tables() -> Iterator[tuple[str, np.ndarray]]:
+    """Names and rows [N, D]: scikit-learn's, and the inliers of `--tables`."""
     only = [name for name in flags.FLAGS.only.split(",") if name]
-    tables = {name: lambda name=name: getattr(datasets, f"load_{name}")().data.astype(float)
+    loaders = {name: lambda name=name: getattr(datasets, f"load_{name}")().data.astype(float)
               for name in ("iris", "wine", "breast_cancer", "diabetes", "digits")}
     folder = flags.FLAGS.tables
     if folder and not sorted(Path(folder).glob("*.npz")):
         raise UserError(f"--tables: no .npz file is in {folder}; give a folder of ADBench's tables")
     for path in sorted(Path(folder).glob("*.npz")) if folder else []:
-        tables[path.stem.split("_", 1)[-1]] = lambda path=path: _inliers(path)
-    for name in only or tables:
-        if name not in tables:
-            raise UserError(f"--only: there is no table {name!r}; there are {', '.join(tables)}")
-        yield name, tables[name]()
+        loaders[path.stem.split("_", 1)[-1]] = lambda path=path: _inliers(path)
+    for name in only or loaders:
+        if name not in loaders:
+            raise UserError(f"--only: there is no table {name!r}; there are {', '.join(loaders)}")
+        yield name, loaders[name]()
 
 
 def _inliers(path: Path) -> np.ndarray:

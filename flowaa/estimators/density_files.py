@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 _ARRAYS, _DESCRIPTION = "arrays.npz", "model.json"
 # N features, D that vary, F flows, M members, G normal laws, R rows, Q knots, E of a context.
 _SHAPES = {
-    "weights": "M", "steps": "F", "held_out_radii": "R", "columns/varies": "N",
-    "columns/constant": "N", "columns/unit": "D", "columns/mean": "D", "columns/deviation": "D",
+    "weights": "M", "steps": "F", "held_out_radii": "R", "held_out_log_probs": "R",
+    "columns/varies": "N", "columns/constant": "N", "columns/unit": "D", "columns/mean": "D", "columns/deviation": "D",
     "gaussians/weights": "G", "gaussians/means": "GD",
     "gaussians/roots": "GDD", "student_t/mean": "D", "student_t/shape": "DD"}
 _OF_A_FLOW = {
@@ -45,7 +45,8 @@ def write_density(folder: Path, model: "NormalizingFlow") -> None:
     """Writes a fitted model; each file appears whole or not at all."""
     fit = model._fit
     arrays: dict[str, Any] = {"weights": fit.weights, "steps": fit.steps,
-                              "held_out_radii": fit.held_out_radii}
+                              "held_out_radii": fit.held_out_radii,
+                              "held_out_log_probs": fit.held_out_log_probs}
     parts: dict[str, Any] = {
         "columns": model._columns, "gaussians": fit.gaussians, "student_t": fit.student_t}
     if model._context_scale is not None:
@@ -124,7 +125,8 @@ def _assembled(
     model._fit = DensityFit(
         architecture, tuple(flows), Gaussians(**_fields(arrays, "gaussians")),
         StudentT(**_fields(arrays, "student_t")), arrays["weights"], arrays["steps"],
-        described["validation_score_"], described["training_score_"], arrays["held_out_radii"])
+        described["validation_score_"], described["training_score_"], arrays["held_out_radii"],
+        arrays["held_out_log_probs"])
     model._context_scale = (ContextScale(**_fields(arrays, "context"))
                             if "context/unit" in arrays else None)
     if "feature_names_in_" in arrays:

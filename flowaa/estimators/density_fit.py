@@ -26,6 +26,7 @@ from flowaa.training.folds import FoldTraining, train_folds
 _MANY_ROWS = 20_000  # from which networks are wider, and nothing is done against overfitting
 _SEARCH_SHARE = 0.15  # of the time, for the choice of a Gaussian mixture
 _LEAST_WEIGHT = 0.01  # of a member: it costs others at most 0.03 nats and bounds the worst row
+_LEAST_LOG_PROB = -1e30  # of a held-out row, so that saved numbers are finite
 _PREPARED_VALUES = 2**22  # numbers of a fold's training rows, ties spread anew in each copy
 _MOST_COPIES_ROWS = 2**15  # rows below which a table is copied, so that shapes are few
 _MOST_JUDGED_ROWS = 4096  # of a fold, between steps; at the end all count
@@ -57,6 +58,7 @@ class DensityFit:
         validation_score: mean log-likelihood of held-out rows, ties spread.
         training_score: of the same rows under the final density.
         held_out_radii: latent radii of rows, ties spread, under the flow that did not see them.
+        held_out_log_probs: log p of rows as they are, under the flow and laws that did not.
     """
 
     architecture: Architecture
@@ -68,6 +70,7 @@ class DensityFit:
     validation_score: float
     training_score: float
     held_out_radii: np.ndarray
+    held_out_log_probs: np.ndarray
 
     @property
     def named_weights(self) -> dict[str, float]:
@@ -81,6 +84,14 @@ class DensityFit:
             members = [*(flow.log_prob(x, context) for flow in self.flows),
                        self.gaussians.log_prob(x), self.student_t.log_prob(x)]
         return log_mixture(np.stack(members), self.weights)
+
+    def log_prob_by_flow(self, x: np.ndarray, context: np.ndarray | None) -> np.ndarray:
+        """log p [F, n] with one flow in place of all, as held-out rows have it."""
+        weights = np.array([sum(self.weights[:-2]), *self.weights[-2:]])
+        with np.errstate(over="ignore"):
+            laws = self.gaussians.log_prob(x), self.student_t.log_prob(x)
+            return np.stack([log_mixture(np.stack([flow.log_prob(x, context), *laws]), weights)
+                             for flow in self.flows])
 
     def sample(self, rng: np.random.Generator, n: int, context: np.ndarray | None) -> np.ndarray:
         """n standardised rows [n, D]."""
@@ -133,7 +144,7 @@ def fit_density(
     search_ends_at = started + _SEARCH_SHARE * (settings.ends_at - started)
     choice = choose_gaussians(counted(spread, weight), settings.seed,
                               lambda: time.monotonic() > search_ends_at)
-    starts, train, held_out = [], [], []
+    starts, train, held_out, laws_of_folds = [], [], [], []
     train_context: list[np.ndarray] = []
     for fold in folds:
         rest = np.setdiff1d(np.arange(n), fold)
@@ -147,6 +158,7 @@ def fit_density(
         fitted = varying(spread[rows])
         laws = fit_gaussians(fitted, choice, settings.seed), fit_student_t(fitted)
         held_out.append([law.log_prob(spread[fold]) for law in laws])
+        laws_of_folds.append(laws)
     if len(folds) > 1:  # else the one fold's laws have seen most rows, and time is for the flow
         laws = (fit_gaussians(counted(spread, weight), choice, settings.seed),
                 fit_student_t(counted(spread, weight)))
@@ -170,10 +182,16 @@ def fit_density(
     log_probs = np.stack([of_flows, *of_laws])
     weights = stacking_weights(log_probs, weight[rows], least=_LEAST_WEIGHT)
     validation = float(np.average(log_mixture(log_probs, weights), weights=weight[rows]))
+    as_they_are = np.concatenate([
+        np.maximum(_LEAST_LOG_PROB, log_mixture(np.stack([
+            flow.log_prob(x[fold], None if context is None else context[fold]),
+            *(law.log_prob(x[fold]) for law in laws_of_fold)]), weights))
+        for flow, laws_of_fold, fold in zip(flows, laws_of_folds, folds, strict=True)])
+    counting = in_proportion(weight[rows], len(rows))
     fit = DensityFit(
         architecture, flows, *laws,
         np.concatenate([np.full(len(flows), weights[0] / len(flows)), weights[1:]]),
-        trained.steps, validation, np.nan, radii[in_proportion(weight[rows], len(rows))])
+        trained.steps, validation, np.nan, radii[counting], as_they_are[counting])
     given = None if context is None else context[rows]
     score = float(np.average(fit.log_prob(spread[rows], given), weights=weight[rows]))
     return dataclasses.replace(fit, training_score=score)

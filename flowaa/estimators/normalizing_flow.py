@@ -18,6 +18,7 @@ from flowaa.estimators.density_files import read_density, write_density
 from flowaa.estimators.density_fit import DensitySettings, fit_density
 from flowaa.estimators.inputs import check_seconds, checked_array, checked_rows, random_state_of
 from flowaa.estimators.table_columns import fit_columns, fit_context
+from flowaa.estimators.tail_p_values import calibrated
 from flowaa.flow.architecture import Architecture
 from flowaa.training.files.compilation_cache import enable_default_cache
 
@@ -37,7 +38,7 @@ class NormalizingFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     them, with weights that make held-out rows most likely (stacking, Smyth & Wolpert 1999): where
     rows are few or a flow fails, the simpler law holds.
 
-    Of a table with more than 262 144 rows as many are drawn and learned from.
+    Of a table with more than 131 072 rows as many are drawn and learned from.
 
     A value that at least ten rows and one in a hundred share, as zero in counts or a level in
     pictures, is learned as a narrow law, a twentieth of the gap to the next such value to either
@@ -64,7 +65,8 @@ class NormalizingFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         validation_score_: mean log-likelihood of rows when they were held out, in nats.
         training_score_: of the same rows after the fit; what it is higher is overfitting.
         radius_ks_: Kolmogorov-Smirnov distance of held-out rows' latent radii from chi_d. `fit`
-            warns beyond 0.15: return periods and radii are then not to be trusted.
+            warns beyond 0.15: latent radii then say little of how rare a row is. `p_value` and
+            `return_period` do not rest on them.
         n_steps_: training steps after which each flow was best; 0 is its untrained start.
 
     >>> import numpy as np
@@ -140,8 +142,8 @@ class NormalizingFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self.radius_ks_ = float(kstest(fit.held_out_radii, chi(columns.varies.sum()).cdf).statistic)
         if self.radius_ks_ > _DISTRUSTED_KS:
             warn(f"latent radii of held-out rows are {self.radius_ks_:.2f} from their law "
-                 f"(Kolmogorov-Smirnov; {_DISTRUSTED_KS} is much): do not read return periods off "
-                 "this density; more rows, or fewer features, would help")
+                 f"(Kolmogorov-Smirnov; {_DISTRUSTED_KS} is much): read no return periods off latent "
+                 "radii, only off return_period; more rows, or fewer features, would help")
         return self
 
     def score_samples(self, X: ArrayLike, *, context: ArrayLike | None = None) -> np.ndarray:
@@ -153,6 +155,24 @@ class NormalizingFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     def score(self, X: ArrayLike, y: Any = None, *, context: ArrayLike | None = None) -> float:
         """Mean log-likelihood of rows, in nats."""
         return float(self.score_samples(X, context=context).mean())
+
+    def p_value(self, X: ArrayLike, *, context: ArrayLike | None = None) -> np.ndarray:
+        """The chance [n_samples] that a row of the data is as unlikely.
+
+        It does not rest on the density's being right: a row's log p under each flow is held against
+        that of the rows which the flow did not see, and counts as the share of them that is lower
+        (cross-conformal, Vovk 2015). Beyond the least likely of a hundred such rows or more, a
+        generalised Pareto law of the lowest tenth goes on.
+        """
+        x = self._rows(X)
+        by_flow = self._fit.log_prob_by_flow(
+            self._columns.standardise(x), self._given(context, len(x)))
+        sample = -self._fit.held_out_log_probs
+        return np.mean([calibrated(-log_prob, sample) for log_prob in by_flow], axis=0)
+
+    def return_period(self, X: ArrayLike, *, context: ArrayLike | None = None) -> np.ndarray:
+        """How many rows of the data it takes, on average, to see one as unlikely [n_samples]."""
+        return 1.0 / self.p_value(X, context=context)
 
     def sample(self, n_samples: int = 1, *, context: ArrayLike | None = None) -> np.ndarray:
         """Draws rows [n_samples, n_features], each given its own row of a context [n_samples, E].

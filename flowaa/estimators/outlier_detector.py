@@ -32,7 +32,6 @@ _LEFT_OUT = 2  # training rows left out of the fit, for each stated outlier
 _CAUTIOUS_K = 5  # neighbour that counts where outliers may be left
 _REPEATED = 0.01  # share of repeated rows above which equal rows are not taken for the same row
 _COPIES = 0.05  # share of copies of rows up to which they move p-values by little
-_LEAST_FOR_A_TAIL = 100  # calibrating rows from which p-values go on beyond them
 _LEAST_CALIBRATION = 1_000  # rows left over by training that calibrate in its place
 _MOST_CALIBRATION = 20_000
 
@@ -194,13 +193,9 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
         calibrating rows are too few to count, by a generalised Pareto law of their largest scores;
         fewer than a hundred do not tell such a law, and none of their p-values is below 1/(k + 1).
         """
-        from flowaa.estimators.tail_p_values import fit_tail  # JAX is imported only for p-values
+        from flowaa.estimators.tail_p_values import calibrated  # JAX is imported only for p-values
 
-        scores = -self.score_samples(X)
-        counted = p_values(scores, self.calibration_)
-        if len(self.calibration_) < _LEAST_FOR_A_TAIL:
-            return counted
-        return fit_tail(self.calibration_).refine(scores, counted)
+        return calibrated(-self.score_samples(X), self.calibration_)
 
     def return_period(self, X: ArrayLike) -> np.ndarray:
         """How many inliers it takes, on average, to see one as far out [n_samples]."""

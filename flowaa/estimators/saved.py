@@ -16,7 +16,7 @@ import numpy as np
 
 from flowaa.errors import UserError
 
-_VERSION = 3
+_VERSION = 4
 
 
 class _OtherVersionError(Exception):

@@ -4,8 +4,10 @@ import dataclasses
 
 import numpy as np
 
+from flowaa.detection.conformal import p_values
 from flowaa.extremes.tail_fits import LEAST_ROWS, PARETO, fit_law
 
+_LEAST_SAMPLE = 100  # fewer values tell no law of their tail
 _TAIL = 0.1  # share of the sample that the law is fitted to
 _SMALLEST = 1e-300
 
@@ -41,3 +43,13 @@ def fit_tail(sample: np.ndarray) -> Tail:
         if shape < 0:
             scale, shape = float(excess.mean()), 0.0
     return Tail(threshold, (n_above + 1) / (n + 1), float(scale), float(shape))
+
+
+def calibrated(scores: np.ndarray, sample: np.ndarray) -> np.ndarray:
+    """p-values [m] of scores, larger = further out, by a sample [n] of scores not seen.
+
+    Counted (conformal) within the sample, by the law of its tail beyond. Of fewer than a hundred
+    values all are counted, and none is below 1/(n + 1).
+    """
+    counted = p_values(scores, sample)
+    return counted if len(sample) < _LEAST_SAMPLE else fit_tail(sample).refine(scores, counted)

@@ -18,6 +18,7 @@ import optax
 
 from flowaa.bijectors.base import Params, bound
 from flowaa.bijectors.chain import Chain
+from flowaa.training.faults.skipping import skip_unsound
 
 Array = jax.Array
 
@@ -115,11 +116,11 @@ def _affordable_calls(left_s: list[float]) -> int:
 
 
 def _optimizer(settings: FoldTraining) -> optax.GradientTransformation:
-    """Its updates are for a learning rate of one."""
-    return optax.chain(
+    """Its updates are for a learning rate of one, and 0 where the gradient is not finite."""
+    return skip_unsound(optax.chain(
         optax.clip_by_global_norm(_CLIP_NORM),
         optax.adamw(1.0, b2=0.99, weight_decay=settings.weight_decay,
-                    mask=lambda params: jax.tree.map(lambda leaf: leaf.ndim > 1, params)))
+                    mask=lambda params: jax.tree.map(lambda leaf: leaf.ndim > 1, params))), 0.0)
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -147,9 +147,10 @@ def _judged(power: int) -> np.ndarray:
     return (np.random.default_rng(1).standard_normal((2, 256, 2)) ** power / 2).astype(np.float32)
 
 
-def _trained(steps: int, judged_power: int) -> tuple[Trained, list]:
+def _trained(steps: int, judged_power: int, *, far: float = 0.0) -> tuple[Trained, list]:
     rng = np.random.default_rng(0)
     train = rng.standard_normal((2, 512, 2)).astype(np.float32) ** 3 / 2
+    train[:, 300] += far
     seen: list[float] = []
     trained = train_folds(
         CHAIN, train, _judged(judged_power), COUNTS, train_context=None,
@@ -169,6 +170,12 @@ def test_folds_learn_and_keep_their_best():
         z, log_det = bound(CHAIN, params).encode(fold, None)
         likelihoods.append(np.average(norm.logpdf(z).sum(1) + log_det, weights=counts))
     assert scores[-1] == pytest.approx(np.mean(likelihoods), abs=1e-4)
+
+
+def test_a_row_too_far_for_a_gradient_costs_its_batches_and_no_more():
+    trained, scores = _trained(300, judged_power=3, far=1e30)
+    assert (trained.steps > 0).all()
+    assert scores[-1] > scores[0] + 0.05
 
 
 def test_one_fold_alone_is_trained_as_among_others():

@@ -21,8 +21,8 @@ MUTATIONS: tuple[Mutation, ...] = (
              "flowaa/detection/tables/tail_probability.py",
              "spread <= _ROUNDING * max(largest, 1.0)", "spread == 0",
              ("tests/detection/test_members.py::test_rounding_is_no_spread_of_scores",)),
-    Mutation("a tail of fifteen rows", "flowaa/estimators/outlier_detector.py",
-             "_LEAST_FOR_A_TAIL = 100", "_LEAST_FOR_A_TAIL = 2",
+    Mutation("a tail of fifteen rows", "flowaa/estimators/tail_p_values.py",
+             "_LEAST_SAMPLE = 100", "_LEAST_SAMPLE = 2",
              ("tests/estimators/test_outlier_detector.py"
               "::test_few_rows_promise_no_small_p_values",)),
     Mutation("many far values are taken for a few", "flowaa/detection/tables/units.py",
