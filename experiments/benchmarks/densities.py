@@ -5,10 +5,11 @@ scikit-learn and the inliers of every `.npz` file of FOLDER (X and y as in ADBen
 random splits of 80 % and 20 %. Every method is given the same training rows, standardised by their
 moments, without columns that are constant in them. A column of repeated values has no density: how
 high a method's is there depends on how narrow it dares to be. With `--dequantise` all methods are
-given such columns with the same uniform noise, as wide as the least gap between two values. Figures are the test rows' log-likelihoods in
-nats, mean and worst. The kernel's bandwidth is chosen on up to 2 000 rows. Others' flows (zuko,
-normflows, flowjax: the extra `bench`) are judged if they are installed; each stops early on a tenth
-of its rows, the first two also when the time is up.
+given such columns with the same uniform noise, as wide as the least gap between two values.
+
+Figures are the test rows' log-likelihoods in nats, mean and worst. The kernel's bandwidth is chosen
+on up to 2 000 rows. Others' flows (zuko, normflows, flowjax: the extra `bench`) are judged if they
+are installed; each stops early on a tenth of its rows, the first two also when the time is up.
 """
 
 import time

@@ -32,7 +32,8 @@ _ARRAYS, _DESCRIPTION = "arrays.npz", "model.json"
 # N features, D that vary, F flows, M members, G normal laws, R rows, Q knots, E of a context.
 _SHAPES = {
     "weights": "M", "steps": "F", "held_out_radii": "R", "held_out_log_probs": "R",
-    "columns/varies": "N", "columns/constant": "N", "columns/unit": "D", "columns/mean": "D", "columns/deviation": "D",
+    "columns/varies": "N", "columns/constant": "N", "columns/unit": "D", "columns/mean": "D",
+    "columns/deviation": "D",
     "gaussians/weights": "G", "gaussians/means": "GD",
     "gaussians/roots": "GDD", "student_t/mean": "D", "student_t/shape": "DD"}
 _OF_A_FLOW = {

@@ -142,8 +142,8 @@ class NormalizingFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self.radius_ks_ = float(kstest(fit.held_out_radii, chi(columns.varies.sum()).cdf).statistic)
         if self.radius_ks_ > _DISTRUSTED_KS:
             warn(f"latent radii of held-out rows are {self.radius_ks_:.2f} from their law "
-                 f"(Kolmogorov-Smirnov; {_DISTRUSTED_KS} is much): read no return periods off latent "
-                 "radii, only off return_period; more rows, or fewer features, would help")
+                 f"(Kolmogorov-Smirnov; {_DISTRUSTED_KS} is much): read no return periods off "
+                 "latent radii, only off return_period; more rows, or fewer features, would help")
         return self
 
     def score_samples(self, X: ArrayLike, *, context: ArrayLike | None = None) -> np.ndarray:
