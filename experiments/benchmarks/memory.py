@@ -31,7 +31,6 @@ _DEPTHS = (8, 32, 64)
 _TRAINING_STEPS = 200
 _BLOCKS = Architecture((Stage("none", 8, 16),), mixing="none")
 _ATTENTION = Architecture((Stage("none", 8, 32, 1),), mixing="none", subnet="attention")
-_ATTENTION_SHAPE = (16, 8, 8, 12)  # pictures of 16 x 16 after a squeeze
 
 _SMALL_STAGES = (  # every reshaping and a split-off
     Stage("squeeze", 1, 8, 1, (3,), 0.5), Stage("haar", 1, 8, 1), Stage("flatten", 1, 16, 1),
@@ -87,7 +86,7 @@ def _attention_temp_bytes(n_blocks: int) -> int:
     blocks = dataclasses.replace(
         _ATTENTION, stages=(dataclasses.replace(_ATTENTION.stages[0], n_blocks=n_blocks),),
         memory="reversible", scan=True)
-    return _temp_bytes(blocks, _ATTENTION_SHAPE)
+    return _temp_bytes(blocks, _BLOCKS_SHAPE)
 
 
 def _time_ratios() -> dict[str, float]:
