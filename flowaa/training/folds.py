@@ -108,11 +108,11 @@ def train_folds(
 def _affordable_calls(left_s: list[float]) -> int:
     """How many further calls there is time for, by the last two's duration.
 
-    It is rounded down to a power of the square root of two, so that the same fit on the same
-    machine has the same schedule.
+    It is rounded down to a power of the eighth root of two, so that the same fit on the same
+    machine mostly has the same schedule.
     """
     per_call_s = max((left_s[-3] - left_s[-1]) / 2, 1e-3)
-    return int(2 ** (math.floor(2 * math.log2(max(left_s[-1] / per_call_s, 1.0))) / 2))
+    return int(2 ** (math.floor(8 * math.log2(max(left_s[-1] / per_call_s, 1.0))) / 8))
 
 
 def _optimizer(settings: FoldTraining) -> optax.GradientTransformation:

@@ -221,7 +221,7 @@ def test_the_learning_rate_falls_to_zero_by_the_end_of_the_time():
             CHAIN, train, _judged(3)[:1], COUNTS[:1], train_context=None,
             validation_context=None, settings=FoldTraining(steps=5000, noise=0.0), seed=0,
             seconds_left=seconds_left, show=lambda step, score: None)
-    # 17 calls are left, of which a power of the square root of two: 16.
+    # 17 calls are left, of which a power of the eighth root of two: 16.
     assert [last for _, _, last in steps] == 3 * [5000] + 16 * [18 * 50]
     assert [first for _, first, _ in steps] == [0] + [50 * index for index in range(18)]
     assert rates[-1] < 0.1 * max(rates)
