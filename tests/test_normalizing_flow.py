@@ -13,8 +13,10 @@ from scipy.integrate import trapezoid
 from scipy.stats import multivariate_normal
 
 import flowaa
+from flowaa.configs import default
 from flowaa.errors import FlowaaWarning, UserError
 from flowaa.flow.architecture import Architecture, Stage
+from flowaa.training.files.compilation_cache import DEFAULT_FOLDER
 
 SMALL = Architecture((Stage("none", 2, 16, 1),), law="spline", mixing="orthogonal", spline_bins=4,
                      scan=True)
@@ -205,6 +207,10 @@ def test_return_periods_are_those_of_rows_not_seen_whatever_the_density():
     assert (np.diff(far) > 0).all()
     assert far[0] > 30
     np.testing.assert_allclose(model.p_value(x[:5]), 1 / model.return_period(x[:5]))
+
+
+def test_programs_of_estimators_are_kept_with_those_of_runs():
+    assert default.get_config().training.compilation_cache == DEFAULT_FOLDER
 
 
 def test_few_rows_count_and_go_no_further():

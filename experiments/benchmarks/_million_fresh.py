@@ -21,7 +21,7 @@ _SLICE_ROWS = 10_000  # made at a time, so that the memory measured is that of t
 
 
 def make_rows(n: int, seed: int) -> np.ndarray:
-    """Three bent clouds with skewed and multiplied features, [n, 32]."""
+    """Three clouds, bent and skewed, [n, 32]."""
     shape, rng = np.random.default_rng(0), np.random.default_rng(seed)
     mix = shape.normal(size=(3, 16, N_FEATURES)) / 4
     centres = 2 * shape.normal(size=(3, N_FEATURES))
@@ -43,7 +43,7 @@ def _density(x: np.ndarray) -> dict[str, float]:
 
 
 def _mixture(x: np.ndarray) -> dict[str, float]:
-    """The best by BIC of some components, on as many rows as it can do in about the time."""
+    """The best by BIC of four numbers of components, of 10^5 rows."""
     best = min((GaussianMixture(k, random_state=0).fit(x[:100_000]) for k in (1, 3, 10, 20)),
                key=lambda law: law.bic(x[:100_000]))
     return {"log_likelihood": best.score(_test()), "peak": _peak_bytes()}

@@ -156,12 +156,13 @@ def fit_density(
         if context is not None:
             train_context.append(context[index].astype(np.float32))
         fitted = varying(spread[rows])
-        laws = fit_gaussians(fitted, choice, settings.seed), fit_student_t(fitted)
-        held_out.append([law.log_prob(spread[fold]) for law in laws])
-        laws_of_folds.append(laws)
-    if len(folds) > 1:  # else the one fold's laws have seen most rows, and time is for the flow
-        laws = (fit_gaussians(counted(spread, weight), choice, settings.seed),
-                fit_student_t(counted(spread, weight)))
+        laws_of_folds.append((
+            fit_gaussians(fitted, choice, settings.seed), fit_student_t(fitted)))
+        held_out.append([law.log_prob(spread[fold]) for law in laws_of_folds[-1]])
+    # The one fold's laws have seen most rows, and the time is for the flow.
+    laws = laws_of_folds[0] if len(folds) == 1 else (
+        fit_gaussians(counted(spread, weight), choice, settings.seed),
+        fit_student_t(counted(spread, weight)))
     judged, judged_context, counts = _judged(folds, starts, spread, context, weight)
     with _progress(settings.shows_progress, training.steps) as show:
         trained = train_folds(

@@ -38,6 +38,9 @@ class NormalizingFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     them, with weights that make held-out rows most likely (stacking, Smyth & Wolpert 1999): where
     rows are few or a flow fails, the simpler law holds.
 
+    What is compiled for a number of features is kept in `~/.cache/flowaa` for the next process,
+    unless JAX's `JAX_COMPILATION_CACHE_DIR` or `JAX_ENABLE_COMPILATION_CACHE=0` says otherwise.
+
     Of a table with more than 131 072 rows as many are drawn and learned from.
 
     A value that at least ten rows and one in a hundred share, as zero in counts or a level in

@@ -99,6 +99,7 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
             raise
 
     def _fit(self, X: ArrayLike) -> "OutlierDetector":
+        """`fit`, which may fail half-way."""
         self._check_parameters()
         check_names(X)
         self._levels = find_levels(X)

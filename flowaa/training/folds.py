@@ -18,12 +18,14 @@ import optax
 
 from flowaa.bijectors.base import Params, bound
 from flowaa.bijectors.chain import Chain
+from flowaa.errors import warn
 from flowaa.training.faults.skipping import skip_unsound
 
 Array = jax.Array
 
 _STEPS_PER_CALL = 50
 _TIMED_CALLS = 2  # after compilation, from which is told how many steps there is time for
+_SHORT = 0.5  # of the steps left, for which there is time: less, and the schedule is shortened
 _PATIENCE = 4  # calls without a better fold before training ends
 _EMA_DECAY = 0.98
 _CLIP_NORM = 5.0
@@ -99,8 +101,14 @@ def train_folds(
         if (waited >= _PATIENCE).all() or left_s[-1] <= 0:
             break
         if call == _TIMED_CALLS:
-            n_calls = min(n_calls, call + _affordable_calls(left_s))
+            affordable = _affordable_calls(left_s)
+            # A busy machine alone is to change no fit: what is short by less is cut if need be.
+            if affordable < _SHORT * (n_calls - call):
+                n_calls = call + affordable
         call += 1
+    if n_skipped := int(state[1].total_notfinite.sum()):
+        warn(f"{n_skipped} training steps of {len(train)} flow(s) were skipped, since their "
+             "gradients are not finite: look for rows that lie far too far out")
     return Trained([jax.tree.map(lambda leaf, i=i: leaf[i], best[0]) for i in range(len(train))],
                    best_steps)
 

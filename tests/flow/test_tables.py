@@ -7,6 +7,7 @@ from scipy.optimize import minimize_scalar
 from scipy.stats import kstest, multivariate_normal, multivariate_t, norm
 
 from flowaa.bijectors.base import bound
+from flowaa.errors import FlowaaWarning
 from flowaa.flow.architecture import Architecture, Stage
 from flowaa.flow.tables.elliptical import (
     Choice,
@@ -173,7 +174,8 @@ def test_folds_learn_and_keep_their_best():
 
 
 def test_a_row_too_far_for_a_gradient_costs_its_batches_and_no_more():
-    trained, scores = _trained(300, judged_power=3, far=3e38)
+    with pytest.warns(FlowaaWarning, match=r"\d+ training steps of 2 flow\(s\) were skipped"):
+        trained, scores = _trained(300, judged_power=3, far=3e38)
     assert (trained.steps > 0).all()
     assert scores[-1] > scores[0] + 0.05
 
@@ -194,10 +196,11 @@ def test_one_fold_alone_is_trained_as_among_others():
     np.testing.assert_allclose(scores[0], scores[1], atol=0.05)
 
 
-def test_the_learning_rate_falls_to_zero_by_the_end_of_the_time():
-    """A clock on which a call takes ten seconds leaves time for eight more after the second."""
+def _schedule(total: int) -> tuple[list, list]:
+    """What calls are told of their steps, and how far they move, where each takes ten seconds."""
     clock = iter(range(200, -1000, -10))
-    steps, rates = [], []
+    steps: list = []
+    rates: list = []
 
     def seconds_left():
         return float(next(clock))
@@ -219,12 +222,23 @@ def test_the_learning_rate_falls_to_zero_by_the_end_of_the_time():
         patch.setattr(folds, "_PATIENCE", 100)
         train_folds(
             CHAIN, train, _judged(3)[:1], COUNTS[:1], train_context=None,
-            validation_context=None, settings=FoldTraining(steps=5000, noise=0.0), seed=0,
+            validation_context=None, settings=FoldTraining(steps=total, noise=0.0), seed=0,
             seconds_left=seconds_left, show=lambda step, score: None)
-    # 17 calls are left, of which a power of the eighth root of two: 16.
+    return steps, rates
+
+
+def test_the_learning_rate_falls_to_zero_by_the_end_of_the_time():
+    """After the second call there is time for 17 more: 16, a power of the eighth root of two."""
+    steps, rates = _schedule(5000)
     assert [last for _, _, last in steps] == 3 * [5000] + 16 * [18 * 50]
     assert [first for _, first, _ in steps] == [0] + [50 * index for index in range(18)]
     assert rates[-1] < 0.1 * max(rates)
+
+
+def test_a_time_that_is_little_too_short_changes_no_schedule():
+    """A busy machine would give another fit else: there is time for 16 of 22 calls."""
+    steps, _ = _schedule(1200)
+    assert {last for _, _, last in steps} == {1200}
 
 
 def test_what_makes_the_fold_less_likely_is_not_kept():

@@ -79,7 +79,7 @@ MUTATIONS: tuple[Mutation, ...] = (
              (f"{_DOOR}::test_return_periods_are_those_of_rows_not_seen_whatever_the_density",)),
     Mutation("the learning rate is planned for steps there is no time for",
              "flowaa/training/folds.py",
-             "n_calls = min(n_calls, call + _affordable_calls(left_s))", "pass",
+             "n_calls = call + affordable", "pass",
              (f"{_PARTS}::test_the_learning_rate_falls_to_zero_by_the_end_of_the_time",)),
     Mutation("the learning rate starts anew with every call", "flowaa/training/folds.py",
              "(first_step + count) / last_step", "count / last_step",
