@@ -10,6 +10,7 @@ import numpy as np
 
 from flowaa.bijectors.chain import Chain
 from flowaa.estimators.density_fit import DensityFit
+from flowaa.estimators.density_laws import NAMES, Law
 from flowaa.estimators.saved import (
     check_array,
     read_arrays,
@@ -21,23 +22,29 @@ from flowaa.estimators.saved import (
 )
 from flowaa.estimators.table_columns import Columns, ContextScale
 from flowaa.flow.architecture import Architecture, Stage
-from flowaa.flow.tables.elliptical import Gaussians, StudentT
+from flowaa.flow.tables.gaussian_mixture import Gaussians
+from flowaa.flow.tables.independent_t import IndependentT
 from flowaa.flow.tables.marginals import Marginals
+from flowaa.flow.tables.student_t import StudentT
 from flowaa.flow.tables.table_flow import TableFlow, Whitening, WhiteScores
 
 if TYPE_CHECKING:
     from flowaa.estimators.normalizing_flow import NormalizingFlow
 
 _ARRAYS, _DESCRIPTION = "arrays.npz", "model.json"
-# N features, D that vary, F flows, M members, G normal laws, R rows, Q knots, E of a context.
+# N features, D that vary, F flows, M members, G normal laws, R rows, Q knots, E of a context,
+# S = 2 sides.
 _SHAPES = {
     "weights": "M", "steps": "F", "held_out_radii": "R", "held_out_log_probs": "R",
     "columns/varies": "N", "columns/constant": "N", "columns/unit": "D", "columns/mean": "D",
-    "columns/deviation": "D",
-    "gaussians/weights": "G", "gaussians/means": "GD",
-    "gaussians/roots": "GDD", "student_t/mean": "D", "student_t/shape": "DD"}
+    "columns/deviation": "D"}
+_OF_LAWS = {
+    Gaussians: {"weights": "G", "means": "GD", "roots": "GDD"},
+    StudentT: {"mean": "D", "shape": "DD", "degrees": ""},
+    IndependentT: {"mean": "D", "unmixing": "DD", "degrees": "D"}}
 _OF_A_FLOW = {
-    "marginals*/knots": "DQ", "marginals*/scores": "DQ", "whitening*/mean": "D",
+    "marginals*/knots": "DQ", "marginals*/scores": "DQ", "marginals*/tail_scales": "DS",
+    "marginals*/tail_shapes": "DS", "whitening*/mean": "D",
     "whitening*/matrix": "DD", "whitening*/inverse": "DD", "whitening*/log_det": ""}
 _REPORTED = ("validation_score_", "training_score_", "radius_ks_", "n_features_in_")
 
@@ -49,7 +56,7 @@ def write_density(folder: Path, model: "NormalizingFlow") -> None:
                               "held_out_radii": fit.held_out_radii,
                               "held_out_log_probs": fit.held_out_log_probs}
     parts: dict[str, Any] = {
-        "columns": model._columns, "gaussians": fit.gaussians, "student_t": fit.student_t}
+        "columns": model._columns, **{NAMES[type(law)]: law for law in fit.laws}}
     if model._context_scale is not None:
         parts["context"] = model._context_scale
     for index, flow in enumerate(fit.flows):
@@ -64,7 +71,7 @@ def write_density(folder: Path, model: "NormalizingFlow") -> None:
     described = {
         "n_flows": len(fit.flows),
         "architecture": dataclasses.asdict(fit.architecture),
-        "is_auto": isinstance(model.architecture, str),
+        "is_auto": isinstance(model.architecture, str), "tails": model.tails,
         "max_seconds": float(model.max_seconds), "verbose": bool(model.verbose),
         "validation_fraction": float(model.validation_fraction),
         "random_state": model.random_state if isinstance(model.random_state, int) else None,
@@ -114,8 +121,13 @@ def _assembled(
             Marginals(**_fields(arrays, f"marginals{index}")),
             Whitening(**{**whitening, "log_det": float(whitening["log_det"])}))
         flows.append(TableFlow(before, chain, params))
+    laws: list[Law] = []
+    for law in _kinds_of_laws(arrays):
+        fields: dict[str, Any] = {name: value if value.ndim else float(value)
+                                  for name, value in _fields(arrays, NAMES[law]).items()}
+        laws.append(law(**fields))
     model = kind(
-        architecture="auto" if described["is_auto"] else architecture,
+        architecture="auto" if described["is_auto"] else architecture, tails=described["tails"],
         max_seconds=described["max_seconds"], verbose=described["verbose"],
         validation_fraction=described["validation_fraction"],
         random_state=described["random_state"])
@@ -124,8 +136,7 @@ def _assembled(
         setattr(model, name, described[name])
     model._columns = columns
     model._fit = DensityFit(
-        architecture, tuple(flows), Gaussians(**_fields(arrays, "gaussians")),
-        StudentT(**_fields(arrays, "student_t")), arrays["weights"], arrays["steps"],
+        architecture, tuple(flows), tuple(laws), arrays["weights"], arrays["steps"],
         described["validation_score_"], described["training_score_"], arrays["held_out_radii"],
         arrays["held_out_log_probs"])
     model._context_scale = (ContextScale(**_fields(arrays, "context"))
@@ -134,6 +145,7 @@ def _assembled(
         model.feature_names_in_ = arrays["feature_names_in_"].astype(object)
     model.architecture_, model.n_steps_ = architecture, arrays["steps"]
     model.member_weights_ = model._fit.named_weights
+    model.tail_index_ = columns.of_all(model._fit.tail_indices)
     return model
 
 
@@ -148,17 +160,26 @@ def _check(described: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
     varies = arrays["columns/varies"]
     if varies.dtype != bool or varies.shape != (n_features,) or not varies.any():
         raise ValueError("columns/varies is not one truth for each feature")
-    sizes = {"N": n_features, "D": int(varies.sum()), "F": n_flows, "M": n_flows + 2}
+    sizes = {"N": n_features, "D": int(varies.sum()), "F": n_flows, "S": 2,
+             "M": n_flows + len(_kinds_of_laws(arrays))}
     shapes = _SHAPES | ({f"context/{name}": "E" for name in ("unit", "mean", "deviation")}
                         if "context/unit" in arrays else {})
     for index in range(n_flows):
         shapes |= {f"{name.replace('*', str(index))}": dims for name, dims in _OF_A_FLOW.items()}
+    for kind in _kinds_of_laws(arrays):
+        shapes |= {f"{NAMES[kind]}/{name}": dims for name, dims in _OF_LAWS[kind].items()}
     for name, dims in shapes.items():
         check_array(arrays[name], name, dims, sizes)
     if arrays["weights"].min() < 0 or not np.isclose(arrays["weights"].sum(), 1):
         raise ValueError("weights do not sum to one")
     if "feature_names_in_" in arrays and arrays["feature_names_in_"].shape != (n_features,):
         raise ValueError("feature_names_in_ is not one name for each feature")
+
+
+def _kinds_of_laws(arrays: dict[str, np.ndarray]) -> list[type[Law]]:
+    """Those a file holds; the Gaussian mixture is never missing."""
+    return [kind for kind, name in NAMES.items()
+            if kind is Gaussians or f"{name}/mean" in arrays]
 
 
 def _expected_params(chain: Chain, arrays: dict[str, np.ndarray]) -> dict[str, tuple[int, ...]]:

@@ -8,15 +8,10 @@ from collections.abc import Iterator
 import numpy as np
 from tqdm import tqdm
 
+from flowaa.estimators.density_laws import NAMES, Law, fit_laws
 from flowaa.estimators.fold_rows import counted, in_proportion, split_into_folds, varying
 from flowaa.flow.architecture import Architecture, Stage
-from flowaa.flow.tables.elliptical import (
-    Gaussians,
-    StudentT,
-    choose_gaussians,
-    fit_gaussians,
-    fit_student_t,
-)
+from flowaa.flow.tables.gaussian_mixture import choose_gaussians
 from flowaa.flow.tables.marginals import fit_marginals
 from flowaa.flow.tables.stacking import log_mixture, stacking_weights
 from flowaa.flow.tables.table_flow import TableFlow, WhiteScores, fit_whitening
@@ -42,6 +37,7 @@ class DensitySettings:
     validation_fraction: float
     seed: int
     shows_progress: bool
+    has_powers: bool = True  # whether tails may fall as a power
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,9 +47,8 @@ class DensityFit:
     Attributes:
         architecture: of the flows' chains.
         flows: one a fold.
-        gaussians: the mixture chosen by BIC.
-        student_t: the heavy-tailed law.
-        weights: [F + 2] of flows, mixture and heavy-tailed law.
+        laws: the other members, a Gaussian mixture first.
+        weights: [F + L] of flows and laws.
         steps: [F] after which each flow was best.
         validation_score: mean log-likelihood of held-out rows, ties spread.
         training_score: of the same rows under the final density.
@@ -63,8 +58,7 @@ class DensityFit:
 
     architecture: Architecture
     flows: tuple[TableFlow, ...]
-    gaussians: Gaussians
-    student_t: StudentT
+    laws: tuple[Law, ...]
     weights: np.ndarray
     steps: np.ndarray
     validation_score: float
@@ -75,36 +69,44 @@ class DensityFit:
     @property
     def named_weights(self) -> dict[str, float]:
         """Weights of the kinds of members."""
-        *flows, mixture, heavy = self.weights.tolist()
-        return {"flow": sum(flows), "gaussian_mixture": mixture, "student_t": heavy}
+        n_flows, weights = len(self.flows), self.weights.tolist()
+        of_laws = {NAMES[type(law)]: weight
+                   for law, weight in zip(self.laws, weights[n_flows:], strict=True)}
+        return {"flow": sum(weights[:n_flows]), **of_laws}
+
+    @property
+    def tail_indices(self) -> np.ndarray:
+        """[D, 2] of each column below and above, the mean over flows; 0: as a normal law's."""
+        return np.mean([flow.before.marginals.tail_shapes for flow in self.flows], axis=0)
 
     def log_prob(self, x: np.ndarray, context: np.ndarray | None) -> np.ndarray:
         """log p [n] of standardised rows."""
         with np.errstate(over="ignore"):  # the square of a row too far for any density
             members = [*(flow.log_prob(x, context) for flow in self.flows),
-                       self.gaussians.log_prob(x), self.student_t.log_prob(x)]
+                       *(law.log_prob(x) for law in self.laws)]
         return log_mixture(np.stack(members), self.weights)
 
     def log_prob_by_flow(self, x: np.ndarray, context: np.ndarray | None) -> np.ndarray:
         """log p [F, n] with one flow in place of all, as held-out rows have it."""
-        weights = np.array([sum(self.weights[:-2]), *self.weights[-2:]])
+        n_flows = len(self.flows)
+        weights = np.array([self.weights[:n_flows].sum(), *self.weights[n_flows:]])
         with np.errstate(over="ignore"):
-            laws = self.gaussians.log_prob(x), self.student_t.log_prob(x)
-            return np.stack([log_mixture(np.stack([flow.log_prob(x, context), *laws]), weights)
+            of_laws = [law.log_prob(x) for law in self.laws]
+            return np.stack([log_mixture(np.stack([flow.log_prob(x, context), *of_laws]), weights)
                              for flow in self.flows])
 
     def sample(self, rng: np.random.Generator, n: int, context: np.ndarray | None) -> np.ndarray:
         """n standardised rows [n, D]."""
         member = rng.choice(len(self.weights), n, p=self.weights / self.weights.sum())
-        rows = np.empty((n, self.gaussians.means.shape[1]))
+        rows = np.empty((n, self.laws[0].sample(rng, 1).shape[1]))
         for index, flow in enumerate(self.flows):
             here = member == index
             if here.any():
                 z = rng.standard_normal((here.sum(), rows.shape[1]))
                 rows[here] = flow.decode(z, None if context is None else context[here])
-        for back, law in ((2, self.gaussians.sample), (1, self.student_t.sample)):
-            here = member == len(self.weights) - back
-            rows[here] = law(rng, int(here.sum()))
+        for index, law in enumerate(self.laws, len(self.flows)):
+            here = member == index
+            rows[here] = law.sample(rng, int(here.sum()))
         return rows
 
 
@@ -144,25 +146,27 @@ def fit_density(
     search_ends_at = started + _SEARCH_SHARE * (settings.ends_at - started)
     choice = choose_gaussians(counted(spread, weight), settings.seed,
                               lambda: time.monotonic() > search_ends_at)
-    starts, train, held_out, laws_of_folds = [], [], [], []
+    starts, train = [], []
+    laws_of_folds: list[tuple[Law, ...]] = []
     train_context: list[np.ndarray] = []
     for fold in folds:
         rest = np.setdiff1d(np.arange(n), fold)
         rows = rest[in_proportion(weight[rest], len(rest))]
-        start = _untrained(x[rows], ties, rng)
+        start = _untrained(x[rows], ties, rng, has_powers=settings.has_powers)
         u, index = _prepared(start, x, rows, ties, rng)
         starts.append(start)
         train.append(u)
         if context is not None:
             train_context.append(context[index].astype(np.float32))
-        fitted = varying(spread[rows])
-        laws_of_folds.append((
-            fit_gaussians(fitted, choice, settings.seed), fit_student_t(fitted)))
-        held_out.append([law.log_prob(spread[fold]) for law in laws_of_folds[-1]])
+        laws_of_folds.append(fit_laws(
+            varying(spread[rows]), choice, settings.seed, has_powers=settings.has_powers,
+            of_first_fold=laws_of_folds[0] if laws_of_folds else None, held_out=spread[folds[0]]))
     # The one fold's laws have seen most rows, and the time is for the flow.
-    laws = laws_of_folds[0] if len(folds) == 1 else (
-        fit_gaussians(counted(spread, weight), choice, settings.seed),
-        fit_student_t(counted(spread, weight)))
+    laws = laws_of_folds[0] if len(folds) == 1 else fit_laws(
+        counted(spread, weight), choice, settings.seed, has_powers=settings.has_powers,
+        of_first_fold=laws_of_folds[0], held_out=spread[folds[0]])
+    held_out = [[law.log_prob(spread[fold]) for law in laws_of_fold]
+                for fold, laws_of_fold in zip(folds, laws_of_folds, strict=True)]
     judged, judged_context, counts = _judged(folds, starts, spread, context, weight)
     with _progress(settings.shows_progress, training.steps) as show:
         trained = train_folds(
@@ -178,7 +182,8 @@ def fit_density(
     radii = np.concatenate([np.linalg.norm(z, axis=1) for z, _ in latents])
     of_flows = np.concatenate([log_det - 0.5 * (z.astype(float) ** 2 + np.log(2 * np.pi)).sum(1)
                                for z, log_det in latents])
-    of_laws = [np.concatenate([scores[index] for scores in held_out]) for index in range(2)]
+    of_laws = [np.concatenate([scores[index] for scores in held_out])
+               for index in range(len(laws))]
     rows = np.concatenate(folds)
     log_probs = np.stack([of_flows, *of_laws])
     weights = stacking_weights(log_probs, weight[rows], least=_LEAST_WEIGHT)
@@ -190,7 +195,7 @@ def fit_density(
         for flow, laws_of_fold, fold in zip(flows, laws_of_folds, folds, strict=True)])
     counting = in_proportion(weight[rows], len(rows))
     fit = DensityFit(
-        architecture, flows, *laws,
+        architecture, flows, laws,
         np.concatenate([np.full(len(flows), weights[0] / len(flows)), weights[1:]]),
         trained.steps, validation, np.nan, radii[counting], as_they_are[counting])
     given = None if context is None else context[rows]
@@ -198,11 +203,15 @@ def fit_density(
     return dataclasses.replace(fit, training_score=score)
 
 
-def _untrained(x: np.ndarray, ties: Ties, rng: np.random.Generator) -> WhiteScores:
+def _untrained(
+    x: np.ndarray, ties: Ties, rng: np.random.Generator, *, has_powers: bool
+) -> WhiteScores:
     """Curves and whitening of rows, whose ties are spread."""
     x = x[np.linspace(0, len(x) - 1, min(len(x), _MOST_FITTED_ROWS)).astype(int)]
-    spread = varying(ties.spread(np.repeat(x, max(1, 2000 // len(x)), axis=0), rng))
-    marginals = fit_marginals(spread, ties, n_knots=12, shrinkage=0.2)
+    n_copies = max(1, 2000 // len(x))
+    spread = varying(ties.spread(np.repeat(x, n_copies, axis=0), rng))
+    marginals = fit_marginals(spread, ties, n_knots=12, shrinkage=0.2, n_copies=n_copies,
+                              has_powers=has_powers)
     return WhiteScores(marginals, fit_whitening(marginals.to_scores(spread)[0]))
 
 

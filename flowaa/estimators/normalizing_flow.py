@@ -33,10 +33,11 @@ class NormalizingFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
     Each flow brings every feature to normal scores, whitens them and goes on through coupling
     blocks of splines, which are the identity far out, so that a log-density falls there as a
-    normal law's. The rows are split into folds; a flow is trained on all but one fold and kept
-    where it was best on that fold. A Gaussian mixture chosen by BIC and a heavy-tailed law join
-    them, with weights that make held-out rows most likely (stacking, Smyth & Wolpert 1999): where
-    rows are few or a flow fails, the simpler law holds.
+    normal law's, or in the direction of a feature whose rows say so as a power. The rows are split
+    into folds; a flow is trained on all but one fold and kept where it was best on that fold. A
+    Gaussian mixture chosen by BIC, a multivariate t law and one of independent heavy-tailed sources
+    join them, with weights that make held-out rows most likely (stacking, Smyth & Wolpert 1999):
+    where rows are few or a flow fails, the simpler law holds.
 
     What is compiled for a number of features is kept in `~/.cache/flowaa` for the next process,
     unless JAX's `JAX_COMPILATION_CACHE_DIR` or `JAX_ENABLE_COMPILATION_CACHE=0` says otherwise.
@@ -54,6 +55,8 @@ class NormalizingFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     Args:
         architecture: "auto", chosen by the table's shape (`architecture_` after `fit`), or a
             `flowaa.flow.architecture.Architecture` for the coupling blocks.
+        tails: "auto", by what a feature's outermost rows say (`tail_index_` after `fit`), or
+            "gaussian": no tail falls as a power, and the heavy-tailed laws are left out.
         max_seconds: wall-clock time after which training ends; compiling for a new number of
             features may add some seconds.
         validation_fraction: of the rows, for the flow to be judged on, where the table has more
@@ -64,7 +67,9 @@ class NormalizingFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     Attributes:
         architecture_: the blocks' `Architecture`.
         member_weights_: name of a member → its weight in the density: "flow" (all of them),
-            "gaussian_mixture" and "student_t".
+            "gaussian_mixture", and of those there are "student_t" and "independent_t".
+        tail_index_: [n_features, 2] of the flows' tails below and above: ξ, where the chance to
+            exceed x falls as x^(-1/ξ), and 0 where it falls as a normal law's; the mean of folds.
         validation_score_: mean log-likelihood of rows when they were held out, in nats.
         training_score_: of the same rows after the fit; what it is higher is overfitting.
         radius_ks_: Kolmogorov-Smirnov distance of held-out rows' latent radii from chi_d. `fit`
@@ -83,10 +88,11 @@ class NormalizingFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     """
 
     def __init__(
-        self, *, architecture: Any = "auto", max_seconds: float = 60.0,
+        self, *, architecture: Any = "auto", tails: str = "auto", max_seconds: float = 60.0,
         validation_fraction: float = 0.1, random_state: Any = None, verbose: bool = False,
     ) -> None:
         self.architecture = architecture
+        self.tails = tails
         self.max_seconds = max_seconds
         self.validation_fraction = validation_fraction
         self.random_state = random_state
@@ -132,7 +138,7 @@ class NormalizingFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             ends_at=started + _TRAINING_SHARE * float(self.max_seconds),
             validation_fraction=float(self.validation_fraction),
             seed=int(random.randint(2**31 - 1)),
-            shows_progress=bool(self.verbose))
+            shows_progress=bool(self.verbose), has_powers=self.tails == "auto")
         fit = fit_density(columns.standardise(x),
                           None if scale is None or given is None else scale.standardise(given),
                           weight, settings)
@@ -140,6 +146,7 @@ class NormalizingFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self.architecture_ = fit.architecture
         self.member_weights_ = fit.named_weights
         self.n_steps_ = fit.steps
+        self.tail_index_ = columns.of_all(fit.tail_indices)
         self.validation_score_ = fit.validation_score + columns.log_det
         self.training_score_ = fit.training_score + columns.log_det
         self.radius_ks_ = float(kstest(fit.held_out_radii, chi(columns.varies.sum()).cdf).statistic)
@@ -223,6 +230,8 @@ class NormalizingFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         if self.architecture != "auto" and not isinstance(self.architecture, Architecture):
             raise UserError(f"architecture={self.architecture!r}: give \"auto\" or a "
                             "flowaa.flow.architecture.Architecture")
+        if self.tails not in ("auto", "gaussian"):
+            raise UserError(f"tails={self.tails!r}: give \"auto\" or \"gaussian\"")
         check_seconds(self.max_seconds)
         share = self.validation_fraction
         if not isinstance(share, Real) or not 0 < float(share) < 1:

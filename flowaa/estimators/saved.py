@@ -16,7 +16,7 @@ import numpy as np
 
 from flowaa.errors import UserError
 
-_VERSION = 4
+_VERSION = 5
 
 
 class _OtherVersionError(Exception):

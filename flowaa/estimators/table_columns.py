@@ -44,6 +44,12 @@ class Columns:
         x[:, self.varies] = (u * self.deviation + self.mean) * self.unit
         return x
 
+    def of_all(self, values: np.ndarray) -> np.ndarray:
+        """Values [n_features, ...] of all columns, 0 where they are constant; values [D, ...]."""
+        full = np.zeros((len(self.varies), *values.shape[1:]))
+        full[self.varies] = values
+        return full
+
     @property
     def log_det(self) -> float:
         """log|det du/dx| over the columns that vary."""

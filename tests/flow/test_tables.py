@@ -4,17 +4,16 @@ import jax
 import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
-from scipy.stats import kstest, multivariate_normal, multivariate_t, norm
+from scipy.stats import kstest, multivariate_normal, norm
 
 from flowaa.bijectors.base import bound
 from flowaa.errors import FlowaaWarning
 from flowaa.flow.architecture import Architecture, Stage
-from flowaa.flow.tables.elliptical import (
+from flowaa.flow.tables.gaussian_mixture import (
     Choice,
     Gaussians,
     choose_gaussians,
     fit_gaussians,
-    fit_student_t,
 )
 from flowaa.flow.tables.marginals import fit_marginals
 from flowaa.flow.tables.stacking import log_mixture, stacking_weights
@@ -109,17 +108,6 @@ def test_the_mixture_with_as_many_parts_as_the_rows_have_is_chosen():
     assert choice.n_components == 3
     assert sorted(fit_gaussians(x, choice, 0).means[:, 0].round()) == [0, 10, 20]
     assert fit_gaussians(x, Choice(2, False), 0).roots[0][1, 0] == 0
-
-
-def test_the_heavy_tailed_law_has_the_rows_covariance():
-    x = RNG.standard_normal((5000, 2)) @ [[1.0, 0.5], [0.0, 2.0]]
-    law = fit_student_t(x)
-    np.testing.assert_allclose(3 * law.shape, np.cov(x.T), rtol=0.05, atol=0.05)
-    np.testing.assert_allclose(
-        law.log_prob(x[:9]), multivariate_t(law.mean, law.shape, 3).logpdf(x[:9]))
-    drawn = law.sample(np.random.default_rng(0), 100_000)
-    np.testing.assert_allclose(np.median(np.abs(drawn[:, 0] - law.mean[0])),
-                               np.sqrt(law.shape[0, 0]) * 0.7649, rtol=0.03)
 
 
 def test_stacking_finds_the_most_likely_weight():

@@ -2,17 +2,20 @@
 
 Knots lie at quantiles of the rows, drawn a little towards those of the normal law with the same
 mean and deviation, so that few rows do not decide the slopes; between knots runs a monotone cubic
-(Fritsch & Carlson 1980, SIAM J. Numer. Anal. 17), and outside the last ones a straight line, not
-steeper than the curve on average: far out, a point's density falls as a normal law's. Atoms,
-values that many rows share (`ties`), are steep pieces within which their whole probability lies.
+(Fritsch & Carlson 1980, SIAM J. Numer. Anal. 17). Outside the last ones runs a straight line, not
+steeper than the curve on average, so that far out a point's density falls as a normal law's; or,
+where the rows there fall as a power, the scores of that law (`pareto_tails`). Atoms, values that
+many rows share (`ties`), are steep pieces within which their whole probability lies.
 """
 
 import dataclasses
 
 import numpy as np
 from scipy.interpolate import CubicHermiteSpline, PchipInterpolator
+from scipy.special import log_ndtr
 from scipy.stats import norm
 
+from flowaa.flow.tables.pareto_tails import NO_TAIL, ParetoTail, heavy_tail
 from flowaa.flow.tables.ties import Ties
 
 _LEAST_RISE = 1e-4  # of a knot over the one before it, in deviations, as a share of all knots
@@ -20,6 +23,7 @@ _LEAST_GAP = 1e-12  # of knots through atoms, in deviations
 _FEW_ROWS = 20  # below which a column's values beside its atoms follow the law of the whole column
 _LEAST_REST = 0.01  # of a column's probability that is not its atoms'
 _LEAST_LEVEL = 1e-4  # of a curve through atoms, whose ends may hold much of the probability
+_STEEPEST = 3.0  # of a cubic's end over its piece, beyond which it may turn (Fritsch & Carlson)
 _BISECTIONS = 60  # halvings of the interval between the last knots: to float64's precision
 
 
@@ -30,57 +34,100 @@ class Marginals:
     Attributes:
         knots: [D, Q] increasing values of each feature; a curve with fewer repeats its last one.
         scores: [D, Q] the normal scores at the knots.
+        tail_scales: [D, 2] of the Pareto law below and above the knots.
+        tail_shapes: [D, 2] its index; 0 where the curve is straight.
     """
 
     knots: np.ndarray
     scores: np.ndarray
+    tail_scales: np.ndarray
+    tail_shapes: np.ndarray
 
     def to_scores(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Scores z [n, D] of rows x [n, D], and the sum of the log-slopes [n]."""
         z, log_slope = np.empty(x.shape), np.zeros(len(x))
         for feature in range(x.shape[1]):
-            curve, (below, above) = self._curve(feature), self._tail_slopes(feature)
-            knots = self.knots[feature]
+            curve, knots = self._curve(feature), self.knots[feature]
             inside = np.clip(x[:, feature], knots[0], knots[-1])
             outside = x[:, feature] - inside
-            slope = np.where(outside < 0, below, above)
-            z[:, feature] = curve(inside) + slope * outside
-            log_slope += np.log(np.where(outside == 0, curve.derivative()(inside), slope))
+            z[:, feature] = curve(inside)
+            slope = np.log(curve.derivative()(inside))
+            for side, here in enumerate((outside < 0, outside > 0)):
+                z[here, feature], slope[here] = self._beyond(feature, side, outside[here])
+            log_slope += slope
         return z, log_slope
 
     def to_data(self, z: np.ndarray) -> np.ndarray:
         """Rows x [n, D] with scores z [n, D], by bisection between the last knots."""
         x = np.empty(z.shape)
         for feature in range(z.shape[1]):
-            curve, (below, above) = self._curve(feature), self._tail_slopes(feature)
-            inside = np.clip(z[:, feature], self.scores[feature, 0], self.scores[feature, -1])
+            curve, scores = self._curve(feature), self.scores[feature]
+            inside = np.clip(z[:, feature], scores[0], scores[-1])
             low = np.full(len(z), self.knots[feature, 0])
             high = np.full(len(z), self.knots[feature, -1])
             for _ in range(_BISECTIONS):
                 middle = 0.5 * (low + high)
                 is_low = curve(middle) < inside
                 low, high = np.where(is_low, middle, low), np.where(is_low, high, middle)
-            outside = z[:, feature] - inside
-            x[:, feature] = 0.5 * (low + high) + outside / np.where(outside < 0, below, above)
+            x[:, feature] = 0.5 * (low + high)
+            for side, here in enumerate((z[:, feature] < scores[0], z[:, feature] > scores[-1])):
+                x[here, feature] += self._distance(feature, side, z[here, feature])
         return x
 
+    def _beyond(
+        self, feature: int, side: int, outside: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Scores [n] and their log-slopes at signed distances [n] outside the last knot."""
+        tail, last = self._tail(feature, side), self.scores[feature, -side]
+        if tail == NO_TAIL:
+            slope = self._end_slopes(feature)[side]
+            return last + slope * outside, np.full(len(outside), np.log(slope))
+        sign = 2 * side - 1
+        score, log_slope = tail.score(sign * outside, log_ndtr(-sign * last))
+        return sign * score, log_slope
+
+    def _distance(self, feature: int, side: int, z: np.ndarray) -> np.ndarray:
+        """Signed distances [n] outside the last knot of scores z [n], the inverse of `_beyond`."""
+        tail, last = self._tail(feature, side), self.scores[feature, -side]
+        if tail == NO_TAIL:
+            return (z - last) / self._end_slopes(feature)[side]
+        sign = 2 * side - 1
+        return sign * tail.excess(sign * z, log_ndtr(-sign * last))
+
+    def _tail(self, feature: int, side: int) -> ParetoTail:
+        return ParetoTail(float(self.tail_scales[feature, side]),
+                          float(self.tail_shapes[feature, side]))
+
     def _curve(self, feature: int) -> CubicHermiteSpline:
-        """The monotone cubic, whose slopes at its ends are those of the straight tails.
+        """The monotone cubic, whose slopes at its ends are those of the tails.
 
         Where its last piece is flat, the usual rule makes the slope at its end 0, and with it the
         density.
         """
         knots, scores = self._points(feature)
         slopes = PchipInterpolator(knots, scores).derivative()(knots)
-        slopes[0], slopes[-1] = self._tail_slopes(feature)
+        slopes[0], slopes[-1] = self._end_slopes(feature)
         return CubicHermiteSpline(knots, scores, slopes)
 
-    def _tail_slopes(self, feature: int) -> tuple[float, float]:
-        """Slopes below and above the knots: of the last piece, at most the average of all."""
+    def _end_slopes(self, feature: int) -> list[float]:
+        """Slopes at the first and last knot.
+
+        Of a straight tail it is that of the last piece, at most the average of all; else the
+        power's, unless the cubic would turn.
+        """
         knots, scores = self._points(feature)
         slopes = np.diff(scores) / np.diff(knots)
         average = (scores[-1] - scores[0]) / (knots[-1] - knots[0])
-        return min(slopes[0], average), min(slopes[-1], average)
+        ends = []
+        for side in (0, 1):
+            slope, tail = slopes[-side], self._tail(feature, side)
+            if tail == NO_TAIL:
+                ends.append(min(slope, average))
+            else:
+                sign = 2 * side - 1
+                log_slope = tail.score(np.zeros(1), log_ndtr(-sign * scores[-side]))[1][0]
+                ends.append(min(float(np.exp(log_slope)), _STEEPEST * slope))
+        return ends
 
     def _points(self, feature: int) -> tuple[np.ndarray, np.ndarray]:
         """A feature's own knots and the scores there."""
@@ -89,7 +136,8 @@ class Marginals:
 
 
 def fit_marginals(
-    x: np.ndarray, ties: Ties | None = None, *, n_knots: int, shrinkage: float
+    x: np.ndarray, ties: Ties | None = None, *, n_knots: int, shrinkage: float,
+    n_copies: int = 1, has_powers: bool = True,
 ) -> Marginals:
     """The curves of rows x [n, D].
 
@@ -99,28 +147,49 @@ def fit_marginals(
         n_knots: knots of a curve between atoms, at evenly spread quantiles; no knot lies beyond
             the second row from the end.
         shrinkage: how far knots are drawn to the normal law's quantiles, 0 to 1.
+        n_copies: how often each row stands in x: copies say nothing more of a tail.
+        has_powers: whether tails that fall as a power are sought.
     """
-    curves = []
+    curves, tails = [], []
     for feature, column in enumerate(x.T):
+        tails.append((NO_TAIL, NO_TAIL))
         if ties is None or not len(ties.atoms[feature]):
             curves.append(_smooth(column, n_knots, shrinkage))
+            if has_powers:
+                tails[-1] = _tails(column[::n_copies], curves[-1][0])
+                if any(tail != NO_TAIL for tail in tails[-1]):
+                    curves[-1] = _smooth(column, n_knots, shrinkage, is_heavy=True)
+                    tails[-1] = _tails(column[::n_copies], curves[-1][0])
         else:
             curves.append(_with_atoms(column, ties.atoms[feature], ties.half_widths[feature],
                                       n_knots, shrinkage))
     most = max(len(knots) for knots, _ in curves)
     padded = [[np.pad(part, (0, most - len(part)), mode="edge") for part in curve]
               for curve in curves]
-    return Marginals(*(np.stack(parts) for parts in zip(*padded, strict=True)))
+    scales, shapes = np.moveaxis(np.array(tails), -1, 0)
+    knots, scores = (np.stack(parts) for parts in zip(*padded, strict=True))
+    return Marginals(knots, scores, scales, shapes)
 
 
-def _smooth(x: np.ndarray, n_knots: int, shrinkage: float) -> tuple[np.ndarray, np.ndarray]:
-    """Knots and scores through the quantiles of x [n]."""
+def _tails(x: np.ndarray, knots: np.ndarray) -> tuple[ParetoTail, ParetoTail]:
+    """The laws of the values [n] below and above the knots."""
+    return heavy_tail(knots[0] - x[x < knots[0]]), heavy_tail(x[x > knots[-1]] - knots[-1])
+
+
+def _smooth(
+    x: np.ndarray, n_knots: int, shrinkage: float, is_heavy: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Knots and scores through the quantiles of x [n]; heavy tails have no moments to draw to."""
     outermost = min(max(2.0 / len(x), 1e-3), 0.25)
     levels = np.unique(np.clip(np.linspace(0, 1, n_knots + 2)[1:-1], outermost, 1 - outermost))
     scores = norm.ppf(levels)
-    normal = x.mean() + x.std() * scores
+    centre, deviation = x.mean(), x.std()
+    if is_heavy:
+        quartiles = np.quantile(x, [0.25, 0.5, 0.75])
+        centre, deviation = quartiles[1], (quartiles[2] - quartiles[0]) / 1.349 or deviation
+    normal = centre + deviation * scores
     knots = (1 - shrinkage) * np.quantile(x, levels) + shrinkage * normal
-    rise = _LEAST_RISE * x.std() * np.arange(len(levels)) / len(levels)
+    rise = _LEAST_RISE * deviation * np.arange(len(levels)) / len(levels)
     return np.maximum.accumulate(knots) + rise, scores
 
 
@@ -137,7 +206,8 @@ def _with_atoms(
     shares = np.bincount(owner[is_atom], minlength=len(atoms)) / len(x)
     shares *= 1 - _LEAST_REST
     others = x if (~is_atom).sum() < _FEW_ROWS else x[~is_atom]
-    smooth = Marginals(*(part[None] for part in _smooth(others, n_knots, shrinkage)))
+    knots, scores = _smooth(others, n_knots, shrinkage)
+    smooth = Marginals(knots[None], scores[None], np.zeros((1, 2)), np.zeros((1, 2)))
     knots = np.unique(np.concatenate([smooth.knots[0], low, high]))
     knots = knots[np.diff(knots, prepend=-np.inf) > _LEAST_GAP * x.std()]
     rest = norm.cdf(smooth.to_scores(knots[:, None])[0][:, 0])

@@ -1,4 +1,4 @@
-"""Densities of tables without training: Gaussian mixtures, and a law with heavy tails."""
+"""Gaussian mixtures, densities of tables without training."""
 
 import dataclasses
 import warnings
@@ -7,14 +7,11 @@ from collections.abc import Callable
 import numpy as np
 from scipy.linalg import solve_triangular
 from scipy.special import logsumexp
-from scipy.stats import multivariate_t
-from sklearn.covariance import LedoitWolf
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
 _COMPONENTS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 28, 40)  # that are tried, until more is worse
 _MOST_ROWS = 20_000  # evenly spread, that a mixture is fitted to
-_DEGREES_OF_FREEDOM = 3.0  # of the heavy-tailed law: finite variance, and little else
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,38 +43,6 @@ class Gaussians:
         component = rng.choice(len(self.weights), n, p=self.weights)
         noise = rng.standard_normal((n, self.means.shape[1]))
         return self.means[component] + np.einsum("nij,nj->ni", self.roots[component], noise)
-
-
-@dataclasses.dataclass(frozen=True)
-class StudentT:
-    """A multivariate t law, which gives every row some density.
-
-    Attributes:
-        mean: [D].
-        shape: [D, D].
-    """
-
-    mean: np.ndarray
-    shape: np.ndarray
-
-    def log_prob(self, x: np.ndarray) -> np.ndarray:
-        """log p [n] of rows x [n, D] in nats."""
-        return np.atleast_1d(multivariate_t.logpdf(
-            x, self.mean, self.shape, _DEGREES_OF_FREEDOM))
-
-    def sample(self, rng: np.random.Generator, n: int) -> np.ndarray:
-        """n rows [n, D]."""
-        rows = multivariate_t.rvs(
-            self.mean, self.shape, _DEGREES_OF_FREEDOM, n, random_state=rng)
-        return np.reshape(rows, (n, len(self.mean)))
-
-
-def fit_student_t(x: np.ndarray) -> StudentT:
-    """The law with the mean and the shrunk covariance (Ledoit & Wolf 2004) of rows x [n, D]."""
-    estimate = LedoitWolf().fit(x)
-    floor = 1e-9 * np.trace(estimate.covariance_) / x.shape[1]
-    scale = (_DEGREES_OF_FREEDOM - 2) / _DEGREES_OF_FREEDOM  # of its covariance
-    return StudentT(estimate.location_, scale * (estimate.covariance_ + floor * np.eye(x.shape[1])))
 
 
 @dataclasses.dataclass(frozen=True)
