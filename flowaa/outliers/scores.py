@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -64,17 +65,35 @@ def reference_of(train: FlowStatistics, validation: FlowStatistics) -> Reference
 
 
 def save_rows(path: Path, dataset: Dataset) -> None:
-    """Writes some training and validation rows, evenly spread, in data units, as `.npz`."""
-    def some(split: Split) -> np.ndarray:
+    """Writes some training and validation rows, evenly spread, in data units, as `.npz`.
+
+    With them the validation rows' labels, where there are any.
+    """
+    def some(split: Split) -> tuple[np.ndarray, np.ndarray | None]:
         n_rows = max(1, min(_ROWS, _VALUES // int(np.prod(dataset.spec.shape))))
-        rows = np.asarray(split.x[np.arange(0, len(split), -(-len(split) // n_rows))])
-        return rows[np.isfinite(rows).all(tuple(range(1, rows.ndim)))]
+        index = np.arange(0, len(split), -(-len(split) // n_rows))
+        rows = np.asarray(split.x[index])
+        is_finite = np.isfinite(rows).all(tuple(range(1, rows.ndim)))
+        label = None if split.y is None else np.asarray(split.y)[index][is_finite]
+        return rows[is_finite], label
 
-    np.savez_compressed(path, train=some(dataset.train), validation=some(dataset.validation))
+    validation, label = some(dataset.validation)
+    arrays = {"train": some(dataset.train)[0], "validation": validation}
+    if label is not None:
+        arrays["validation_label"] = label.astype(np.int32)
+    np.savez_compressed(path, allow_pickle=False, **arrays)
 
 
-def load_rows(path: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """The training and the validation rows [n, *shape] that `save_rows` wrote.
+class Rows(NamedTuple):
+    """Rows of a run's data, in data units."""
+
+    train: np.ndarray  # [M, *shape]
+    validation: np.ndarray  # [N, *shape]
+    validation_label: np.ndarray | None  # [N] int32
+
+
+def load_rows(path: Path, shape: tuple[int, ...]) -> Rows:
+    """What `save_rows` wrote.
 
     Raises:
         UserError: there is no such file, or it is damaged.
@@ -86,17 +105,20 @@ def load_rows(path: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarra
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as saved:
             train, validation = saved["train"], saved["validation"]
+            label = saved.get("validation_label")
         if train.shape[1:] != shape or validation.shape[1:] != shape:
             raise ValueError(f"rows of the shapes {train.shape} and {validation.shape}")
         for rows in (train, validation):
             if not len(rows) or not np.isfinite(rows).all():
                 raise ValueError("it holds no rows, or some that are not finite")
+        if label is not None and (label.shape != (len(validation),) or label.dtype != np.int32):
+            raise ValueError("its labels are not one integer for each row")
     except Exception as error:  # whatever NumPy, zipfile or zlib make of it
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"{path} is damaged ("
                         f"{'it holds no arrays' if 'pickle' in reason else reason}); {instead}"
                         ) from None
-    return train, validation
+    return Rows(train, validation, label)
 
 
 def _surprise(score: np.ndarray, held_out: np.ndarray) -> np.ndarray:

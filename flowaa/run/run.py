@@ -25,6 +25,8 @@ from flowaa.flow.density import Density, DensityDistribution
 from flowaa.flow.likelihood import bits_per_dim
 from flowaa.outliers import draws as outliers
 from flowaa.outliers import evidence
+from flowaa.outliers.dial import RadiusDial, fit_radius_dial
+from flowaa.outliers.evidence import moments
 from flowaa.outliers.plane import ArchetypePlane, archetype_plane, coordinates
 from flowaa.outliers.scores import SCORES, Reference, load_rows, reference_of
 from flowaa.run import arguments
@@ -153,11 +155,13 @@ class Run:
         Args:
             key: a random key.
             n: draws.
-            method: "shell": at the latent radius that one draw in `extremeness` exceeds; "gumbel":
+            method: "shell": at the latent radius that one row in `extremeness` exceeds; "gumbel":
                 like the furthest of so many; "simplex": in the archetypes' plane, as far beyond
                 their simplex as one draw in so many.
             extremeness: return period, in draws: at least 1, which is the most typical point for
-                "shell" and an ordinary draw for "gumbel"; 1e6 is a once-in-a-million outlier.
+                "shell" and an ordinary one for "gumbel"; 1e6 is a once-in-a-million outlier. Where
+                rows held out from training are not as the model says, these two go to the radius
+                that one *row of the data* in so many exceeds (`radius_dial`).
             label: class index, or one for each; None draws them where the run knows classes.
 
         Raises:
@@ -176,10 +180,15 @@ class Run:
         z, labels = outliers.draw_latents(
             self.density, self._flow, random_key(key), n, method=method,
             extremeness=extremeness, label=labels, plane=plane)
+        dial = self.radius_dial
+        if dial is not None and method != "simplex" and not dial.agrees_with_law(z.shape[1]):
+            z = dial.moved(z, *moments(self.density, self._flow, labels))
         x = self._compiled.decode(self._flow, rows=(z, labels, None))
         numbers = self._compiled.numbers(
             self._flow, plane, method == "simplex", rows=(x, z, labels))
-        return Outliers(x, z, labels, *numbers)
+        period = None if dial is None else jnp.asarray(
+            dial.return_period(numbers.radius), jnp.float32)
+        return Outliers(x, z, labels, *numbers)._replace(data_return_period=period)
 
     def outlier_score(self, x: Any, score: str = "nll", label: Any = None) -> Array:
         """How outlying x [B, *shape] is, [B]: larger is more so.
@@ -254,9 +263,26 @@ class Run:
         return evidence.has_classes(self.density) or bool(heads and heads.n_classes)
 
     @functools.cached_property
+    def radius_dial(self) -> RadiusDial | None:
+        """Return periods of latent radii among rows held out from training.
+
+        With classes, of radii about the own one's centre. None where fewer than 100 such rows are
+        known, as in a run that was saved from Python.
+        """
+        if self.folder is None or not (self.folder / "reference.npz").is_file():
+            return None
+        rows = load_rows(self._file("reference.npz"), self.spec.shape)
+        labels = rows.validation_label if evidence.has_classes(self.density) else None
+        if evidence.has_classes(self.density) and labels is None:
+            return None
+        found = self._compiled.statistics(self._flow, rows=(rows.validation, labels))
+        return fit_radius_dial(np.asarray(found.radius, float))
+
+    @functools.cached_property
     def _reference(self) -> Reference:
         rows = load_rows(self._file("reference.npz"), self.spec.shape)
-        return reference_of(*(self._compiled.statistics(self._flow, rows=(x, None)) for x in rows))
+        return reference_of(*(self._compiled.statistics(self._flow, rows=(x, None))
+                              for x in (rows.train, rows.validation)))
 
     def _file(self, name: str) -> Path:
         if self.folder is None:
@@ -322,3 +348,5 @@ class Outliers(NamedTuple):
     class_return_period: Array | None  # [n] its own class's draws, where there are classes
     nearest_archetype: Array | None  # [n] int32, where the run has archetypes
     hull_distance: Array | None  # [n] of the archetype coordinates from the simplex; 0 within
+    # [n] rows of the data until one has as large a radius, by rows held out; None where unknown
+    data_return_period: Array | None = None

@@ -24,7 +24,7 @@ _FEW_ROWS = 20  # below which a column's values beside its atoms follow the law 
 _LEAST_REST = 0.01  # of a column's probability that is not its atoms'
 _LEAST_LEVEL = 1e-4  # of a curve through atoms, whose ends may hold much of the probability
 _STEEPEST = 3.0  # of a cubic's end over its piece, beyond which it may turn (Fritsch & Carlson)
-_BISECTIONS = 60  # halvings of the interval between the last knots: to float64's precision
+_ROUNDS, _PRECISION = 60, 1e-15  # of Newton's method: halvings alone would need as many
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,18 +58,12 @@ class Marginals:
         return z, log_slope
 
     def to_data(self, z: np.ndarray) -> np.ndarray:
-        """Rows x [n, D] with scores z [n, D], by bisection between the last knots."""
+        """Rows x [n, D] with scores z [n, D]; between knots by Newton's method within brackets."""
         x = np.empty(z.shape)
         for feature in range(z.shape[1]):
             curve, scores = self._curve(feature), self.scores[feature]
             inside = np.clip(z[:, feature], scores[0], scores[-1])
-            low = np.full(len(z), self.knots[feature, 0])
-            high = np.full(len(z), self.knots[feature, -1])
-            for _ in range(_BISECTIONS):
-                middle = 0.5 * (low + high)
-                is_low = curve(middle) < inside
-                low, high = np.where(is_low, middle, low), np.where(is_low, high, middle)
-            x[:, feature] = 0.5 * (low + high)
+            x[:, feature] = _solved(curve, *self._points(feature), inside)
             for side, here in enumerate((z[:, feature] < scores[0], z[:, feature] > scores[-1])):
                 x[here, feature] += self._distance(feature, side, z[here, feature])
         return x
@@ -133,6 +127,25 @@ class Marginals:
         """A feature's own knots and the scores there."""
         is_own = np.diff(self.knots[feature], prepend=-np.inf) > 0
         return self.knots[feature, is_own], self.scores[feature, is_own]
+
+
+def _solved(
+    curve: CubicHermiteSpline, knots: np.ndarray, scores: np.ndarray, z: np.ndarray
+) -> np.ndarray:
+    """x [n] at which the increasing curve through knots and scores is z [n]."""
+    slope = curve.derivative()
+    piece = np.clip(np.searchsorted(scores, z, side="right") - 1, 0, len(scores) - 2)
+    low, high = knots[piece], knots[piece + 1]
+    x = np.interp(z, scores, knots)
+    for _ in range(_ROUNDS):
+        excess = curve(x) - z
+        low, high = np.where(excess < 0, x, low), np.where(excess < 0, high, x)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            guess = x - excess / slope(x)
+        before, x = x, np.where((guess >= low) & (guess <= high), guess, 0.5 * (low + high))
+        if np.abs(x - before).max(initial=0.0) <= _PRECISION * (knots[-1] - knots[0]):
+            break
+    return x
 
 
 def fit_marginals(
