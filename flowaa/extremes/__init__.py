@@ -3,7 +3,8 @@
 - `chi`: the law of the radius of a standard normal vector, and return periods; `gumbel`: the law of
   the largest of n.
 - `generalised`: the generalised extreme value and Pareto laws; `peaks_over_threshold`,
-  `block_maxima`: their fits to data, with return levels and intervals; `thresholds`.
+  `block_maxima`: their fits to data, with return levels and intervals; `thresholds`;
+  `directions`: which features carry a tail.
 - `shell`, `exterior`, `ambient`: outliers on a shell, beyond the archetypes' simplex, or made in
   data space.
 
@@ -27,6 +28,7 @@ from flowaa.extremes.chi import (
     chi_return_level,
     chi_return_period,
 )
+from flowaa.extremes.directions import feature_shares, tail_dependence
 from flowaa.extremes.exterior import (
     distance_to_simplex,
     gauge,
@@ -66,6 +68,7 @@ __all__ = [
     "choose_threshold",
     "cluster_maxima",
     "distance_to_simplex",
+    "feature_shares",
     "gauge",
     "gauge_return_level",
     "gumbel_of_normal",
@@ -82,6 +85,7 @@ __all__ = [
     "sample_gumbel",
     "sample_shell",
     "stream",
+    "tail_dependence",
 ]
 
 _REMOVED = {  # name of version 0.1.0 -> what does its work

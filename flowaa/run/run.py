@@ -271,12 +271,20 @@ class Run:
         """
         if self.folder is None or not (self.folder / "reference.npz").is_file():
             return None
+        return fit_radius_dial(self.held_out.radius)
+
+    @functools.cached_property
+    def held_out(self) -> "HeldOut":
+        """Up to 2 000 validation rows, and what the flow says of them.
+
+        Raises:
+            UserError: the run's folder does not hold them.
+        """
         rows = load_rows(self._file("reference.npz"), self.spec.shape)
         labels = rows.validation_label if evidence.has_classes(self.density) else None
-        if evidence.has_classes(self.density) and labels is None:
-            return None
         found = self._compiled.statistics(self._flow, rows=(rows.validation, labels))
-        return fit_radius_dial(np.asarray(found.radius, float))
+        return HeldOut(rows.validation, np.asarray(found.nll, float),
+                       np.asarray(found.radius, float))
 
     @functools.cached_property
     def _reference(self) -> Reference:
@@ -334,6 +342,14 @@ class Run:
     def _labels(self, label: Any, n: int) -> Any:
         return arguments.labels(label, n, self.spec, are_used=self.uses_labels,
                                 are_needed=self.density.flow.n_condition_classes > 0)
+
+
+class HeldOut(NamedTuple):
+    """Rows that a run was not trained on."""
+
+    x: np.ndarray  # [N, *shape] in data units
+    nll: np.ndarray  # [N] −log p(x), nats: of its class, where the run knows classes
+    radius: np.ndarray  # [N] of the latents, in deviations from its class's centre
 
 
 class Outliers(NamedTuple):

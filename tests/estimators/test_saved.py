@@ -113,7 +113,7 @@ def resealed(folder, described, arrays):
 @pytest.mark.parametrize("change", [
     {"weights": np.ones(2)}, {"weights": np.full(7, np.nan)}, {"weights": np.ones(7)},
     {"columns/varies": np.ones(5, bool)}, {"columns/varies": np.array([True, False])},
-    {"columns/deviation": np.full(2, np.inf)}, {"gaussians/roots": np.ones((3, 2, 2))},
+    {"columns/deviation": np.full(2, np.inf)}, {"gaussian_mixture/roots": np.ones((3, 2, 2))},
     {"context/mean": np.zeros(2)}, {"n_flows": 0}, {"n_flows": 99}, {"n_flows": "a"},
     {"n_features_in_": 7}, {"max_seconds": -1.0}, {"architecture": {"stages": []}},
     {"validation_score_": "x"}, {"params": np.zeros((3, 3))}, {"params": np.nan},

@@ -17,6 +17,7 @@ _MOST_ROWS = 20_000  # evenly spread, that the law is fitted to
 _SWEEPS = 4  # of the matrix given the tails, and the tails given the matrix
 _STEPS = 50  # of a sweep's search
 _CONVERGED = 1e-3  # relative change of all degrees of freedom
+_WORST_CONDITION = 1e6  # of the unmixing of standardised columns
 _MOST_COLUMNS = 128  # beyond, a table rarely has the rows for so many directions
 
 
@@ -67,7 +68,10 @@ def fit_independent_t(x: np.ndarray, elliptical: StudentT, start: IndependentT |
         start = _first(x, elliptical)
     mean, unmixing, degrees = start.mean, start.unmixing, start.degrees
     for _ in range(_SWEEPS):
-        mean, unmixing = _searched(x, mean, unmixing, degrees)
+        found = _searched(x, mean, unmixing, degrees)
+        if not np.linalg.cond(found[1]) < _WORST_CONDITION:
+            break  # rows that nearly lie in a plane, as copies do, are ever more likely
+        mean, unmixing = found
         y = (x - mean) @ unmixing
         before, degrees = degrees, np.array([_degrees_of(column) for column in y.T])
         if np.abs(degrees / before - 1).max() < _CONVERGED:
@@ -111,7 +115,7 @@ def _searched(
     start = np.concatenate([np.eye(d).ravel(), np.zeros(d)])
     found = minimize(objective, start, jac=True, method="L-BFGS-B", options={"maxiter": _STEPS}).x
     total = unmixing @ found[:d * d].reshape(d, d)
-    return mean + np.linalg.solve(total.T, found[d * d:]), total
+    return mean + np.linalg.lstsq(total.T, found[d * d:], rcond=None)[0], total
 
 
 def _degrees_of(y: np.ndarray) -> float:

@@ -7,6 +7,8 @@ _GUMBEL, _EXTERIOR = "tests/extremes/test_gumbel.py", "tests/extremes/test_exter
 _GENERALISED, _TAILS = "tests/extremes/test_generalised.py", "tests/extremes/test_tails.py"
 _AMBIENT = "tests/extremes/test_ambient.py"
 _BAD = "tests/extremes/test_bad_arguments.py"
+_DIAL = "tests/test_radius_dial.py"
+_COMMAND = "tests/test_extremes_command.py"
 
 MUTATIONS: tuple[Mutation, ...] = (
     Mutation("a tail's band is of another interval", "flowaa/extremes/fitted_tail.py",
@@ -108,4 +110,23 @@ MUTATIONS: tuple[Mutation, ...] = (
              (f"{_BAD}::test_laws_at_and_beyond_the_ends_of_floats",)),
     Mutation("a fit may collapse", "flowaa/extremes/tail_fits.py",
              "or parameters[1] < _COLLAPSED", "", (f"{_BAD}::test_wrong_arguments_are_named",)),
+    Mutation("outliers stay at the law's radius whatever rows say", "flowaa/run/run.py",
+             "and not dial.agrees_with_law(z.shape[1])", "and False",
+             (f"{_DIAL}::test_as_many_rows_lie_further_out_as_stated",)),
+    Mutation("the law is never left where it is wrong only far out", "flowaa/outliers/dial.py",
+             "return bool(all(beyond) and", "return bool(",
+             (f"{_DIAL}::test_radii_of_the_law_agree_with_it",)),
+    Mutation("no tail goes on beyond the counted radii", "flowaa/outliers/dial.py",
+             "np.where(beyond < 0,", "np.where(beyond < -1e9,",
+             (f"{_DIAL}::test_radii_of_a_known_tail_have_its_levels",)),
+    Mutation("held-out radii are about the nearest class's centre", "flowaa/run/run.py",
+             "labels = rows.validation_label if evidence", "labels = None if evidence",
+             (f"{_DIAL}::test_a_class_is_measured_about_its_own_centre",)),
+    Mutation("features' shares depend on their units", "flowaa/extremes/directions.py",
+             "distance = (rows - np.median(rows, axis=0)) / spread",
+             "distance = rows - np.median(rows, axis=0)",
+             (f"{_COMMAND}::test_shares_are_those_of_squared_distances",)),
+    Mutation("every row is a large one", "flowaa/extremes/directions.py",
+             "largest = np.argsort(norms)[-n_large:]", "largest = np.argsort(norms)[:n_large]",
+             (f"{_COMMAND}::test_features_that_are_large_together_depend",)),
 )

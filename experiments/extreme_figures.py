@@ -1,0 +1,80 @@
+"""The tails of a run's held-out rows: fits, numbers and pictures."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from flowaa.errors import UserError
+from flowaa.extremes import PeaksOverThreshold
+from flowaa.figures.features import save_feature_shares
+from flowaa.figures.tail_checks import save_tail_checks
+from flowaa.outliers.dial import RadiusDial
+from flowaa.run import Run
+
+_PERIODS = (100, 1000, 10_000, 1_000_000)
+_NAMES = {"radius": "latent radius (deviations)", "nll": "negative log-likelihood (nats)"}
+_LEAST_ROWS = 100
+
+
+class HeldOut(NamedTuple):
+    """Values of held-out rows and the law of their tail."""
+
+    values: np.ndarray  # [N]
+    fit: PeaksOverThreshold
+
+
+def held_out_tails(run: Run, *, quantile: float | None = None) -> dict[str, HeldOut]:
+    """The tails of latent radii and of −log p of the run's validation rows.
+
+    Args:
+        run: with its folder.
+        quantile: share of rows below the threshold, or None to choose it.
+
+    Raises:
+        UserError: the run keeps fewer than a hundred validation rows, or they tell no tail.
+    """
+    found = {}
+    held_out = run.held_out
+    is_finite = np.isfinite(held_out.nll) & np.isfinite(held_out.radius)
+    for name in ("radius", "nll"):
+        values = getattr(held_out, name)[is_finite]
+        if len(values) < _LEAST_ROWS:
+            raise UserError(f"{run.folder}: the run keeps {len(values)} validation rows, and a "
+                            f"tail needs {_LEAST_ROWS}; train on more rows, or hold out more")
+        threshold = None if quantile is None else float(np.quantile(values, quantile))
+        found[name] = HeldOut(values, PeaksOverThreshold(threshold=threshold).fit(values))
+    return found
+
+
+def save_extremes(
+    run: Run, tails: dict[str, HeldOut], folder: Path
+) -> tuple[list[Path], dict[str, float]]:
+    """Draws all pictures; their paths, and the numbers behind them by name."""
+    d = run.density.flow.n_dims
+    pictures: list[Path] = []
+    figures: dict[str, float] = {}
+    for name, (values, fit) in tails.items():
+        law = stats.chi(d) if name == "radius" else None
+        pictures.append(folder / f"extremes_{name}.png")
+        save_tail_checks(pictures[-1], values, fit, name=_NAMES[name],
+                         law_survival=None if law is None else law.isf)
+        figures |= {f"{name}/n_rows": len(values), f"{name}/threshold": fit.threshold_,
+                    f"{name}/shape": fit.shape_,
+                    f"{name}/shape_standard_error": float(fit.standard_errors_[1])}
+        for period in _PERIODS:
+            figures[f"{name}/level_{period}"] = fit.return_level(period)
+            if period * fit.rate_ > 1:
+                interval = fit.interval(n=period)
+                figures |= {f"{name}/level_{period}_low": interval.low,
+                            f"{name}/level_{period}_high": interval.high}
+            if law is not None:
+                figures[f"{name}/law_level_{period}"] = float(law.isf(1 / period))
+        if law is not None:
+            figures[f"{name}/agrees_with_law"] = RadiusDial(np.sort(values), fit).agrees_with_law(d)
+    if len(run.spec.shape) == 1 and d > 1:
+        pictures.append(folder / "extremes_features.png")
+        figures |= save_feature_shares(
+            pictures[-1], run.held_out.x.astype(float), run.held_out.nll)
+    return pictures, {name: float(value) for name, value in figures.items()}

@@ -1,0 +1,65 @@
+"""Which features make the largest rows large, and which of them together."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.stats import rankdata
+
+from flowaa.errors import UserError
+from flowaa.extremes import checks
+
+
+def feature_shares(x: ArrayLike) -> np.ndarray:
+    """Shares [N, D] of features in how far rows x [N, D] lie from their medians; rows sum to one.
+
+    Distances are squared, in deviations told by the quartiles; a row at all medians has equal
+    shares.
+
+    >>> feature_shares([[0.0, 1.0], [1.0, 0.0], [2.0, -1.0], [9.0, 0.5]]).round(1)[-1].tolist()
+    [1.0, 0.0]
+    """
+    rows = _matrix(x)
+    spread = np.subtract(*np.quantile(rows, [0.75, 0.25], axis=0)) / 1.349
+    spread = np.where(spread > 0, spread, np.maximum(rows.std(0), 1e-300))
+    distance = (rows - np.median(rows, axis=0)) / spread
+    squared = (distance / np.maximum(np.abs(distance).max(1, keepdims=True), 1e-300)) ** 2
+    total = squared.sum(1, keepdims=True)
+    return np.where(total > 0, squared / np.where(total > 0, total, 1.0), 1.0 / rows.shape[1])
+
+
+def tail_dependence(x: ArrayLike, *, share: float = 0.1) -> np.ndarray:
+    """The tail pairwise dependence matrix [D, D] of rows x [N, D] (Cooley & Thibaud 2019).
+
+    Each feature's distance from its median is brought to Fréchet margins of index 2 by ranks; of
+    the rows of largest norm the directions w give D · mean(w w^T). Its diagonal is near 1; an entry
+    is near 0 for features that are never large together, and near 1 for those that always are. Its
+    eigenvectors are the principal directions of extremes.
+
+    Args:
+        x: rows.
+        share: of the rows, that count as large.
+
+    Raises:
+        UserError: x is no table of two rows and more, or fewer than ten rows would count.
+    """
+    rows = _matrix(x)
+    checks.require_inside(share, "share", 0, 1, shapes=((),))
+    n, d = rows.shape
+    n_large = int(share * n)
+    if n_large < 10:
+        raise UserError(f"{n_large} of {n} rows count as large, and ten are needed: give more rows "
+                        "or a larger share")
+    ranks = rankdata(np.abs(rows - np.median(rows, axis=0)), axis=0)
+    frechet = (-np.log(ranks / (n + 1))) ** -0.5
+    norms = np.linalg.norm(frechet, axis=1)
+    largest = np.argsort(norms)[-n_large:]
+    direction = frechet[largest] / norms[largest, None]
+    return d * direction.T @ direction / n_large
+
+
+def _matrix(x: ArrayLike) -> np.ndarray:
+    rows = checks.require_numbers(x, "x")
+    if rows.ndim != 2 or len(rows) < 2:
+        raise UserError(f"x has the shape {rows.shape}; it must be rows [N, D], at least two")
+    if not np.isfinite(rows).all():
+        raise UserError("x holds values that are not finite; leave their rows out")
+    return rows
