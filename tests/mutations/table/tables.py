@@ -3,7 +3,7 @@
 from tests.mutations.mutation import Mutation
 
 _PARTS = "tests/flow/test_tables.py"
-_TAILS = "tests/flow/test_heavy_tails.py"
+_TAILS = "tests/flow/test_table_tails.py"
 _TIES = "tests/flow/test_ties.py"
 _DOOR = "tests/test_normalizing_flow.py"
 
