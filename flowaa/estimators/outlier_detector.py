@@ -16,7 +16,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from flowaa.detection.conformal import benjamini_hochberg, p_values
 from flowaa.detection.tables.columns import fit_columns
-from flowaa.detection.tables.default_members import default_members, make_plan, screening_members
+from flowaa.detection.tables.default_members import (
+    default_members,
+    make_plan,
+    members_of_one_unit,
+    screening_members,
+)
 from flowaa.detection.tables.encoding import find_levels, fit_encoding, from_codes, to_codes
 from flowaa.detection.tables.ensemble import fit_ensemble
 from flowaa.detection.tables.explanation import Explanation, explain
@@ -141,14 +146,16 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
                 raise UserError(f"contamination={self.contamination:g} leaves one of {len(x)} rows "
                                 "to learn from: give more rows or a smaller share")
             encoded = self._encoding.encode(x)
-            rows = fit_columns(encoded).standardise(encoded)
-            screened = fit_ensemble(screening_members(n_outliers), rows, random).own
+            columns = fit_columns(encoded, n_of_one_unit=self._encoding.n_of_one_unit)
+            screened = fit_ensemble(
+                screening_members(n_outliers), columns.standardise(encoded), random).own
             kept[np.argsort(-screened, kind="stable")[:n_left_out]] = False
         self._inliers = x[kept]
         encoded = self._encoding.encode(self._inliers)
-        self._columns = fit_columns(encoded)
+        self._columns = fit_columns(encoded, n_of_one_unit=self._encoding.n_of_one_unit)
         plan = make_plan(n_seen, x.shape[1], float(self.max_seconds))
-        members = default_members(plan, k=1 if self.contamination == "auto" else _CAUTIOUS_K)
+        choose = members_of_one_unit if self._encoding.n_of_one_unit else default_members
+        members = choose(plan, k=1 if self.contamination == "auto" else _CAUTIOUS_K)
         fitted = fit_ensemble(members, self._columns.standardise(encoded), random)
         self._score = fitted.score
         fitted_own = fitted.own + self._columns.own_novelty()

@@ -2,9 +2,16 @@
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
 from flowaa.detection.tables.columns import fit_columns
-from flowaa.detection.tables.units import bulk, deviations, power_of_two, ranges
+from flowaa.detection.tables.units import (
+    bulk,
+    deviations,
+    power_of_two,
+    ranges,
+    shares_unit,
+)
 
 RNG = np.random.default_rng(0)
 
@@ -44,6 +51,35 @@ def test_few_far_values_do_not_set_a_range():
     found = ranges(x)
     assert (found[:2] < 12).all()
     np.testing.assert_allclose(found[2:], np.ptp(x[:, 2:], axis=0))
+
+
+def test_levels_of_one_scale_are_told_from_other_columns():
+    pixels = load_digits().data
+    assert shares_unit(pixels)
+    assert shares_unit(np.where(RNG.random(pixels.shape) < 0.1, np.nan, pixels))
+    assert not shares_unit(pixels[:, 28:34])  # few columns may be alike by chance
+    assert not shares_unit(pixels + 0.5)
+    assert not shares_unit((pixels > 8).astype(float))  # indicators have no levels between
+    assert not shares_unit(RNG.poisson(np.linspace(1, 90, 20), (500, 20)).astype(float))
+    assert not shares_unit(RNG.normal(size=(500, 20)))
+
+
+def test_columns_of_one_unit_keep_it():
+    x = np.column_stack([
+        RNG.integers(0, 17, (300, 8)), RNG.random((300, 1)) < 0.01, np.full(300, 3),
+        np.arange(300) == 7, np.zeros(300)]).astype(float)
+    columns = fit_columns(x, n_of_one_unit=10)
+    shared = np.sqrt(x[:, :9].var(0).mean())
+    np.testing.assert_allclose(columns.deviation[:10], shared)
+    assert columns.deviation[11] == 0  # a constant outside of them
+    moved = x[:1].copy()
+    moved[0, 9] += 5  # a new value in a constant feature is as far as it is, and no evidence alone
+    difference = columns.standardise(moved) - columns.standardise(x[:1])
+    np.testing.assert_allclose(difference[0, 9], 5 / shared)
+    assert columns.novelty(moved)[0] == 0
+    alone = np.delete(x, 7, 0)
+    assert columns.own_novelty()[7] == pytest.approx(
+        fit_columns(alone, n_of_one_unit=10).novelty(x[7:8])[0])
 
 
 @pytest.mark.parametrize("size", [5e-324, 3e-200, 1.0, 1.5, 2.0, 7e200, 1.7e308])

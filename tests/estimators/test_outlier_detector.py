@@ -6,7 +6,9 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.spatial.distance import cdist
 from sklearn.base import clone
+from sklearn.datasets import load_digits
 from sklearn.metrics import roc_auc_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -60,6 +62,18 @@ def test_inliers_left_out_with_the_outliers_still_calibrate():
         shares.append([(p <= level).mean() for level in levels])
     error = np.sqrt(levels * (1 - levels) * (1 / 1_350 + 1 / 3_000))
     assert (np.abs(np.mean(shares, 0) - levels) < 3.5 * error + 0.002).all()
+
+
+def test_pixels_keep_their_common_unit():
+    """A pixel that is hardly ever on is not as telling as one that is on in half of the rows."""
+    x, y = load_digits(return_X_y=True)
+    threes = np.random.default_rng(0).permutation(x[y == 3])
+    train, inliers, outliers = threes[:90], threes[90:], x[y != 3][:300]
+    found = detector(random_state=0).fit(train)
+    is_out = np.r_[np.zeros(len(inliers)), np.ones(len(outliers))]
+    score = -found.score_samples(np.concatenate([inliers, outliers]))
+    of_pixels = cdist(np.concatenate([inliers, outliers]), train).min(1)
+    assert roc_auc_score(is_out, score) > roc_auc_score(is_out, of_pixels) - 0.01
 
 
 def test_rows_left_over_by_a_large_table_calibrate():

@@ -67,10 +67,18 @@ def _count_own(x: np.ndarray) -> np.ndarray:
     return counts
 
 
-def fit_columns(x: np.ndarray) -> Columns:
-    """Means and deviations of rows x [n, D]; differences within rounding count as none."""
-    own_counts = _count_own(x)
+def fit_columns(x: np.ndarray, *, n_of_one_unit: int = 0) -> Columns:
+    """Means and deviations of rows x [n, D]; differences within rounding count as none.
+
+    The first `n_of_one_unit` features have one deviation, the root mean square of theirs, also
+    those that are constant: how far a new value is from a constant is known then.
+    """
+    own_counts = _count_own(x[:, n_of_one_unit:])
     x = np.column_stack([bulk(column) for column in x.T])
     mean, deviation = x.mean(0), x.std(0)
     constant = deviation <= 1e-12 * np.abs(x).max(0)
+    if n_of_one_unit:
+        shared = deviation[:n_of_one_unit][~constant[:n_of_one_unit]]
+        deviation[:n_of_one_unit] = np.sqrt((shared ** 2).mean())
+        constant[:n_of_one_unit] = False
     return Columns(np.where(constant, x[0], mean), np.where(constant, 0.0, deviation), own_counts)

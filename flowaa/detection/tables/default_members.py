@@ -63,6 +63,22 @@ def default_members(plan: Plan, *, k: int = 1) -> tuple[Weighted, ...]:
     )
 
 
+def members_of_one_unit(plan: Plan, *, k: int = 1) -> tuple[Weighted, ...]:
+    """Members for features of one unit, as pixels have: distances mean what they say there.
+
+    Those that give each feature a scale of its own are left out.
+    """
+    return (
+        Weighted(NearestNeighbour(Standardised(), k=k)),
+        Weighted(NearestNeighbour(Standardised(), k=k, norm=1)),
+        Weighted(NearestNeighbour(Whitened(0.5), k=k)),
+        Weighted(NearestNeighbour(Whitened(1.0), k=k)),
+        Weighted(KernelDensity(Whitened(0.5))),
+        Weighted(LocalPlane()),
+        Weighted(ContrastiveTrees(n_trees=plan.n_trees)),
+    )
+
+
 def screening_members(n_outliers: int) -> tuple[Weighted, ...]:
     """What finds so many outliers among the training rows.
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from flowaa.detection.tables.units import bulk, power_of_two
+from flowaa.detection.tables.units import bulk, power_of_two, shares_unit
 from flowaa.errors import UserError
 
 UNSEEN = -1.0  # code of a category that was not there in training
@@ -27,6 +27,7 @@ class Encoding:
     units: np.ndarray  # [D] powers of two, 1 for categories
     medians: np.ndarray  # [D] in these units
     n_levels: tuple[int, ...]  # [D] 0 for numbers
+    n_of_one_unit: int = 0  # D where all features are levels of one scale, else 0
 
     def encode(self, x: np.ndarray) -> np.ndarray:
         """The numbers [m, E] of rows [m, D]."""
@@ -45,9 +46,12 @@ def fit_encoding(x: np.ndarray, n_levels: tuple[int, ...]) -> Encoding:
     known = [column[~np.isnan(column)] for column in x.T]
     units = np.array([1.0 if n else power_of_two(bulk(column))
                       for column, n in zip(known, n_levels, strict=True)])
+    has_one_unit = not any(n_levels) and all(map(len, known)) and shares_unit(x)
+    if has_one_unit:  # numbers stand first among what `encode` gives
+        units = np.full(x.shape[1], units.max())
     medians = [np.median(column / unit) if len(column) else 0.0
                for column, unit in zip(known, units, strict=True)]
-    return Encoding(units, np.array(medians), n_levels)
+    return Encoding(units, np.array(medians), n_levels, x.shape[1] * has_one_unit)
 
 
 def find_levels(X: Any) -> dict[str, tuple[str, ...]]:

@@ -5,6 +5,8 @@ import numpy as np
 _FAR = 1000.0  # interquartile ranges: a larger standard deviation is that of far values alone
 _HOPELESS = 1e8  # likewise: in such units the other values keep less than half of their digits
 _REACH = 10.0  # interquartile ranges from the median: what lies beyond is far, and is moved there
+_FEWEST_ALIKE = 8  # columns, fewer may have one range by chance
+_SAME_LOW, _SAME_HIGH = 0.5, 0.25  # shares of columns with the lowest and highest level of all
 _FEW = 0.01  # share of values; more of them are how the feature is, as of a saturated activation
 
 
@@ -27,6 +29,21 @@ def bulk(column: np.ndarray) -> np.ndarray:
             n_far > max(1, _FEW * len(scaled)) and scaled.std() < _HOPELESS * spread):
         return column
     return np.clip(scaled, median - reach, median + reach) * unit
+
+
+def shares_unit(x: np.ndarray) -> bool:
+    """Whether all columns of x [n, D] are levels of one scale, as pixels or ratings are.
+
+    They are integers, missing ones aside; half of the columns that vary have the same lowest level,
+    and a quarter of them the same highest one, with others between, which counts would not.
+    Deviations of their own would make a pixel that is hardly ever used as large as the others.
+    """
+    varies = np.nanmax(x, axis=0) > np.nanmin(x, axis=0)
+    if varies.sum() < _FEWEST_ALIKE or not (np.isnan(x) | (x == np.round(x))).all():
+        return False
+    low, high = np.nanmin(x[:, varies], axis=0), np.nanmax(x[:, varies], axis=0)
+    return bool(high.max() - low.min() > 1 and (low == low.min()).mean() >= _SAME_LOW
+                and (high == high.max()).mean() >= _SAME_HIGH)
 
 
 def ranges(x: np.ndarray) -> np.ndarray:
