@@ -317,3 +317,37 @@ def test_scikit_learn_s_checks_pass():
     check_estimator(flowaa.NormalizingFlow(architecture=SMALL, max_seconds=1),
                     expected_failed_checks={
                         "check_sample_weight_equivalence_on_dense_data": random})
+
+
+@pytest.fixture(scope="module")
+def heavy_rows() -> np.ndarray:
+    """Two independent t coordinates of two degrees of freedom, turned by 30 degrees."""
+    turn = np.array([[np.cos(0.5), -np.sin(0.5)], [np.sin(0.5), np.cos(0.5)]])
+    return np.random.default_rng(0).standard_t(2, (5000, 2)) @ turn
+
+
+def test_tails_of_rows_that_fall_as_a_power_go_on(heavy_rows, tmp_path):
+    model = flowaa.NormalizingFlow(
+        architecture=SMALL, max_seconds=2, random_state=0).fit(heavy_rows)
+    assert model.member_weights_["independent_t"] > 0.5
+    np.testing.assert_allclose(model.tail_index_, 0.5, atol=0.2)
+    drawn = np.linalg.norm(model.sample(200_000), axis=1)
+    true = np.linalg.norm(np.random.default_rng(1).standard_t(2, (2_000_000, 2)), axis=1)
+    assert abs(np.log10(np.quantile(drawn, 1 - 1e-4) / np.quantile(true, 1 - 1e-4))) < 0.2
+    model.save(tmp_path / "model")
+    loaded = flowaa.NormalizingFlow.load(tmp_path / "model")
+    far = np.array([[1e3, -1e3], [0.0, 0.0]])
+    np.testing.assert_array_equal(loaded.score_samples(far), model.score_samples(far))
+    np.testing.assert_array_equal(loaded.tail_index_, model.tail_index_)
+    light = flowaa.NormalizingFlow(
+        architecture=SMALL, tails="gaussian", max_seconds=2, random_state=0).fit(heavy_rows)
+    assert set(light.member_weights_) == {"flow", "gaussian_mixture"}
+    assert (light.tail_index_ == 0).all()
+    assert light.score_samples(far)[0] < model.score_samples(far)[0] - 50
+    light.save(tmp_path / "light")
+    assert flowaa.NormalizingFlow.load(tmp_path / "light").tails == "gaussian"
+
+
+def test_a_kind_of_tails_that_does_not_exist_is_one_line(rows):
+    with pytest.raises(UserError, match="tails='heavy': give \"auto\" or \"gaussian\""):
+        flowaa.NormalizingFlow(tails="heavy").fit(rows)
