@@ -41,10 +41,11 @@ from flowaa.bijectors.spline import Spline
 from flowaa.bijectors.split_off import SplitOff
 from flowaa.bijectors.splits import Checkerboard, Halves
 from flowaa.bijectors.subject import BrokenLawError
+from flowaa.bijectors.tail_transform import TailTransform
 
 __all__ = [
     "ActNorm", "Additive", "Affine", "Bijector", "BrokenLawError", "Chain", "Checkerboard",
     "Coupling", "Elementwise", "Flatten", "Haar", "Halves", "InvertibleLinear", "Orthogonal",
-    "Permutation", "Spline", "SplitOff", "Squeeze", "VolumePreserving", "add_cotangents", "bound",
-    "check", "params_of", "sum_per_example", "zero_log_det",
+    "Permutation", "Spline", "SplitOff", "Squeeze", "TailTransform", "VolumePreserving",
+    "add_cotangents", "bound", "check", "params_of", "sum_per_example", "zero_log_det",
 ]

@@ -36,6 +36,7 @@ from flowaa.extremes.exterior import (
 )
 from flowaa.extremes.generalised import GeneralisedExtremeValue, GeneralisedPareto
 from flowaa.extremes.gumbel import gumbel_of_normal, gumbel_of_radius, sample_gumbel
+from flowaa.extremes.heavy_tails import UpperTail, fit_upper_tail
 from flowaa.extremes.peaks_over_threshold import PeaksOverThreshold
 from flowaa.extremes.sampling import stream
 from flowaa.extremes.shell import sample_shell
@@ -53,6 +54,7 @@ __all__ = [
     "GeneralisedExtremeValue",
     "GeneralisedPareto",
     "PeaksOverThreshold",
+    "UpperTail",
     "add_noise",
     "block_maxima",
     "chi_log_cdf",
@@ -66,6 +68,7 @@ __all__ = [
     "choose_threshold",
     "cluster_maxima",
     "distance_to_simplex",
+    "fit_upper_tail",
     "gauge",
     "gauge_return_level",
     "gumbel_of_normal",

@@ -17,6 +17,7 @@ from flowaa.bijectors.reshape import Flatten, Haar, Squeeze
 from flowaa.bijectors.spline import Spline
 from flowaa.bijectors.split_off import SplitOff
 from flowaa.bijectors.splits import Checkerboard, Halves, Split
+from flowaa.bijectors.tail_transform import TailTransform
 from flowaa.flow.subnets import AttentionSubnet, ConvSubnet, DenseSubnet
 
 IMAGE = (2, 4, 3)  # not square, and channels that do not halve
@@ -96,6 +97,8 @@ def mixing_cases() -> Iterator[tuple[str, Case]]:
         yield f"{name}-vector", Case(make, VECTOR, "label")
     yield "permutation-exchanged", Case(lambda: Permutation(1, 2), VECTOR)
     yield "permutation-gather", Case(blocks["permutation"], (300,))  # too wide for a matrix
+    yield "tails-all", Case(TailTransform, VECTOR, "label")
+    yield "tails-some", Case(lambda: TailTransform((3, 0), ((0.2, 0.4), (1.0, 0.1))), VECTOR)
     yield "squeeze", Case(Squeeze, IMAGE)
     yield "haar", Case(Haar, IMAGE)
     yield "flatten", Case(lambda: Flatten(IMAGE), IMAGE)
