@@ -11,6 +11,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from flowaa.bijectors.chain import Chain, Memory
+from flowaa.bijectors.radial_tail import RadialTail
 from flowaa.bijectors.tail_transform import TailTransform
 from flowaa.config.fields import COUNT, COUNT_0, HALF, POSITIVE, SHARE, read, read_seed
 from flowaa.data.dataset import DataSpec
@@ -100,7 +101,9 @@ def build_density(
     Args:
         config: the run's; `flow.tails=auto` is gaussian here, `config.tails` chooses.
         spec: the data's.
-        tail_shapes: what `TailTransform` starts from; of no account for trained parameters.
+        tail_shapes: tail indices, (lower, upper) of each feature that `TailTransform` changes, or
+            a pair of equal ones for `RadialTail`, to start from; no matter where parameters are
+            trained already.
     """
     flow = read(FlowFields, config)
     if flow.base == "class_mixture" and not spec.n_classes:
@@ -149,13 +152,13 @@ def can_be_heavy(spec: DataSpec) -> bool:
 def _with_tails(
     chain: Chain, flow: FlowFields, spec: DataSpec, shapes: tuple[tuple[float, float], ...]
 ) -> Chain:
-    """The chain with a `TailTransform` at its data's or latent's end."""
+    """The chain with a `TailTransform` at its data's end, or a `RadialTail` at the latent's."""
     check_tails(flow, spec)
     blocks = chain.blocks
     if flow.tails == "transform":
         blocks = (TailTransform(flow.tail_features, shapes), *blocks)
     if flow.tails == "student_t":
-        blocks = (*blocks, TailTransform((), shapes))
+        blocks = (*blocks, RadialTail(shapes[0][0]) if shapes else RadialTail())
     return chain if blocks is chain.blocks else Chain(blocks, chain.memory, chain.scan)
 
 

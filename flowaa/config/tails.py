@@ -18,7 +18,8 @@ _SIGNIFICANCE = 1e-3  # of each tail's test
 _LEAST_SHAPE = 0.05  # that a transform starts from: a tail of index 0 is exponential
 _N_NAMED = 8  # features in the message
 
-_Shapes = tuple[tuple[float, float], ...]  # (lower, upper) xi of each feature that is changed
+# (lower, upper) xi of each feature that is changed; of a radius, one pair of equal numbers
+_Shapes = tuple[tuple[float, float], ...]
 
 
 class Tails(NamedTuple):
@@ -26,7 +27,7 @@ class Tails(NamedTuple):
 
     config: ConfigDict  # flow.tails is not "auto"
     dataset: Dataset
-    shapes: _Shapes  # that `TailTransform` starts from
+    shapes: _Shapes  # that `TailTransform` or `RadialTail` starts from
 
 
 def resolve_tails(config: ConfigDict, dataset: Dataset) -> Tails:
@@ -35,8 +36,8 @@ def resolve_tails(config: ConfigDict, dataset: Dataset) -> Tails:
     A feature's tail is heavy where its largest or smallest tenth, 50 values or more, has a tail
     index xi significantly above 0 (`extremes.fit_upper_tail`, p < 0.001 of each tail). Features of
     a transform are standardised by median and half the interquartile range, where they have one:
-    the standard deviation of heavy tails is that of their largest values, in units of which the
-    others' spread, and a step of the optimizer, is anything. With Gaussian tails all stays as it is.
+    the standard deviation of heavy tails is that of their largest values, which says nothing of the
+    others' spread. With Gaussian tails all stays as it is.
 
     Raises:
         UserError: the config asks for heavy tails that this data cannot have.
@@ -56,11 +57,14 @@ def resolve_tails(config: ConfigDict, dataset: Dataset) -> Tails:
         features, kind = heavy, "transform"
         # All of them are (), as by default.
         config = _chosen(config, kind, () if len(heavy) == len(tails) else heavy)
+    dataset = _robustly_standardised(dataset, rows, features)
+    if kind == "student_t":
+        units = (rows - np.array(dataset.spec.mean)) / np.array(dataset.spec.std)
+        tails = [(fit_upper_tail(np.linalg.norm(units, axis=1)),) * 2]
+        features = (0,)
     shapes = tuple((max(lower.shape, _LEAST_SHAPE), max(upper.shape, _LEAST_SHAPE))
                    for lower, upper in (tails[index] for index in features))
-    if kind == "student_t":  # the blocks mix the features: every latent has the heaviest tail
-        shapes = ((max(map(max, shapes)),) * 2,)
-    return Tails(config, _robustly_standardised(dataset, rows, features), shapes)
+    return Tails(config, dataset, shapes)
 
 
 def _is_heavy(tail: UpperTail) -> bool:

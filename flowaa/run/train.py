@@ -71,8 +71,8 @@ def train(
         dataset = build_data(config)
     else:
         config, dataset = given_data(config, data)
-    config = resolve_architecture(config, dataset.spec, len(dataset.train))
     config, dataset, tail_shapes = resolve_tails(config, dataset)
+    config = resolve_architecture(config, dataset.spec, len(dataset.train))
     density = build_density(config, dataset.spec, tail_shapes)
     archetypes = read_archetypes(config)
     model = build_archetypes(config, dataset.spec, density) or density

@@ -13,6 +13,7 @@ from flowaa.bijectors.coupling import Coupling
 from flowaa.bijectors.elementwise import Elementwise
 from flowaa.bijectors.laws import Additive, Affine, Law, VolumePreserving
 from flowaa.bijectors.mixing import ActNorm, InvertibleLinear, Orthogonal, Permutation
+from flowaa.bijectors.radial_tail import RadialTail
 from flowaa.bijectors.reshape import Flatten, Haar, Squeeze
 from flowaa.bijectors.spline import Spline
 from flowaa.bijectors.split_off import SplitOff
@@ -99,6 +100,8 @@ def mixing_cases() -> Iterator[tuple[str, Case]]:
     yield "permutation-gather", Case(blocks["permutation"], (300,))  # too wide for a matrix
     yield "tails-all", Case(TailTransform, VECTOR, "label")
     yield "tails-some", Case(lambda: TailTransform((3, 0), ((0.2, 0.4), (1.0, 0.1))), VECTOR)
+    yield "radial_tail-vector", Case(RadialTail, VECTOR, "label")
+    yield "radial_tail-one", Case(RadialTail, (1,))
     yield "squeeze", Case(Squeeze, IMAGE)
     yield "haar", Case(Haar, IMAGE)
     yield "flatten", Case(lambda: Flatten(IMAGE), IMAGE)

@@ -10,6 +10,7 @@ _MEMORY = "tests/test_memory_modes.py"
 _MIXING = "tests/bijectors/test_mixing.py"
 _SPLINE = "tests/bijectors/test_spline.py"
 _SUBNETS = "tests/flow/test_subnets.py"
+_TAILS = "tests/bijectors/test_tail_transform.py"
 
 
 def _law(case: str, law: str) -> tuple[str]:
@@ -29,6 +30,37 @@ MUTATIONS: tuple[Mutation, ...] = (
              "return found[0].ravel(), found[1].ravel()",
              "return found[1].ravel(), found[0].ravel()",
              (f"{_SPLINE}::test_part_by_part_it_is_the_same_spline",)),
+    Mutation("both tails have the index of the upper one", "flowaa/bijectors/tail_transform.py",
+             "jnp.where(given < 0, lower, upper)", "upper",
+             (f"{_TAILS}::test_normal_tails_become_generalised_pareto_ones",)),
+    Mutation("a tail's slope forgets its growth", "flowaa/bijectors/tail_transform.py",
+             "log_slope = log_scale + log_growth + jnp.log(hazard(distance))\n        return",
+             "log_slope = log_scale + jnp.log(hazard(distance))\n        return",
+             _law("tails-all", "log_det")),
+    Mutation("tails beyond the largest number are infinite", "flowaa/bijectors/tail_transform.py",
+             "jnp.expm1(jnp.minimum(log_growth, largest))", "jnp.expm1(log_growth)",
+             (f"{_TAILS}::test_beyond_the_largest_number_values_stay_finite_and_ordered",)),
+    Mutation("a tail's transform has no derivative at the location",
+             "flowaa/bijectors/tail_transform.py",
+             "jnp.where(values < 0, -1.0, 1.0)", "jnp.sign(values)",
+             (f"{_TAILS}::test_the_derivative_at_the_location_is_that_beside_it",)),
+    Mutation("all columns have the tail of the first", "flowaa/bijectors/tail_transform.py",
+             "np.broadcast_to(self.start_shapes or (_START_SHAPE,) * 2, (n, 2))",
+             "np.broadcast_to((self.start_shapes or ((_START_SHAPE,) * 2,))[0], (n, 2))",
+             (f"{_TAILS}::test_only_the_given_columns_change_each_by_its_own_index",)),
+    Mutation("a tail's scale starts as one", "flowaa/bijectors/tail_transform.py",
+             "-np.log(quartiles.mean(1))", "0 * quartiles.mean(1)",
+             (f"{_TAILS}::test_starts_with_quartiles_at_one_and_the_given_indices",)),
+    Mutation("the excess of a hazard is a difference of equal numbers",
+             "flowaa/bijectors/half_normal.py",
+             "jnp.where(is_near, of_near - near, excess))", "jnp.zeros_like(excess))",
+             (f"{_TAILS}::test_gradients_are_those_of_finite_differences",)),
+    Mutation("small hazards come of erfc", "flowaa/bijectors/half_normal.py",
+             "jnp.where(z < _NEAR,", "jnp.where(z < 0,",
+             (f"{_TAILS}::test_hazards_have_the_digits_that_the_docstring_says",)),
+    Mutation("two steps of Newton", "flowaa/bijectors/half_normal.py", "_NEWTON_STEPS = 4",
+             "_NEWTON_STEPS = 2",
+             (f"{_TAILS}::test_hazards_have_the_digits_that_the_docstring_says",)),
     Mutation("tokens have no place", "flowaa/flow/subnets.py",
              "        hidden += place.astype(hidden.dtype)\n", "",
              ("tests/flow/test_architecture.py::test_attention_knows_where_a_pixel_is",)),
