@@ -156,7 +156,8 @@ def of_student(tmp_path_factory):
     """Runs on the same rows, with and without heavy tails."""
     overrides = {
         "flow.law": "spline", "flow.n_blocks": (2,), "flow.width": (16,), "flow.spline_bound": 6.0,
-        "optimizer.learning_rate": 3e-3, "training.batch_size": 512, "training.steps": 300, "training.steps_per_call": 10,
+        "flow.spline_bins": 6, "optimizer.learning_rate": 3e-3, "training.batch_size": 512,
+        "training.steps": 200, "training.steps_per_call": 10,
         "training.log_every_steps": 100, "training.evaluate_every_steps": 100}
     return {kind: flowaa.train(config_of(**overrides, **{"flow.tails": kind}),
                                tmp_path_factory.mktemp(kind), data=student(20_000))
@@ -165,14 +166,13 @@ def of_student(tmp_path_factory):
 
 def error_of_level(run: flowaa.Run, period: float = 1e4) -> float:
     """log10 of the radius that one draw in `period` exceeds, less that of the law."""
-    draws = np.asarray(run.sample(jax.random.key(0), 400_000), np.float64)
+    draws = np.asarray(run.sample(jax.random.key(0), 200_000), np.float64)
     level = np.quantile(np.hypot(*draws.T), 1 - 1 / period)
     return float(np.log10(level / np.sqrt(NU * (period ** (2 / NU) - 1))))
 
 
 def test_return_levels_of_student_rows_are_learned(of_student):
     errors = {kind: abs(error_of_level(run)) for kind, run in of_student.items()}
-    print(errors)
     assert errors["auto"] < 0.15
     assert errors["student_t"] < 0.1
     assert errors["gaussian"] > 2 * max(errors["auto"], errors["student_t"])
@@ -193,6 +193,5 @@ def test_a_run_with_heavy_tails_loads_again(of_student, kind):
 
 
 def test_outliers_of_return_periods_are_finite(of_student):
-    for run in of_student.values():
-        x = run.sample_outliers(jax.random.key(0), 20, extremeness=1e12)
-        assert np.isfinite(x).all()
+    x = of_student["auto"].sample_outliers(jax.random.key(0), 20, extremeness=1e12)
+    assert np.isfinite(x).all()

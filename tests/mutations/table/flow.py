@@ -10,6 +10,7 @@ _MEMORY = "tests/test_memory_modes.py"
 _MIXING = "tests/bijectors/test_mixing.py"
 _SPLINE = "tests/bijectors/test_spline.py"
 _SUBNETS = "tests/flow/test_subnets.py"
+_RADIAL = "tests/bijectors/test_radial_tail.py"
 _TAILS = "tests/bijectors/test_tail_transform.py"
 
 
@@ -61,6 +62,21 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation("two steps of Newton", "flowaa/bijectors/half_normal.py", "_NEWTON_STEPS = 4",
              "_NEWTON_STEPS = 2",
              (f"{_TAILS}::test_hazards_have_the_digits_that_the_docstring_says",)),
+    Mutation("a radial tail forgets its slope", "flowaa/bijectors/radial_tail.py",
+             "log_det = n_dims * (log_scale + log_stretch) + jnp.log1p(2 * slope)",
+             "log_det = n_dims * (log_scale + log_stretch)", _law("radial_tail-vector", "log_det")),
+    Mutation("a radial tail keeps the power of the radius", "flowaa/bijectors/radial_tail.py",
+             "late = (1 - shape) / 2", "late = 0 * shape",
+             (f"{_RADIAL}::test_radii_of_normal_noise_have_the_tail_index",)),
+    Mutation("the deviance has no series", "flowaa/bijectors/radial_tail.py", "_SMALL = 0.5",
+             "_SMALL = 1e-12",
+             (f"{_RADIAL}::test_values_have_the_digits_that_the_docstring_says",)),
+    Mutation("a root that is bisected has no derivative", "flowaa/bijectors/radial_tail.py",
+             "    return s - value / jax.lax.stop_gradient(slope)\n", "    return s\n",
+             (f"{_RADIAL}::test_gradients_are_those_of_finite_differences",)),
+    Mutation("norms overflow", "flowaa/bijectors/radial_tail.py",
+             "largest = jnp.maximum(largest, np.finfo(x.dtype).tiny)", "largest = 1 + 0 * largest",
+             (f"{_RADIAL}::test_zero_and_the_farthest_rows_are_finite",)),
     Mutation("tokens have no place", "flowaa/flow/subnets.py",
              "        hidden += place.astype(hidden.dtype)\n", "",
              ("tests/flow/test_architecture.py::test_attention_knows_where_a_pixel_is",)),
