@@ -155,8 +155,8 @@ def test_a_flow_chosen_for_heavy_tails_has_wide_splines():
 def of_student(tmp_path_factory):
     """Runs on the same rows, with and without heavy tails."""
     overrides = {
-        "flow.law": "spline", "flow.n_blocks": (2,), "flow.width": (16,), "flow.spline_bound": 6.0,
-        "flow.spline_bins": 6, "optimizer.learning_rate": 3e-3, "training.batch_size": 512,
+        "flow.law": "spline", "flow.n_blocks": (1,), "flow.width": (16,), "flow.spline_bound": 6.0,
+        "flow.spline_bins": 6, "optimizer.learning_rate": 3e-3, "training.batch_size": 256,
         "training.steps": 200, "training.steps_per_call": 10,
         "training.log_every_steps": 100, "training.evaluate_every_steps": 100}
     return {kind: flowaa.train(config_of(**overrides, **{"flow.tails": kind}),
