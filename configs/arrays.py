@@ -6,8 +6,9 @@ FILE holds x_train, y_train, x_test and y_test, or x (and y) to be split: float 
 uint8 images [N, H, W, C]. With --config.flow.conditional=True the flow is given the labels y and
 the numbers of context [N, E] (or context_train, context_test). The flow is chosen by shape, kind
 and number of the rows (flow.architecture=auto): spline blocks, whose tails are bounded, on what a
-logit makes of levels; convolutional ones for images. Training ends when validation does, or after
-10 minutes. For a flow of your own add --config.flow.architecture=stages and its keys.
+logit makes of levels; convolutional ones for images. Features of float rows whose tails are heavy
+are given a power law's (flow.tails=auto). Training ends when validation does, or after 10 minutes.
+For a flow of your own add --config.flow.architecture=stages and its keys.
 """
 
 from ml_collections import ConfigDict
@@ -20,6 +21,7 @@ def get_config(variant: str = "") -> ConfigDict:
     config = default.get_config()
     config.data.name = "arrays"
     config.flow.architecture = "auto"
+    config.flow.tails = "auto"
     config.optimizer.schedule = "constant"
     config.optimizer.weight_decay = 1e-2
     config.optimizer.ema_decay = 0.995

@@ -61,6 +61,13 @@ def get_config(variant: str = "") -> ConfigDict:
     flow.subnet_dtype = "float32"
     flow.conditional = False  # condition every subnet on the label and the context that data has
     flow.base = "normal"  # normal | class_mixture (learned means and scales, one Gaussian a class)
+    # Of rows of numbers: gaussian (lighter than any power law's) | transform (each feature has a
+    # generalised Pareto law's tails, whose indices are learned and start from those of the training
+    # rows) | student_t (the radius of the base distribution has such a tail: for features that are
+    # large together, as the multivariate Student's) | auto (transform of the features whose tails
+    # are heavy, none where none is; a run's config.json has what was chosen). Latents stay normal.
+    flow.tails = "gaussian"
+    flow.tail_features = ()  # of transform: the columns, from 0, that it changes; () = all
     # "module:function" of one's own: from the shape of one example to a bijector, which then takes
     # the place of the stages above (see flowaa.bijectors).
     flow.bijector = ""

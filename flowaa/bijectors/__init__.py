@@ -36,15 +36,18 @@ from flowaa.bijectors.coupling import Coupling
 from flowaa.bijectors.elementwise import Elementwise
 from flowaa.bijectors.laws import Additive, Affine, VolumePreserving
 from flowaa.bijectors.mixing import ActNorm, InvertibleLinear, Orthogonal, Permutation
+from flowaa.bijectors.radial_tail import RadialTail
 from flowaa.bijectors.reshape import Flatten, Haar, Squeeze
 from flowaa.bijectors.spline import Spline
 from flowaa.bijectors.split_off import SplitOff
 from flowaa.bijectors.splits import Checkerboard, Halves
 from flowaa.bijectors.subject import BrokenLawError
+from flowaa.bijectors.tail_transform import TailTransform
 
 __all__ = [
     "ActNorm", "Additive", "Affine", "Bijector", "BrokenLawError", "Chain", "Checkerboard",
     "Coupling", "Elementwise", "Flatten", "Haar", "Halves", "InvertibleLinear", "Orthogonal",
-    "Permutation", "Spline", "SplitOff", "Squeeze", "VolumePreserving", "add_cotangents", "bound",
-    "check", "params_of", "sum_per_example", "zero_log_det",
+    "Permutation", "RadialTail", "Spline", "SplitOff", "Squeeze", "TailTransform",
+    "VolumePreserving", "add_cotangents", "bound", "check", "params_of", "sum_per_example",
+    "zero_log_det",
 ]

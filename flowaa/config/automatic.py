@@ -14,6 +14,8 @@ from flowaa.errors import UserError
 _MANY_ROWS = 20_000  # from which networks are wider and less is dropped
 # The logit of alpha reaches 6.9, inside the splines' bound: no level leaves the splines.
 _LOGIT_ALPHA, _LOGIT_BOUND = 1e-3, 8.0
+# Features that are large together have marginal scores far out, which the splines bring inwards.
+_HEAVY_BOUND = 6.0
 _CPU_BATCH = 64  # images
 # What is chosen, as configs/default.py has it: a config that says otherwise contradicts "auto".
 _UNTOUCHED: dict[str, Any] = {
@@ -53,6 +55,8 @@ def resolve_architecture(config: ConfigDict, spec: DataSpec, n_rows: int) -> Con
     few = n_rows < _MANY_ROWS
     has_pixels = len(spec.shape) == 3
     chosen = _picture(spec, few) if has_pixels else _table(spec, few)
+    if flow.tails not in ("gaussian", "auto"):
+        chosen |= {"spline_bins": 8, "spline_bound": _HEAVY_BOUND}
     config = config.copy_and_resolve_references().unlock()
     config.flow.update({"architecture": "stages", "law": "spline", **chosen})
     on_cpu = has_pixels and jax.default_backend() == "cpu"

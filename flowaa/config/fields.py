@@ -116,7 +116,9 @@ def _convert(value: Any, hint: Any) -> tuple[str, Any]:
 
 
 def _convert_tuple(value: Any, arguments: tuple[Any, ...]) -> tuple[str, Any]:
-    """As `_convert`, of tuples; those of numbers are not empty."""
+    """As `_convert`, of tuples; those of numbers are not empty, unless `tuple[()]` is allowed."""
+    if not arguments:  # tuple[()]
+        return ("" if isinstance(value, tuple | list) and not value else "an empty tuple"), ()
     repeats = arguments[-1] is Ellipsis
     inner = arguments[:1] if repeats else arguments
     may_be_empty = inner[0] is str or get_origin(inner[0]) is Literal

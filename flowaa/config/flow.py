@@ -11,6 +11,8 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from flowaa.bijectors.chain import Chain, Memory
+from flowaa.bijectors.radial_tail import RadialTail
+from flowaa.bijectors.tail_transform import TailTransform
 from flowaa.config.fields import COUNT, COUNT_0, HALF, POSITIVE, SHARE, read, read_seed
 from flowaa.data.dataset import DataSpec
 from flowaa.errors import UserError
@@ -52,7 +54,14 @@ class FlowFields:
     subnet_dtype: Literal["float32", "bfloat16"]
     conditional: bool
     base: Literal["normal", "class_mixture"]
+    tails: Literal["gaussian", "transform", "student_t", "auto"]
+    tail_features: tuple[Annotated[int, COUNT_0], ...] | tuple[()]
     bijector: str
+
+    def __post_init__(self) -> None:
+        if self.tail_features and self.tails != "transform":
+            raise UserError(f"flow.tail_features is given, which flow.tails={self.tails} does not "
+                            "take; leave it out, or set flow.tails=transform")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,8 +93,18 @@ def build_architecture(config: ConfigDict) -> Architecture:
     return Architecture(stages, seed=read_seed(config), **values)
 
 
-def build_density(config: ConfigDict, spec: DataSpec) -> Density:
-    """Preprocessing, flow and base distribution, for data of this description."""
+def build_density(
+    config: ConfigDict, spec: DataSpec, tail_shapes: tuple[tuple[float, float], ...] = ()
+) -> Density:
+    """Preprocessing, flow and base distribution, for data of this description.
+
+    Args:
+        config: the run's; `flow.tails=auto` is gaussian here, `config.tails` chooses.
+        spec: the data's.
+        tail_shapes: tail indices, (lower, upper) of each feature that `TailTransform` changes, or
+            a pair of equal ones for `RadialTail`, to start from; no matter where parameters are
+            trained already.
+    """
     flow = read(FlowFields, config)
     if flow.base == "class_mixture" and not spec.n_classes:
         raise UserError("flow.base=class_mixture: the data has no labels; give labels (y), or base "
@@ -97,6 +116,7 @@ def build_density(config: ConfigDict, spec: DataSpec) -> Density:
         chain, latent_shape = _imported(flow, spec.shape)
     else:
         chain, latent_shape = build_architecture(config).build(spec.shape)
+    chain = _with_tails(chain, flow, spec, tail_shapes)
     n_dims = int(np.prod(spec.shape))
     base: nn.Module = StandardNormal(n_dims)
     if flow.base == "class_mixture":
@@ -108,6 +128,38 @@ def build_density(config: ConfigDict, spec: DataSpec) -> Density:
              context_std=spec.context_std if flow.conditional else ()),
         _build_preprocessing(read(LikelihoodFields, config), spec),
     )
+
+
+def check_tails(flow: FlowFields, spec: DataSpec) -> None:
+    """Raises a `UserError` where data of this description cannot have the tails of `flow.tails`."""
+    if flow.tails in ("gaussian", "auto"):
+        return
+    if not can_be_heavy(spec):
+        what = (f"values of {spec.n_levels} levels end at the last" if spec.n_levels
+                else f"examples of the shape {spec.shape} are no rows of numbers")
+        raise UserError(f"flow.tails={flow.tails}: {what}; set flow.tails=gaussian")
+    features = flow.tail_features
+    if len(set(features)) < len(features) or max(features, default=0) >= spec.shape[0]:
+        raise UserError(f"flow.tail_features is {features}; give different columns of the rows' "
+                        f"{spec.shape[0]}, counted from 0")
+
+
+def can_be_heavy(spec: DataSpec) -> bool:
+    """Whether data of this description may have heavy tails: rows of continuous values."""
+    return len(spec.shape) == 1 and not spec.n_levels
+
+
+def _with_tails(
+    chain: Chain, flow: FlowFields, spec: DataSpec, shapes: tuple[tuple[float, float], ...]
+) -> Chain:
+    """The chain with a `TailTransform` at its data's end, or a `RadialTail` at the latent's."""
+    check_tails(flow, spec)
+    blocks = chain.blocks
+    if flow.tails == "transform":
+        blocks = (TailTransform(flow.tail_features, shapes), *blocks)
+    if flow.tails == "student_t":
+        blocks = (*blocks, RadialTail(shapes[0][0]) if shapes else RadialTail())
+    return chain if blocks is chain.blocks else Chain(blocks, chain.memory, chain.scan)
 
 
 def _imported(flow: FlowFields, shape: tuple[int, ...]) -> tuple[Chain, tuple[int, ...]]:

@@ -4,7 +4,7 @@
   the largest of n.
 - `generalised`: the generalised extreme value and Pareto laws; `peaks_over_threshold`,
   `block_maxima`: their fits to data, with return levels and intervals; `thresholds`;
-  `directions`: which features carry a tail.
+  `heavy_tails`: whether one falls as a power; `directions`: which features carry it.
 - `shell`, `exterior`, `ambient`: outliers on a shell, beyond the archetypes' simplex, or made in
   data space.
 
@@ -38,6 +38,7 @@ from flowaa.extremes.exterior import (
 )
 from flowaa.extremes.generalised import GeneralisedExtremeValue, GeneralisedPareto
 from flowaa.extremes.gumbel import gumbel_of_normal, gumbel_of_radius, sample_gumbel
+from flowaa.extremes.heavy_tails import UpperTail, fit_upper_tail
 from flowaa.extremes.peaks_over_threshold import PeaksOverThreshold
 from flowaa.extremes.sampling import stream
 from flowaa.extremes.shell import sample_shell
@@ -55,6 +56,7 @@ __all__ = [
     "GeneralisedExtremeValue",
     "GeneralisedPareto",
     "PeaksOverThreshold",
+    "UpperTail",
     "add_noise",
     "block_maxima",
     "chi_log_cdf",
@@ -69,6 +71,7 @@ __all__ = [
     "cluster_maxima",
     "distance_to_simplex",
     "feature_shares",
+    "fit_upper_tail",
     "gauge",
     "gauge_return_level",
     "gumbel_of_normal",

@@ -18,6 +18,7 @@ from flowaa.config.data import build_data, given_data
 from flowaa.config.fields import read
 from flowaa.config.flow import FlowFields, build_density
 from flowaa.config.problem import build_problem
+from flowaa.config.tails import resolve_tails
 from flowaa.config.training import FigureFields, TrainingFields, build_options
 from flowaa.data.batch_order import batch_order, fitting_batch_size
 from flowaa.data.dataset import Dataset
@@ -70,8 +71,9 @@ def train(
         dataset = build_data(config)
     else:
         config, dataset = given_data(config, data)
+    config, dataset, tail_shapes = resolve_tails(config, dataset)
     config = resolve_architecture(config, dataset.spec, len(dataset.train))
-    density = build_density(config, dataset.spec)
+    density = build_density(config, dataset.spec, tail_shapes)
     archetypes = read_archetypes(config)
     model = build_archetypes(config, dataset.spec, density) or density
     count = n_params(params_like(dataset.spec, model))

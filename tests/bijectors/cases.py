@@ -13,10 +13,12 @@ from flowaa.bijectors.coupling import Coupling
 from flowaa.bijectors.elementwise import Elementwise
 from flowaa.bijectors.laws import Additive, Affine, Law, VolumePreserving
 from flowaa.bijectors.mixing import ActNorm, InvertibleLinear, Orthogonal, Permutation
+from flowaa.bijectors.radial_tail import RadialTail
 from flowaa.bijectors.reshape import Flatten, Haar, Squeeze
 from flowaa.bijectors.spline import Spline
 from flowaa.bijectors.split_off import SplitOff
 from flowaa.bijectors.splits import Checkerboard, Halves, Split
+from flowaa.bijectors.tail_transform import TailTransform
 from flowaa.flow.subnets import AttentionSubnet, ConvSubnet, DenseSubnet
 
 IMAGE = (2, 4, 3)  # not square, and channels that do not halve
@@ -96,6 +98,10 @@ def mixing_cases() -> Iterator[tuple[str, Case]]:
         yield f"{name}-vector", Case(make, VECTOR, "label")
     yield "permutation-exchanged", Case(lambda: Permutation(1, 2), VECTOR)
     yield "permutation-gather", Case(blocks["permutation"], (300,))  # too wide for a matrix
+    yield "tails-all", Case(TailTransform, VECTOR, "label")
+    yield "tails-some", Case(lambda: TailTransform((3, 0), ((0.2, 0.4), (1.0, 0.1))), VECTOR)
+    yield "radial_tail-vector", Case(RadialTail, VECTOR, "label")
+    yield "radial_tail-one", Case(RadialTail, (1,))
     yield "squeeze", Case(Squeeze, IMAGE)
     yield "haar", Case(Haar, IMAGE)
     yield "flatten", Case(lambda: Flatten(IMAGE), IMAGE)

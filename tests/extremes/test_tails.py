@@ -205,3 +205,38 @@ def test_uniform_data_have_no_profile_and_are_drawn_without_a_band():
     assert not draw_return_levels(fit).axes[0].collections
     with pytest.raises(UserError, match=r"no smooth maximum .* use kind='bootstrap'"):
         fit.interval(n=1000)
+
+
+def test_p_values_of_exponential_tails_are_uniform():
+    """Below a half, where xi is found above 0; in the other half of all samples they are 1."""
+    x = np.random.default_rng(0).exponential(size=(300, 2000))
+    p = np.array([extremes.fit_upper_tail(row).p_value for row in x])
+    found = p[p < 1]
+    assert 0.4 < len(found) / len(p) < 0.6  # fewer than a half: the estimate has a bias downwards
+    assert found.max() <= 0.5
+    assert stats.kstest(2 * found, "uniform").pvalue > 0.01
+
+
+@pytest.mark.parametrize("law", [stats.norm(), stats.uniform(), stats.poisson(3), stats.gamma(3)])
+def test_light_upper_tails_are_no_power_law(law):
+    tail = extremes.fit_upper_tail(law.rvs(size=3000, random_state=1))
+    assert (tail.shape, tail.p_value) == (0, 1) or tail.p_value > 1e-3
+
+
+@pytest.mark.parametrize(("shape", "unit"), [(0.5, 1.0), (1.5, 1e200), (0.8, 1e-200)])
+def test_upper_tails_of_a_power_law_have_its_index_in_any_unit(shape, unit):
+    x = unit * stats.genpareto.rvs(shape, size=20_000, random_state=2)
+    tail = extremes.fit_upper_tail(x)
+    assert tail.n_exceedances == 2000
+    assert tail.shape == pytest.approx(shape, abs=3 * (1 + shape) / np.sqrt(2000))
+    assert tail.p_value < 1e-6
+
+
+def test_upper_tails_that_collapse_or_are_few_are_light():
+    zeros = np.zeros(1000)
+    assert extremes.fit_upper_tail(zeros) == (0, 1, 0)
+    assert extremes.fit_upper_tail(np.arange(50.0)).n_exceedances == 5
+    zeros[:2] = 1e9
+    assert extremes.fit_upper_tail(zeros).p_value == 1
+    with pytest.raises(UserError, match="share"):
+        extremes.fit_upper_tail(np.arange(50.0), share=1.0)

@@ -7,6 +7,7 @@ _HOSTILE = "tests/test_hostile_input.py"
 _COMMANDS = "tests/test_commands.py"
 _RUN = "tests/test_run.py"
 _ROWS = "tests/test_run_rows.py"
+_TAILS = "tests/test_heavy_tails.py"
 _RATE = f"{_BUILD}::test_learning_rate"
 _RANGE = f"{_COMMANDS}::test_configs_out_of_range_write_nothing"
 _PYTHON = f"{_COMMANDS}::test_configs_of_python_that_are_wrong"
@@ -15,6 +16,33 @@ _REFUSED = f"{_ROWS}::test_what_is_no_example_is_refused"
 _BATCHED = f"{_ROWS}::test_results_do_not_depend_on_the_batch"
 
 MUTATIONS: tuple[Mutation, ...] = (
+    Mutation("lower tails are not looked at", "flowaa/config/tails.py",
+             "any(map(_is_heavy, pair))", "_is_heavy(pair[1])",
+             (f"{_TAILS}::test_the_heavy_features_are_chosen_and_said",)),
+    Mutation("few rows are called heavy", "flowaa/config/tails.py",
+             "tail.n_exceedances >= _LEAST_EXCEEDANCES and ", "",
+             (f"{_TAILS}::test_few_rows_are_not_called_heavy",)),
+    Mutation("light features are standardised by quartiles", "flowaa/config/tails.py",
+             "    for index in features:\n        low,",
+             "    for index in range(len(mean)):\n        low,",
+             (f"{_TAILS}::test_the_heavy_features_are_chosen_and_said",)),
+    Mutation("the features that are heavy are not kept", "flowaa/config/tails.py",
+             "tail_features=features)", "tail_features=())",
+             (f"{_TAILS}::test_the_heavy_features_are_chosen_and_said",)),
+    Mutation("a radius is fitted in data units", "flowaa/config/tails.py",
+             "units = (rows - np.array(dataset.spec.mean)) / np.array(dataset.spec.std)",
+             "units = np.arange(1.0, 1 + rows.size).reshape(rows.shape)",
+             (f"{_TAILS}::test_the_radius_starts_from_its_own_tail_in_units_of_each_feature",)),
+    Mutation("heavy tails have narrow splines", "flowaa/config/automatic.py",
+             "_HEAVY_BOUND = 6.0", "_HEAVY_BOUND = 4.0",
+             (f"{_TAILS}::test_a_flow_chosen_for_heavy_tails_has_wide_splines",)),
+    Mutation("tails of levels are transformed", "flowaa/config/flow.py",
+             "return len(spec.shape) == 1 and not spec.n_levels", "return len(spec.shape) == 1",
+             (f"{_TAILS}::test_heavy_tails_of_pictures_and_of_levels_are_refused",)),
+    Mutation("a heavy base stands at the data's end", "flowaa/config/flow.py",
+             "blocks = (*blocks, RadialTail(",
+             "blocks = (RadialTail(), *blocks) if True else (*blocks, RadialTail(",
+             (f"{_TAILS}::test_latents_stay_normal_and_data_has_the_tail",)),
     Mutation("ranges are not looked at", "flowaa/config/fields.py",
              "if not problem and not arguments[1].holds(found):", "if False:", (_RANGE,)),
     Mutation("NaN and infinity are numbers", "flowaa/config/fields.py",

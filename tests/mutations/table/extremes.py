@@ -11,6 +11,12 @@ _DIAL = "tests/test_radius_dial.py"
 _COMMAND = "tests/test_extremes_command.py"
 
 MUTATIONS: tuple[Mutation, ...] = (
+    Mutation("a tail's test has two sides", "flowaa/extremes/heavy_tails.py",
+             "float(stats.chi2.sf(ratio, 1) / 2)", "float(stats.chi2.sf(ratio, 1))",
+             (f"{_TAILS}::test_p_values_of_exponential_tails_are_uniform",)),
+    Mutation("a scale that is not the likeliest", "flowaa/extremes/heavy_tails.py",
+             "len(excess) * (1 + math.log(mean))", "len(excess) * (1.01 + math.log(mean))",
+             (f"{_TAILS}::test_p_values_of_exponential_tails_are_uniform",)),
     Mutation("a tail's band is of another interval", "flowaa/extremes/fitted_tail.py",
              'kind = "profile" if tail.fit_.method == "ml" else "delta"', 'kind = "delta"',
              ("tests/extremes/test_tails.py::test_the_band_is_of_the_interval_that_is_stated",)),
