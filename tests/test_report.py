@@ -21,7 +21,7 @@ from tests.training.tiny import config_of
 
 
 class Page(HTMLParser):
-    """Links, pictures, identifiers and texts of a page; an element that is not closed is an error."""
+    """Links, pictures, identifiers and texts of a page; it fails if an element is not closed."""
 
     def __init__(self, text):
         super().__init__()
