@@ -152,6 +152,7 @@ def get_config(variant: str = "") -> ConfigDict:
     analysis.max_iter = 500  # rounds of the best start
     analysis.loss = "squared"  # squared | huber | bisquare
     analysis.trim = 0.0  # share of the rows, the furthest out, that make no archetype
+    analysis.delta = 0.0  # how far archetypes may lie beyond the rows' hull, as a share of it
 
     # What `experiments.detect` trains on a finished run; `--detector.KEY=VALUE` overrides.
     config.detector = detector = ConfigDict()

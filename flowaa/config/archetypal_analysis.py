@@ -23,6 +23,7 @@ class AnalysisFields:
     max_iter: Annotated[int, COUNT]
     loss: Literal["squared", "huber", "bisquare"]
     trim: Annotated[float, SHARE]
+    delta: Annotated[float, SHARE]
 
     def __post_init__(self) -> None:
         if not self.n_archetypes and not self.choose_up_to:

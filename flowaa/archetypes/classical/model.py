@@ -53,7 +53,8 @@ def fit_model(
     """
     settings.checked()
     rows = prepare(x, np.ones(len(x)) if weight is None else np.asarray(weight, np.float64),
-                   trim=settings.trim, resistant=settings.loss != "squared")
+                   trim=settings.trim, resistant=settings.loss != "squared",
+                   reach=1.0 + settings.delta)
     return _certify(x, rows, search(rows, settings, rng), settings)
 
 
