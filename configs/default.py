@@ -142,7 +142,7 @@ def get_config(variant: str = "") -> ConfigDict:
 
     # Of `python -m experiments.archetypes`, which trains nothing.
     config.archetypal_analysis = analysis = ConfigDict()
-    analysis.n_archetypes = 0  # 0 = the elbow among 1 … choose_up_to
+    analysis.n_archetypes = 0  # 0 = chosen among 1 … choose_up_to, by what they explain
     analysis.choose_up_to = 8  # numbers whose fit and stability are drawn; 0 = none
     analysis.n_bootstraps = 5  # samples of the rows that stability is judged by
     analysis.max_rows = 4_000  # training rows used, evenly spread

@@ -33,7 +33,6 @@ Figures = dict[str, float]
 
 _NUMBERS, _SEEDS, _SINGLE_STARTS, _AT_ONCE = (3, 5, 8), 10, 200, 20
 _MAX_ROWS, _PEER_MAX_ROWS = 5_000, 2_000
-_PEER_ITERATIONS = 100
 _OF_SCIKIT_LEARN = ("wine", "breast_cancer", "diabetes", "digits")
 _ADBENCH = {"cardio": "6_cardio", "vowels": "40_vowels", "yeast": "47_yeast", "wilt": "44_Wilt",
             "fault": "12_fault"}
@@ -126,7 +125,7 @@ def _best_of_peers(x: np.ndarray, k: int, found: dict[str, peers.Peer]) -> float
     best = np.inf
     for name, peer in found.items():
         try:
-            best = min(best, exact_rss(x, peer(x, k, 0, _PEER_ITERATIONS)))
+            best = min(best, exact_rss(x, peer(x, k, 0, peers.ITERATIONS[name])))
         except Exception as error:  # whatever a peer fails with is a finding, not ours to mend
             tqdm.write(f"{name} failed: {error!r}")
     return best

@@ -32,6 +32,6 @@ class AnalysisFields:
 
     @property
     def settings(self) -> Settings:
-        """Those of the fit, with n_archetypes 0 if the elbow is to be taken."""
+        """Those of the fit, with n_archetypes 0 if it is to be chosen."""
         return Settings(**{field.name: getattr(self, field.name)
                            for field in dataclasses.fields(Settings)})

@@ -61,7 +61,7 @@ class ArchetypalAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         rss_: residual sum of squares, rows counting by their sample weights.
         explained_variance_: share of the variance about the mean that the fit explains.
         gap_: certificate. Better weights A for these archetypes, or better archetypes in the hull
-            of the rows for this A, would lower the loss by at most this share of it.
+            of the rows for this A, would lower the loss by at most this share of it. At most 1.
         agreement_: share of the starts that ended within 0.1 % of the best loss found. Near zero,
             more starts may well find a better fit.
         n_iter_: rounds that the best fit took.

@@ -157,7 +157,8 @@ def mix(rows: Rows, archetypes: np.ndarray, start: np.ndarray | None, cutoff: np
     for part in rows.slices():
         x = rows.block(part)
         found, squared[:, part] = find_weights(
-            x, archetypes, None if start is None else start[:, part], tolerance * (len(x) / len(rows)))
+            x, archetypes, None if start is None else start[:, part],
+            tolerance * (len(x) / len(rows)))
         value, slope = robust.loss_and_slope(asked.loss, squared[:, part], cutoff)
         weighted = (found * (rows.weight[part] * slope)[:, :, None]).swapaxes(1, 2)
         gram += weighted @ found

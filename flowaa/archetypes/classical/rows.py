@@ -89,8 +89,7 @@ class Rows:
 
 
 def finite_table(x: ArrayLike) -> np.ndarray:
-    """Rows [n, D], float32 if they were that and float64 if not; a `UserError` if none or not finite.
-    """
+    """Rows [n, D], float32 if they were that, else float64; `UserError` if they are not finite."""
     x = whole_array(x, "x")
     if not (x.ndim == 2 and x.size and x.dtype.kind in "biuf") or not np.isfinite(x).all():
         raise UserError(f"x has shape {x.shape} and type {x.dtype}: give finite rows of numbers, "
