@@ -82,8 +82,8 @@ class ArchetypalAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
     Without the rows at the corners, archetypes of the hull fall short of them:
 
     >>> inner = X[3:][X[3:].max(1) < 3.0]
-    >>> [round(ArchetypalAnalysis(3, delta=delta, random_state=0).fit(inner)
-    ...        .archetypes_.max(), 1) for delta in (0.0, 0.3)]
+    >>> [float(ArchetypalAnalysis(3, delta=delta, random_state=0).fit(inner)
+    ...        .archetypes_.max().round(1)) for delta in (0.0, 0.3)]
     [2.9, 3.4]
     """
 

@@ -13,6 +13,6 @@
     selection               how many archetypes
     comparison              how near weights come to true ones; linear methods beside them
 
-All of it is NumPy and SciPy in float64: a first fit waits for no compilation, and the active sets that make
-each half of a round exact are loops of few, data-dependent steps.
+All of it is NumPy and SciPy in float64: a first fit waits for no compilation, and the active sets
+that make each half of a round exact are loops of few, data-dependent steps.
 """
