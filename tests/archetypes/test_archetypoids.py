@@ -8,6 +8,7 @@ from sklearn.datasets import load_iris
 
 from flowaa.archetypes import find_archetypoids
 from flowaa.archetypes.classical import archetypoids
+from flowaa.archetypes.classical.rows import prepare
 from flowaa.archetypes.classical.search import Settings
 from flowaa.errors import UserError
 from tests.archetypes import oracles
@@ -38,6 +39,19 @@ def test_no_swap_improves_them():
         swapped = found.rows.copy()
         swapped[place] = row
         assert oracles.rss(x, x[swapped]) > (1.0 - 1e-6) * found.rss
+
+
+def test_swaps_from_anywhere_end_where_none_improves():
+    x = np.random.default_rng(5).normal(size=(16, 2))
+    rows = prepare(x, np.ones(16), trim=0.0, resistant=False)
+    middle = np.argsort((rows.at(np.arange(16)) ** 2).sum(1))[:3]  # the worst there are
+    picks, mixing = archetypoids._swap(rows, middle)
+    least = oracles.rss(rows.x, rows.x[picks])
+    np.testing.assert_allclose(rows.frame.sum_of_squares(mixing.loss[0]), least, rtol=1e-6)
+    for place, row in itertools.product(range(3), range(16)):
+        swapped = picks.copy()
+        swapped[place] = row
+        assert oracles.rss(rows.x, rows.x[swapped]) > (1.0 - 1e-6) * least
 
 
 def test_iris_as_well_as_the_package_archetypes():

@@ -81,7 +81,8 @@ MUTATIONS: tuple[Mutation, ...] = (
              (f"{_FITS}::test_archetypes_beyond_the_hull",)),
     Mutation("one archetypoid alone is swapped", f"{_CLASSICAL}/archetypoids.py",
              "while unchanged < len(picks)", "while unchanged < 1",
-             ("tests/archetypes/test_archetypoids.py::test_of_few_rows_the_best_set",)),
+             ("tests/archetypes/test_archetypoids.py::"
+              "test_swaps_from_anywhere_end_where_none_improves",)),
     Mutation("trimmed rows are swapped in", f"{_CLASSICAL}/archetypoids.py",
              "np.setdiff1d(np.flatnonzero(rows.eligible), picks)",
              "np.setdiff1d(np.arange(len(rows)), picks)",
