@@ -1,5 +1,6 @@
 """Archetypal analysis of a table (Cutler & Breiman 1994): X ≈ A B X, in the order it runs.
 
+    table                   what is taken as one
     rows                    the table, centred and scaled, each row with a weight
     coreset                 a few weighted rows that stand for many; the summary of a stream
     simplex_least_squares   min ½ wᵀG w − tᵀw over the simplex: what both halves of a round solve

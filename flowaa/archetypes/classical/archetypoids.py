@@ -14,8 +14,9 @@ import numpy as np
 from flowaa.archetypes.classical.alternation import Mixing, Round, mix
 from flowaa.archetypes.classical.hull import Hull
 from flowaa.archetypes.classical.model import find_weights
-from flowaa.archetypes.classical.rows import Rows, finite_table, prepare
+from flowaa.archetypes.classical.rows import Rows, prepare
 from flowaa.archetypes.classical.search import Settings, search
+from flowaa.archetypes.classical.table import finite_table
 from flowaa.arguments import shown
 from flowaa.errors import UserError
 

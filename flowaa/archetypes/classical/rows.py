@@ -9,10 +9,6 @@ import dataclasses
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import ArrayLike
-
-from flowaa.arguments import whole_array
-from flowaa.errors import UserError
 
 BLOCK_ROWS = 4096  # read at a time; tables up to this size are kept converted, equal rows merged
 _FAR_MEDIANS = 4.0  # resistant: rows further out, in median distances, make no archetype
@@ -86,15 +82,6 @@ class Rows:
             self, x=self.x[index], weight=weight, eligible=self.eligible[index],
             source=index if self.source is None else self.source[index],
             converted=self.at(index))
-
-
-def finite_table(x: ArrayLike) -> np.ndarray:
-    """Rows [n, D], float32 if they were that, else float64; `UserError` if they are not finite."""
-    x = whole_array(x, "x")
-    if not (x.ndim == 2 and x.size and x.dtype.kind in "biuf") or not np.isfinite(x).all():
-        raise UserError(f"x has shape {x.shape} and type {x.dtype}: give finite rows of numbers, "
-                        "[n ≥ 1, D ≥ 1]")
-    return np.ascontiguousarray(x, None if x.dtype == np.float32 else np.float64)
 
 
 def prepare(x: np.ndarray, weight: np.ndarray, *, trim: float, resistant: bool,

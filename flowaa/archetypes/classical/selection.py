@@ -8,8 +8,8 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from flowaa.archetypes.classical.model import Model, find_weights, fit_model
-from flowaa.archetypes.classical.rows import finite_table
 from flowaa.archetypes.classical.search import Settings
+from flowaa.archetypes.classical.table import finite_table
 from flowaa.arguments import shown, whole_array
 from flowaa.errors import UserError
 
