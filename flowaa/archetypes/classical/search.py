@@ -24,7 +24,7 @@ _SEARCHED_VALUES, _SEARCHED_ROWS = 2**18, 2**13  # the largest table that is sea
 _ROUGH_TOL = 1e-4  # of fits that are only compared
 _POLISH = 1e-2  # by how much `tol` is tightened for the best fit
 _TRIALS_EACH = 2  # rows that each archetype is exchanged for at a time, at least
-_MAX_EXCHANGES = 10  # that help; the search ends with the first that does not
+_MAX_EXCHANGES, _IN_VAIN = 12, 2  # the search ends with the second in a row that does not help
 _SAME = 1e-3  # losses that differ by a smaller share are equal
 _NEGLIGIBLE = 1e-12  # of the total sum of squares: the fit is exact
 
@@ -86,13 +86,12 @@ def _search_all(rows: Rows, settings: Settings, asked: Round, rng: np.random.Gen
     places = starts.draw_starts(rows, settings.init, settings.n_archetypes, n_starts, rng)
     fits = alternate(rows, Fits.before(hulls.at_rows(places)), asked)
     best = fits.some(np.array([fits.loss.argmin()]))
+    in_vain = 0
     for _ in range(_MAX_EXCHANGES if n_starts > 1 else 0):
-        if not best.loss[0] > _NEGLIGIBLE * rows.total:
+        if in_vain == _IN_VAIN or not best.loss[0] > _NEGLIGIBLE * rows.total:
             break
         better = _exchange(rows, best, asked, n_trials, rng)
-        if better is None:
-            break
-        best = better
+        best, in_vain = (best, in_vain + 1) if better is None else (better, 0)
     agreement = float((fits.loss <= (1.0 + _SAME) * best.loss[0]).mean())
     if n_starts > 1:  # so that no start alone, by other roundings, ends lower within `tol`
         polished = alternate(rows, Fits.before(best.hull), dataclasses.replace(
