@@ -7,7 +7,7 @@ and K = 3, 5, 8, the residuals of default fits with ten seeds over the best know
 fits, of 200 single starts from random rows and, up to 2 000 rows, of the packages that
 `benchmark archetypes` takes as peers. Times are those of fresh processes, in turn with the
 package `archetypes`, as seconds and as seconds of the processor, which other programs disturb less.
-About an hour on two idle cores, half of it wilt; `--only=iris,wine,times` runs parts.
+`--only=iris,wine,times` runs parts; digits and above all wilt take longest.
 """
 
 import json
