@@ -149,7 +149,7 @@ def get_config(variant: str = "") -> ConfigDict:
 
     # Of `python -m experiments.archetypes`, which trains nothing.
     config.archetypal_analysis = analysis = ConfigDict()
-    analysis.n_archetypes = 0  # 0 = the elbow among 1 … choose_up_to
+    analysis.n_archetypes = 0  # 0 = chosen among 1 … choose_up_to, by what they explain
     analysis.choose_up_to = 8  # numbers whose fit and stability are drawn; 0 = none
     analysis.n_bootstraps = 5  # samples of the rows that stability is judged by
     analysis.max_rows = 4_000  # training rows used, evenly spread
@@ -159,6 +159,7 @@ def get_config(variant: str = "") -> ConfigDict:
     analysis.max_iter = 500  # rounds of the best start
     analysis.loss = "squared"  # squared | huber | bisquare
     analysis.trim = 0.0  # share of the rows, the furthest out, that make no archetype
+    analysis.delta = 0.0  # how far archetypes may lie beyond the rows' hull, as a share of it
 
     # What `experiments.detect` trains on a finished run; `--detector.KEY=VALUE` overrides.
     config.detector = detector = ConfigDict()

@@ -78,6 +78,10 @@ def analyse(config: ConfigDict, workdir: str) -> dict[str, float]:
         "agreement": estimator.agreement_,
         "n_iter": estimator.n_iter_, "converged": int(estimator.converged_),
     }
+    if selection is not None:
+        summary["suggested_by_explained_variance"] = selection.elbow
+        if selection.by_stability is not None:
+            summary["suggested_by_stability"] = selection.by_stability
     folder = Path(workdir)
     folder.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(
@@ -128,8 +132,7 @@ def _draw(folder: Path, dataset: "Dataset", estimator: "ArchetypalAnalysis", row
 def _draw_selection(folder: Path, selection: "Selection") -> None:
     from flowaa.figures.archetypes import save_selection
 
-    save_selection(folder / "selection.png", selection.n_archetypes, selection.explained_variance,
-                   selection.shift, elbow=selection.elbow)
+    save_selection(folder / "selection.png", selection)
 
 
 if __name__ == "__main__":

@@ -17,8 +17,6 @@ from absl import flags
 from experiments import benchmarks, command, overrides
 from flowaa.errors import UserError
 
-flags.DEFINE_string("adbench", None, "Folder of ADBench's .npz files, for `archetypes_real`.")
-flags.DEFINE_integer("n_tables", None, "How many tables `archetypes_real` takes; all if unset.")
 flags.DEFINE_integer("splits", 5, "densities, return_periods: random splits.", lower_bound=1)
 flags.DEFINE_integer(
     "count", 20, "faults: truncations, deletions, poisoned batches, kills and signals; ten times "
@@ -27,11 +25,12 @@ flags.DEFINE_float("max_seconds", 60.0, "densities, return_periods: of each fit.
 flags.DEFINE_bool("dequantise", False, "densities: noise for columns of repeated values.")
 flags.DEFINE_float("minutes", 15.0, "pictures: of each library's training.", lower_bound=0.1)
 flags.DEFINE_string(
-    "only", "", "densities, return_periods: names of tables, with commas; all if empty.")
+    "only", "", "densities, return_periods, archetypes_real: names of tables, with commas; all if "
+    "empty.")
 _OUT = flags.DEFINE_string("out", None, "File the figures are written to, as a flat JSON object.")
 _TABLES = flags.DEFINE_string(
-    "tables", "", "real_detectors: folder of tables as ADBench has them, .npz with X and y; "
-    "without it, three of scikit-learn's. pictures: a file.")
+    "tables", "", "real_detectors, archetypes_real: folder of tables as ADBench has them, .npz "
+    "with X and y; without it, scikit-learn's alone. pictures: a file.")
 
 
 def names() -> list[str]:

@@ -17,6 +17,8 @@ from experiments.benchmarks._archetype_problems import hull_archetypes
 Peer = Callable[[np.ndarray, int, int, int], np.ndarray]
 
 ARCHETYPES_METHODS = ("nnls", "pgd", "pseudo_pgd")
+ITERATIONS = {"archetypes_nnls": 20, "archetypes_pgd": 100, "archetypes_pseudo_pgd": 100,
+              "archetypax": 10, "py_pcha": 200}
 
 
 def archetypes_model(method: str, n_archetypes: int, seed: int, max_iter: int) -> Any:

@@ -32,8 +32,6 @@ Figures = dict[str, float]
 
 # `archetypes` keeps an n × n matrix, archetypax compiles anew in every iteration.
 _PEER_MAX_ROWS = {"archetypes": 4_000, "archetypax": 1_000, "py_pcha": 20_000}
-_PEER_ITERATIONS = {"archetypes_nnls": 20, "archetypes_pgd": 100, "archetypes_pseudo_pgd": 100,
-                    "archetypax": 10, "py_pcha": 200}
 _RACE_ROWS, _RACE_PEER_ITERATIONS, _RACE_ROUNDS = 5_000, 60, 5
 _WITHIN = 1e-3  # of the best residual sum of squares: a race is won
 _SCALES = tuple(10.0**power for power in range(-4, 5))
@@ -68,7 +66,7 @@ def _residuals(prefix: str, problems: list[Problem], found: dict[str, peers.Peer
                 continue
             try:
                 rss[name] = exact_rss(
-                    x, peer(x, problem.n_archetypes, 0, _PEER_ITERATIONS[name]))
+                    x, peer(x, problem.n_archetypes, 0, peers.ITERATIONS[name]))
             except Exception as error:  # whatever a peer fails with is a finding, not ours to mend
                 tqdm.write(f"{name} failed on {problem.name}: {error!r}")
         best = min(rss.values())

@@ -4,14 +4,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # for type checkers and the documentation
+    from flowaa.archetypes.classical.archetypoids import Archetypoids, find_archetypoids
     from flowaa.archetypes.classical.selection import Selection, choose_n_archetypes
 
 _PUBLIC = {  # name -> the module that defines it, imported when first asked for
+    "Archetypoids": "flowaa.archetypes.classical.archetypoids",
     "Selection": "flowaa.archetypes.classical.selection",
     "choose_n_archetypes": "flowaa.archetypes.classical.selection",
+    "find_archetypoids": "flowaa.archetypes.classical.archetypoids",
 }
 
-__all__ = ["Selection", "choose_n_archetypes"]
+__all__ = ["Archetypoids", "Selection", "choose_n_archetypes", "find_archetypoids"]
 
 
 def __getattr__(name: str) -> Any:

@@ -23,6 +23,7 @@ class AnalysisFields:
     max_iter: Annotated[int, COUNT]
     loss: Literal["squared", "huber", "bisquare"]
     trim: Annotated[float, SHARE]
+    delta: Annotated[float, SHARE]
 
     def __post_init__(self) -> None:
         if not self.n_archetypes and not self.choose_up_to:
@@ -31,6 +32,6 @@ class AnalysisFields:
 
     @property
     def settings(self) -> Settings:
-        """Those of the fit, with n_archetypes 0 if the elbow is to be taken."""
+        """Those of the fit, with n_archetypes 0 if it is to be chosen."""
         return Settings(**{field.name: getattr(self, field.name)
                            for field in dataclasses.fields(Settings)})

@@ -47,16 +47,21 @@ class ArchetypalAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         loss: "squared", or robust: "huber" or "bisquare" (Eugster & Leisch 2011), which also
             keep archetypes from rows more than four median distances from the centre.
         trim: share of the rows, those furthest from the centre, of which no archetype is made.
+        delta: how far archetypes may lie beyond the hull of the rows: it is enlarged by 1 + `delta`
+            about their mean (by robust losses, their median). For data whose corners hold no rows.
+            The relaxation of PCHA (Mørup & Hansen 2012, doi:10.1016/j.neucom.2011.06.033), applied
+            to centred rows; in [0, 1).
         random_state: an integer, or a generator or `RandomState` of NumPy.
 
     Attributes:
         archetypes_: [K, n_features] Z, by decreasing share in the data.
         weights_: [n_samples, K] A; rows are non-negative and sum to one. Not after `partial_fit`.
-        data_weights_: [K, n_samples] B, likewise; after `partial_fit`, over `summary_rows_`.
+        data_weights_: [K, n_samples] B, likewise; after `partial_fit`, over `summary_rows_`. With
+            `delta`, archetypes are (1 + delta) times as far from the centre as B X is.
         rss_: residual sum of squares, rows counting by their sample weights.
         explained_variance_: share of the variance about the mean that the fit explains.
         gap_: certificate. Better weights A for these archetypes, or better archetypes in the hull
-            of the rows for this A, would lower the loss by at most this share of it.
+            of the rows for this A, would lower the loss by at most this share of it. At most 1.
         agreement_: share of the starts that ended within 0.1 % of the best loss found. Near zero,
             more starts may well find a better fit.
         n_iter_: rounds that the best fit took.
@@ -73,12 +78,19 @@ class ArchetypalAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
     [[0.0, 0.0], [0.0, 2.0], [4.0, 0.0]]
     >>> model.transform([[2.0, 0.0]]).max().round(2)
     np.float64(0.5)
+
+    Without the rows at the corners, archetypes of the hull fall short of them:
+
+    >>> inner = X[3:][X[3:].max(1) < 3.0]
+    >>> [float(ArchetypalAnalysis(3, delta=delta, random_state=0).fit(inner)
+    ...        .archetypes_.max().round(1)) for delta in (0.0, 0.3)]
+    [2.9, 3.4]
     """
 
     def __init__(
         self, n_archetypes: int = 3, *, solver: str = "als", init: str = "coreset",
         n_init: int = 10, tol: float = 1e-6, max_iter: int = 500, loss: str = "squared",
-        trim: float = 0.0, random_state: Any = None,
+        trim: float = 0.0, delta: float = 0.0, random_state: Any = None,
     ) -> None:
         self.n_archetypes = n_archetypes
         self.solver = solver
@@ -88,6 +100,7 @@ class ArchetypalAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         self.max_iter = max_iter
         self.loss = loss
         self.trim = trim
+        self.delta = delta
         self.random_state = random_state
 
     def fit(self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None
@@ -218,7 +231,7 @@ class ArchetypalAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         if self.solver != "als":
             warn(f"solver={self.solver!r} is no longer there: the exact solver \"als\" is used")
         return Settings(self.n_archetypes, self.init, self.n_init, self.tol, self.max_iter,
-                        self.loss, self.trim).checked()
+                        self.loss, self.trim, self.delta).checked()
 
     @property
     def _n_features_out(self) -> int:

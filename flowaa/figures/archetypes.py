@@ -1,4 +1,4 @@
-"""Archetypal analysis in pictures: a hull in the plane, weights as bars, an elbow."""
+"""Archetypal analysis in pictures: a hull in the plane, weights as bars, how many there are."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib import colormaps
 from scipy.spatial import ConvexHull, QhullError
 
+from flowaa.archetypes import Selection
 from flowaa.figures.canvas import draw_points, new_figure, save
 
 _LEGEND_COLUMNS = 6
@@ -91,44 +92,42 @@ def save_weight_bars(path: Path | str, weights: np.ndarray, names: Sequence[str]
     save(figure, path)
 
 
-def save_selection(path: Path | str, n_archetypes: np.ndarray, explained_variance: np.ndarray,
-                   shift: np.ndarray, *, elbow: int) -> None:
+def save_selection(path: Path | str, selection: Selection) -> None:
     """Draws what the choice of the number of archetypes rests on.
 
     Args:
         path: the PNG to write.
-        n_archetypes: [M] the numbers tried.
-        explained_variance: [M] share of the variance.
-        shift: [M, R] distances of bootstrap archetypes, see `archetypes.choose_n_archetypes`; R
-            may be 0.
-        elbow: the number suggested, one of those tried.
-
-    Raises:
-        ValueError: the lengths differ, or the elbow is not among the numbers.
+        selection: of `archetypes.choose_n_archetypes`.
     """
-    if not len(n_archetypes) == len(explained_variance) == len(shift) or elbow not in n_archetypes:
-        raise ValueError(f"{len(n_archetypes)} numbers, {len(explained_variance)} explained "
-                         f"variances, {len(shift)} shifts and the elbow {elbow} do not go together")
-    figure = new_figure(9.0, 3.8)
-    left, right = figure.subplots(1, 2)
-    left.plot(n_archetypes, explained_variance, "o-", color="tab:blue")
-    left.plot(n_archetypes[[0, -1]], explained_variance[[0, -1]], "--", color="0.6", linewidth=1.0)
-    left.set_ylabel("explained share of the variance")
-    left.set_title("Elbow: furthest above the dashed line", fontsize=10)
-    if shift.shape[1]:
-        low, middle, high = np.quantile(shift, (0.1, 0.5, 0.9), axis=1)
-        right.fill_between(n_archetypes, low, high, color="tab:orange", alpha=0.25, linewidth=0,
-                           label="10 % to 90 %")
-        right.plot(n_archetypes, middle, "o-", color="tab:orange", label="median")
-        right.set_ylim(bottom=0.0)
-        right.legend(fontsize=8)
-    right.set_ylabel("shift, in RMS radii of the data")
-    right.set_title(f"Stability: archetypes of {shift.shape[1]} bootstrap samples", fontsize=10)
-    for axes in (left, right):
-        axes.axvline(elbow, color="black", linewidth=1.0, linestyle=":", label=None)
-        axes.set_xlabel(f"number of archetypes (dotted: {elbow})")
-        axes.set_xticks(n_archetypes)
+    numbers = selection.n_archetypes
+    figure = new_figure(12.0, 3.8)
+    explained, gap, stability = figure.subplots(1, 3)
+    explained.plot(numbers, selection.explained_variance, "o-", color="tab:blue", label="rows")
+    explained.plot(numbers, selection.by_chance, "o--", color="0.5", label="permuted rows")
+    if selection.held_out.shape[1]:
+        explained.plot(numbers, selection.held_out.mean(1), "o-", color="tab:orange",
+                       label="rows left out")
+        for shift, name, colour in ((selection.shift, "rows", "tab:orange"),
+                                    (selection.shift_by_chance, "permuted rows", "0.5")):
+            low, middle, high = np.quantile(shift, (0.1, 0.5, 0.9), axis=1)
+            stability.fill_between(numbers, low, high, color=colour, alpha=0.25, linewidth=0)
+            stability.plot(numbers, middle, "o-", color=colour, label=f"resampled {name}")
+    stability.plot(numbers, selection.seed_shift, "o-", color="tab:blue", label="other seeds")
+    stability.set_ylim(bottom=0.0)
+    gap.plot(numbers, selection.gap, "o-", color="tab:blue")
+    explained.set_title("Explained share of the variance", fontsize=10)
+    gap.set_title(f"Beyond chance, in logarithms: {selection.elbow}", fontsize=10)
+    stability.set_title("Shift, in RMS radii of the data" + (
+        f": {selection.by_stability}" if selection.by_stability else ""), fontsize=10)
+    gap.axvline(selection.elbow, color="black", linewidth=1.0, linestyle=":")
+    if selection.by_stability:
+        stability.axvline(selection.by_stability, color="black", linewidth=1.0, linestyle=":")
+    for axes in (explained, gap, stability):
+        axes.set_xlabel("number of archetypes")
+        axes.set_xticks(numbers)
         axes.grid(alpha=0.2)
+    for axes in (explained, stability):
+        axes.legend(fontsize=8)
     save(figure, path)
 
 

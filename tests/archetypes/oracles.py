@@ -29,11 +29,16 @@ def best_weights(x: np.ndarray, archetypes: np.ndarray) -> np.ndarray:
     return weights
 
 
-def best_data_weights(x: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """B [K, n] on simplices that minimises ‖X − A B X‖² for A [n, K], as one NNLS problem."""
-    n, k = weights.shape
+def best_data_weights(x: np.ndarray, weights: np.ndarray, points: np.ndarray | None = None
+                      ) -> np.ndarray:
+    """B [K, m] on simplices that minimises ‖X − A B P‖² for A [n, K], as one NNLS problem.
+
+    The points P [m, D] are the rows themselves if there are no others.
+    """
+    points = x if points is None else points
+    n, k = len(points), weights.shape[1]
     sums = np.kron(np.eye(k), np.ones(n))
-    design = np.concatenate([np.kron(weights, x.T), _SUM_PENALTY * sums])
+    design = np.concatenate([np.kron(weights, points.T), _SUM_PENALTY * sums])
     target = np.concatenate([x.ravel(), np.full(k, _SUM_PENALTY)])
     solution = nnls(design, target, maxiter=100 * k * n)[0].reshape(k, n)
     return solution / solution.sum(1, keepdims=True)
@@ -44,14 +49,22 @@ def rss(x: np.ndarray, archetypes: np.ndarray) -> float:
     return float(((x - best_weights(x, archetypes) @ archetypes) ** 2).sum())
 
 
-def archetypal_analysis(x: np.ndarray, k: int, *, n_starts: int, n_rounds: int) -> float:
-    """The least RSS that plain alternation finds from random rows (Cutler & Breiman 1994)."""
+def archetypal_analysis(x: np.ndarray, k: int, *, n_starts: int, n_rounds: int,
+                        delta: float = 0.0) -> float:
+    """The least RSS that plain alternation finds from random rows (Cutler & Breiman 1994).
+
+    With `delta`, shares of archetypes in centred rows sum up to 1 − delta … 1 + delta (Mørup &
+    Hansen 2012): mixtures of the rows shrunk and enlarged by as much.
+    """
     rng = np.random.default_rng(0)
     found = []
+    x = x - x.mean(0)
+    points = np.concatenate([(1.0 - delta) * x, (1.0 + delta) * x]) if delta else x
     for _ in range(n_starts):
         archetypes = x[rng.choice(len(x), k, replace=False)]
         for _ in range(n_rounds):
-            archetypes = best_data_weights(x, best_weights(x, archetypes)) @ x
+            weights = best_weights(x, archetypes)
+            archetypes = best_data_weights(x, weights, points) @ points
         found.append(rss(x, archetypes))
     return min(found)
 

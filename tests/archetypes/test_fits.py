@@ -115,6 +115,29 @@ def test_trimmed_archetypes_of_gaussian_data_stay_where_they_are():
     np.testing.assert_allclose(norms[0.1][1], norms[0.1][0], rtol=0.05)
 
 
+@pytest.mark.parametrize("loss", ["squared", "huber"])
+def test_archetypes_beyond_the_hull(loss):
+    """By `delta` of it and no more, as good as the oracle's, and nearer to corners without rows."""
+    rng = np.random.default_rng(0)
+    x = 5.0 + rng.dirichlet(np.full(3, 2.0), 40) @ CORNERS[:, :2]
+    plain, relaxed = fit(x, loss=loss), fit(x, loss=loss, delta=0.2)
+    if loss == "squared":
+        least = oracles.archetypal_analysis(x, 3, n_starts=3, n_rounds=40, delta=0.2)
+        assert relaxed.rss_ <= (1.0 + 1e-3) * least
+        shrunk = x.mean(0) + (relaxed.archetypes_ - x.mean(0)) / 1.2
+        np.testing.assert_allclose(relaxed.data_weights_ @ x, shrunk, atol=1e-6)
+        assert oracles.distance_from_hull(shrunk, x) < 1e-5
+    assert relaxed.rss_ < 0.5 * plain.rss_
+    assert relaxed.gap_ < 0.1
+    truth = 5.0 + CORNERS[:, :2]
+    far = [np.linalg.norm(one.archetypes_[:, None] - truth, axis=-1).min(0).max()
+           for one in (plain, relaxed)]
+    assert far[1] < 0.8 * far[0]
+    exact = fit(x, loss=loss, delta=0.3)  # nothing is left, of which a share could be gained
+    assert exact.rss_ < 1e-9
+    assert exact.converged_
+
+
 def test_many_rows_are_fitted_as_well_as_few():
     """Above 4096 rows, blocks and a coreset come in; the certificate is over all rows."""
     x = mixtures(10_000)

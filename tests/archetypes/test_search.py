@@ -30,6 +30,21 @@ def test_a_search_is_never_worse_than_the_best_of_its_own_starts_alone(x, k, see
     assert found.fit.loss[0] <= min(alone) * (1.0 + 1e-9)
 
 
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("init", ["coreset", "aa++"])
+def test_nor_on_any_table(seed, init):
+    rng = np.random.default_rng(seed)
+    n, d, k = rng.integers(20, 60), rng.integers(1, 6), int(rng.integers(2, 6))
+    x = rng.gamma(0.5, size=(n, d)) if seed % 2 else rng.normal(size=(n, d))
+    rows = prepare(x, np.ones(n), trim=0.0, resistant=False, reach=[1.0, 1.2][seed // 4])
+    settings = Settings(k, init=init, n_init=4)
+    places = starts.draw_starts(rows, init, k, 4, np.random.default_rng(seed))
+    alone = [float(alternate(rows, Fits.before(hull.at_rows(place[None])),
+                             Round("squared", 1e-6, 500)).loss[0]) for place in places]
+    found = search(rows, settings, np.random.default_rng(seed)).fit.loss[0]
+    assert found <= min(alone) * (1.0 + 1e-9) + 1e-12 * rows.total
+
+
 def test_seeds_agree_on_iris():
     fits = [flowaa.ArchetypalAnalysis(3, random_state=seed).fit(IRIS) for seed in range(4)]
     radius = np.sqrt(((IRIS - IRIS.mean(0)) ** 2).sum(1).mean())
@@ -50,6 +65,18 @@ def test_exchanges_find_what_starts_miss():
         found = search(rows, Settings(5, init="uniform", n_init=3), np.random.default_rng(seed))
         improved += bool(found.fit.loss[0] < 0.999 * alone.loss.min())
     assert improved >= 1
+
+
+def test_runs_that_cannot_win_are_given_up():
+    rows = rows_of(IRIS)
+    begun = Fits.before(hull.at_rows(
+        starts.draw_starts(rows, "uniform", 4, 6, np.random.default_rng(0))))
+    free = alternate(rows, begun, Round("squared", 1e-6, 500))
+    hopeless = alternate(rows, begun, Round("squared", 1e-6, 500, rival=0.5 * free.loss.min()))
+    assert (hopeless.n_rounds < free.n_rounds).all()
+    assert not hopeless.stalled.any()
+    ended = alternate(rows, begun, Round("squared", 1e-6, 500, rival=2.0 * free.loss.max()))
+    np.testing.assert_array_equal(ended.loss, free.loss)
 
 
 @pytest.mark.parametrize("init", starts.RULES)

@@ -4,9 +4,14 @@ import functools
 
 import numpy as np
 
+from flowaa.archetypes.classical import hull
 from flowaa.archetypes.classical.model import Model, fit_model
 from flowaa.archetypes.classical.search import Settings
-from flowaa.archetypes.classical.simplex_least_squares import Problems, solve
+from flowaa.archetypes.classical.simplex_least_squares import (
+    Problems,
+    nearest_to_origin,
+    solve,
+)
 from tests.archetypes import oracles
 
 RNG = np.random.default_rng(0)
@@ -71,6 +76,39 @@ def test_columns_that_depend_on_each_other_do_not_break_the_active_sets():
     on_simplex(weights)
     np.testing.assert_allclose(
         weights @ corners, oracles.best_weights(ROWS[:, :2], corners[:4]) @ corners[:4], atol=1e-6)
+
+
+def test_the_mixtures_nearest_to_the_origin():
+    """Of points around it, beside it, and far from it on a line."""
+    rng = np.random.default_rng(2)
+    points = rng.normal(size=(3, 6, 3)) * [[[1.0]], [[1e-3]], [[1.0]]]
+    points[1] += 1.0
+    points[2] = 1e3 + np.linspace(0.0, 1.0, 6)[:, None]
+    weights = nearest_to_origin(points)
+    on_simplex(weights)
+    for found, corners in zip(weights, points, strict=True):
+        expected = oracles.best_weights(np.zeros((1, 3)), corners)[0]
+        np.testing.assert_allclose(found @ corners, expected @ corners, atol=1e-7)
+    assert nearest_to_origin(points[:0]).shape == (0, 6)
+
+
+def test_few_and_many_features_end_alike(monkeypatch):
+    compiled = fitted(**CONVERGED)
+    monkeypatch.setattr(hull, "_FEW", 0)
+    batched = fit_model(ROWS, Settings(N_ARCHETYPES, **CONVERGED), rng=np.random.default_rng(0))
+    np.testing.assert_allclose(batched.rss, compiled.rss, rtol=1e-6)
+    np.testing.assert_allclose(batched.archetypes, compiled.archetypes, atol=1e-2)
+
+
+def test_problems_may_end_with_what_gaps_are_allowed():
+    corners = np.random.default_rng(1).normal(size=(5, 3))
+    problems = Problems((corners @ corners.T)[None], np.zeros(len(ROWS), int), ROWS @ corners.T)
+    start = np.eye(5)[np.zeros(len(ROWS), int)]
+    left = [problems.gaps(solve(problems, start, allowed)).sum()
+            for allowed in (30.0, 2.0, 1e-3)]
+    assert 10.0 < left[0] <= 2.0 * 30.0  # what single problems are allowed comes on top
+    assert 1.0 < left[1] <= 2.0 * 2.0
+    assert left[2] <= 2e-3
 
 
 def test_a_fit_is_as_good_as_the_oracles():

@@ -6,7 +6,13 @@ from scipy import stats
 
 from flowaa.flow.tables.independent_t import IndependentT, fit_independent_t
 from flowaa.flow.tables.marginals import fit_marginals
-from flowaa.flow.tables.pareto_tails import ParetoTail, fit_pareto, heavy_tail
+from flowaa.flow.tables.pareto_tails import (
+    NO_TAIL,
+    ParetoTail,
+    drawn_together,
+    fit_pareto,
+    heavy_tail,
+)
 from flowaa.flow.tables.student_t import fit_student_t
 
 MIXING = np.array([[1.0, 0.6, 0.0], [0.0, 1.0, -0.5], [0.3, 0.0, 2.0]])
@@ -118,3 +124,19 @@ def test_few_rows_tell_no_power():
     assert heavy_tail(stats.pareto(1).rvs(49, random_state=0)).shape == 0
     x = np.repeat(stats.t(1).rvs(100, random_state=0), 20)[:, None]
     assert (fit_marginals(x, n_knots=12, shrinkage=0.2, n_copies=20).tail_shapes == 0).all()
+
+
+def test_alike_indices_are_drawn_together_and_others_are_not():
+    alike = [np.sort(stats.genpareto.rvs(0.5, size=500, random_state=seed)) for seed in range(20)]
+    alone = [fit_pareto(excess) for excess in alike]
+    together = drawn_together([*alone, NO_TAIL], [*alike, np.zeros(0)])
+    assert together[-1] == NO_TAIL
+    assert len({tail.shape for tail in together[:-1]}) == 1
+    assert together[0].shape == pytest.approx(0.5, abs=0.04)
+    for tail, excess in zip(together[:3], alike, strict=False):  # scales are SciPy's at the index
+        assert tail.scale == pytest.approx(
+            stats.genpareto.fit(excess, f0=tail.shape, floc=0)[2], rel=1e-3)
+    other = [*alike, np.sort(stats.genpareto.rvs(1.5, size=500, random_state=0))]
+    apart = [fit_pareto(excess) for excess in other]
+    assert drawn_together(apart, other) == apart
+    assert drawn_together([alone[0]], alike[:1]) == [alone[0]]

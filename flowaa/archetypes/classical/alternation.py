@@ -15,6 +15,7 @@ from flowaa.archetypes.classical.hull import N_FRESH, Hull, best_rows, improve
 from flowaa.archetypes.classical.rows import Rows
 from flowaa.archetypes.classical.simplex_least_squares import Problems, solve
 
+_LEAST_ROUNDS, _PATIENCE = 5, 2.0  # before a run is given up; in the decrease that it may still see
 _ROUNDING = 1e-14  # of the total sum of squares: a smaller loss, or change of it, is none
 
 
@@ -25,6 +26,7 @@ class Round:
     loss: str  # one of robust.LOSSES
     tol: float  # relative decrease of the loss in a round that ends a run
     max_rounds: int
+    rival: float = np.inf  # a loss: runs that will hardly get below it are given up
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +73,8 @@ def find_weights(
         x: [n, D] rows.
         archetypes: [R, K, D] of R runs.
         start: [R, n, K] weights to improve; None starts at each row's nearest archetype.
-        tolerance: [R] or one for all: by how much a row's ½‖x − A Z‖² may stay above its minimum.
+        tolerance: [R] or one for all: by how much the sum of ½‖x − A Z‖² may stay above its
+            minimum.
 
     Returns:
         A [R, n, K], and squared residuals [R, n].
@@ -102,9 +105,11 @@ def alternate(rows: Rows, fits: Fits, asked: Round) -> Fits:
     runs, hull = np.arange(len(loss)), fits.hull
     archetypes = hull.archetypes(rows)
     ahead, momentum, weights = archetypes, np.ones(len(runs)), None
+    gained = np.zeros(len(runs))
     for number in range(asked.max_rounds):
-        # Halves need not be solved better than the loss is watched.
-        tolerance = np.where(np.isfinite(loss[runs]), 0.1 * asked.tol * loss[runs], 0.0)
+        # Halves need not be solved better than the loss is watched, or falls.
+        tolerance = np.zeros(len(runs)) if number == 0 else (
+            0.1 * np.maximum(asked.tol * loss[runs], gained))
         mixing = mix(rows, ahead, weights, cutoff[runs], asked, tolerance)
         pull = mixing.gram @ archetypes - mixing.cross
         candidates = hull.compact().with_candidates(best_rows(rows, pull, N_FRESH)[1])
@@ -116,18 +121,24 @@ def alternate(rows: Rows, fits: Fits, asked: Round) -> Fits:
         value = mixing.loss - gain
         slow = loss[runs] - value <= asked.tol * value + _ROUNDING * rows.total
         finished = slow & (momentum == 1.0) & (number > 0)
+        # A loss that falls as c / round has as many times its last decrease before it.
+        hopeless = ~slow & (number >= _LEAST_ROUNDS) & (
+            value - _PATIENCE * (number + 1) * (loss[runs] - value) > asked.rival)
         grown = np.where(slow, 1.0, 0.5 + np.sqrt(0.25 + momentum**2))
         drive = np.where(slow, 0.0, (momentum - 1.0) / grown)[:, None, None]
+        gained = loss[runs] - value if number else np.zeros(len(runs))
         loss[runs], n_rounds[runs], stalled[runs] = value, n_rounds[runs] + 1, finished
         cutoff[runs] = robust.next_cutoff(asked.loss, cutoff[runs], mixing.squared)
         ahead, archetypes, momentum = new + drive * (new - archetypes), new, grown
         weights = mixing.weights
-        if finished.any() or number == asked.max_rounds - 1:
-            for place in np.flatnonzero(finished | (number == asked.max_rounds - 1)):
+        ends = finished | hopeless | (number == asked.max_rounds - 1)
+        if ends.any():
+            for place in np.flatnonzero(ends):
                 ended[int(runs[place])] = hull.some(np.array([place]))
-            going = ~finished
+            going = ~ends
             runs, hull, momentum = runs[going], hull.some(going), momentum[going]
             archetypes, ahead, weights = archetypes[going], ahead[going], weights[going]
+            gained = gained[going]
         if not len(runs):
             break
     hull = hulls.stack([ended[run] for run in range(len(loss))])
@@ -146,7 +157,8 @@ def mix(rows: Rows, archetypes: np.ndarray, start: np.ndarray | None, cutoff: np
     for part in rows.slices():
         x = rows.block(part)
         found, squared[:, part] = find_weights(
-            x, archetypes, None if start is None else start[:, part], tolerance / len(rows))
+            x, archetypes, None if start is None else start[:, part],
+            tolerance * (len(x) / len(rows)))
         value, slope = robust.loss_and_slope(asked.loss, squared[:, part], cutoff)
         weighted = (found * (rows.weight[part] * slope)[:, :, None]).swapaxes(1, 2)
         gram += weighted @ found

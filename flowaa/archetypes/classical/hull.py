@@ -14,10 +14,15 @@ from typing import NamedTuple
 import numpy as np
 
 from flowaa.archetypes.classical.rows import Rows
-from flowaa.archetypes.classical.simplex_least_squares import Problems, solve
+from flowaa.archetypes.classical.simplex_least_squares import (
+    Problems,
+    nearest_to_origin,
+    solve,
+)
 
 N_FRESH = 8  # new candidates of each archetype and round
-_USED = 1e-12  # a smaller share of an archetype is none
+_FEW = 32  # features and candidates: compiled solvers, one problem at a time, are then faster
+_USED, _TINY = 1e-12, np.finfo(float).tiny  # a smaller share of an archetype is none
 
 
 class Hull(NamedTuple):
@@ -28,7 +33,7 @@ class Hull(NamedTuple):
 
     def archetypes(self, rows: Rows) -> np.ndarray:
         """Z [R, K, D]."""
-        return np.asarray((self.share[:, :, None] @ rows.at(self.row))[:, :, 0])
+        return np.asarray((self.share[:, :, None] @ rows.corners(self.row))[:, :, 0])
 
     def some(self, runs: np.ndarray) -> "Hull":
         """The mixtures of some runs."""
@@ -80,7 +85,7 @@ def best_rows(rows: Rows, pull: np.ndarray, count: int) -> tuple[np.ndarray, np.
     value, index = np.empty((n_runs, k, 0)), np.empty((n_runs, k, 0), int)
     for part in rows.slices():
         eligible = np.flatnonzero(rows.eligible[part])
-        slope = pull @ rows.block(part)[eligible].T
+        slope = rows.reach * (pull @ rows.block(part)[eligible].T)
         value = np.concatenate([value, slope], axis=2)
         where = np.broadcast_to(part.start + eligible, slope.shape)
         index = np.concatenate([index, where], axis=2)
@@ -108,19 +113,31 @@ def improve(
     """
     share, archetypes = hull.share.copy(), hull.archetypes(rows)
     n_runs, k, size = share.shape
+    few = size <= _FEW and rows.x.shape[1] <= _FEW
     least = np.finfo(float).eps * np.trace(gram, axis1=1, axis2=2)
+    usages = np.einsum("rkk->rk", gram)
+    steps = np.where(usages > least[:, None],
+                     1.0 / np.maximum(usages, least[:, None] + _TINY), 0.0)
+    close = tolerance[:, None] / np.maximum(usages * k, _TINY)
+    candidates = rows.corners(hull.row)
     for j in range(k):
-        candidates = rows.at(hull.row[:, j])
-        usage = gram[:, j, j]
-        step = np.where(usage > least, 1.0 / np.maximum(usage, least + np.finfo(float).tiny), 0.0)
         pull = (gram[:, j, None] @ archetypes)[:, 0] - cross[:, j]
-        goal = archetypes[:, j] - step[:, None] * pull
+        goal = archetypes[:, j] - steps[:, j, None] * pull
         # With the goal as the origin, nothing is lost to rounding near the solution.
-        edges = candidates - goal[:, None]
-        squares = edges @ edges.swapaxes(1, 2)
-        close = tolerance / np.maximum(usage * k, np.finfo(float).tiny)
-        problems = Problems(squares, np.arange(n_runs), np.zeros((n_runs, size)))
-        share[:, j] = solve(problems, share[:, j], close)
-        share[:, j] /= share[:, j].sum(1, keepdims=True)
-        archetypes[:, j] = (share[:, j, None] @ candidates)[:, 0]
+        edges = candidates[:, j] - goal[:, None]
+        if few:
+            moved = ~_at_rest(share[:, j], edges, close[:, j])
+            share[moved, j] = nearest_to_origin(edges[moved])
+        else:
+            problems = Problems(edges @ edges.swapaxes(1, 2), np.arange(n_runs),
+                                np.zeros((n_runs, size)))
+            share[:, j] = solve(problems, share[:, j], close[:, j])
+            share[:, j] /= share[:, j].sum(1, keepdims=True)
+        archetypes[:, j] = (share[:, j, None] @ candidates[:, j])[:, 0]
     return Hull(hull.row, share), archetypes
+
+
+def _at_rest(share: np.ndarray, edges: np.ndarray, tolerance: np.ndarray) -> np.ndarray:
+    """Whether mixtures [R] of points [R, S, D] are the nearest to the origin, up to a tolerance."""
+    slope = (edges @ (share[:, None] @ edges).swapaxes(1, 2))[:, :, 0]
+    return np.asarray((share * slope).sum(1) - slope.min(1) <= tolerance)

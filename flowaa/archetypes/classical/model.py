@@ -53,7 +53,8 @@ def fit_model(
     """
     settings.checked()
     rows = prepare(x, np.ones(len(x)) if weight is None else np.asarray(weight, np.float64),
-                   trim=settings.trim, resistant=settings.loss != "squared")
+                   trim=settings.trim, resistant=settings.loss != "squared",
+                   reach=1.0 + settings.delta)
     return _certify(x, rows, search(rows, settings, rng), settings)
 
 
@@ -93,7 +94,8 @@ def _certify(x: np.ndarray, rows: Rows, found: Found, settings: Settings) -> Mod
     pull = mixing.gram @ archetypes - mixing.cross
     gap = float((pull * archetypes).sum() - best_rows(rows, pull, 1)[0].min(2).sum())
     gap += _weights_gap(rows, archetypes[0], mixing, settings.loss, found.fit.cutoff)
-    gap = 2.0 * max(gap, 0.0) / (float(mixing.loss[0]) + _ROUNDING * rows.total or 1.0)
+    loss = float(mixing.loss[0])
+    gap = min(2.0 * max(gap, 0.0), loss) / (loss + _ROUNDING * rows.total or 1.0)
 
     share = rows.weight @ mixing.weights[0]
     order = np.argsort(-share, kind="stable")

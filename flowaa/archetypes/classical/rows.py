@@ -52,6 +52,7 @@ class Rows:
     converted: np.ndarray | None  # [n, D] all rows, if they fit into one block
     mean: np.ndarray  # [D] weighted, of `x`
     total: float  # weighted sum of squares about the mean, weights having mean 1
+    reach: float = 1.0  # archetypes are mixtures of rows this many times as far from the centre
 
     def __len__(self) -> int:
         return len(self.x)
@@ -71,6 +72,10 @@ class Rows:
             return self.converted[index]
         return self.frame.to_rows(self.x[index.ravel()]).reshape(*index.shape, -1)
 
+    def corners(self, index: np.ndarray) -> np.ndarray:
+        """What archetypes are mixtures of [..., D], for rows at `index` [...]."""
+        return self.at(index) if self.reach == 1.0 else self.reach * self.at(index)
+
     def only(self, index: np.ndarray, weight: np.ndarray) -> "Rows":
         """Some rows, with weights of their own, in the same units."""
         return dataclasses.replace(
@@ -79,7 +84,8 @@ class Rows:
             converted=self.at(index))
 
 
-def prepare(x: np.ndarray, weight: np.ndarray, *, trim: float, resistant: bool) -> Rows:
+def prepare(x: np.ndarray, weight: np.ndarray, *, trim: float, resistant: bool,
+            reach: float = 1.0) -> Rows:
     """Centres and scales a table.
 
     Rows of weight zero are left out. In a table of up to BLOCK_ROWS rows, equal rows become one
@@ -91,6 +97,7 @@ def prepare(x: np.ndarray, weight: np.ndarray, *, trim: float, resistant: bool) 
         weight: [n] non-negative, some positive.
         trim: share of the rows, those furthest from the centre, that archetypes may not contain.
         resistant: use medians for centre and scale, and keep archetypes off far-out rows.
+        reach: by how much the rows' hull is enlarged about the centre for archetypes.
     """
     source = None
     if not weight.all():
@@ -123,7 +130,7 @@ def prepare(x: np.ndarray, weight: np.ndarray, *, trim: float, resistant: bool) 
     total = max(float(weight @ squared) - len(x) * float(((mean - centre) ** 2).sum()), 0.0)
     return dataclasses.replace(
         centred, frame=frame, eligible=squared <= far, mean=unit * mean, total=total / scale**2,
-        converted=frame.to_rows(x) if len(x) <= BLOCK_ROWS else None)
+        converted=frame.to_rows(x) if len(x) <= BLOCK_ROWS else None, reach=reach)
 
 
 def _weighted_median(values: np.ndarray, weight: np.ndarray) -> np.ndarray:

@@ -23,7 +23,8 @@ INITS = tuple(starts.RULES)
 _SEARCHED_VALUES, _SEARCHED_ROWS = 2**18, 2**13  # the largest table that is searched as a whole
 _ROUGH_TOL = 1e-4  # of fits that are only compared
 _POLISH = 1e-2  # by how much `tol` is tightened for the best fit
-_MAX_EXCHANGES = 10  # that help; the search ends with the first that does not
+_TRIALS_EACH = 2  # rows that each archetype is exchanged for at a time, at least
+_MAX_EXCHANGES, _IN_VAIN = 12, 2  # the search ends with the second in a row that does not help
 _SAME = 1e-3  # losses that differ by a smaller share are equal
 _NEGLIGIBLE = 1e-12  # of the total sum of squares: the fit is exact
 
@@ -39,6 +40,7 @@ class Settings:
     max_iter: int = 500  # rounds of a fit
     loss: str = "squared"  # one of robust.LOSSES
     trim: float = 0.0  # share of the rows, the furthest out, that archetypes may not use
+    delta: float = 0.0  # how far beyond the hull of the rows archetypes may lie, as a share of it
 
     def checked(self) -> "Settings":
         """The same, or a `UserError` that names the field which is none of those."""
@@ -50,7 +52,7 @@ class Settings:
             value = getattr(self, name)
             if not isinstance(value, str) or value not in choices:
                 raise UserError(f"{name}={value!r}: choose one of {choices}")
-        for name in ("tol", "trim"):
+        for name in ("tol", "trim", "delta"):
             value = getattr(self, name)
             if not isinstance(value, Real) or not 0.0 <= float(value) < 1.0:
                 raise UserError(f"{name}={value!r}: it must be a number in [0, 1)")
@@ -80,16 +82,16 @@ def search(rows: Rows, settings: Settings, rng: np.random.Generator) -> Found:
 def _search_all(rows: Rows, settings: Settings, asked: Round, rng: np.random.Generator) -> Found:
     """Follows every start, and then exchanges archetypes of the best fit."""
     n_starts = settings.n_init
+    n_trials = max(n_starts, _TRIALS_EACH * settings.n_archetypes)
     places = starts.draw_starts(rows, settings.init, settings.n_archetypes, n_starts, rng)
     fits = alternate(rows, Fits.before(hulls.at_rows(places)), asked)
     best = fits.some(np.array([fits.loss.argmin()]))
+    in_vain = 0
     for _ in range(_MAX_EXCHANGES if n_starts > 1 else 0):
-        if not best.loss[0] > _NEGLIGIBLE * rows.total:
+        if in_vain == _IN_VAIN or not best.loss[0] > _NEGLIGIBLE * rows.total:
             break
-        better = _exchange(rows, best, asked, n_starts, rng)
-        if better is None:
-            break
-        best = better
+        better = _exchange(rows, best, asked, n_trials, rng)
+        best, in_vain = (best, in_vain + 1) if better is None else (better, 0)
     agreement = float((fits.loss <= (1.0 + _SAME) * best.loss[0]).mean())
     if n_starts > 1:  # so that no start alone, by other roundings, ends lower within `tol`
         polished = alternate(rows, Fits.before(best.hull), dataclasses.replace(
@@ -115,7 +117,7 @@ def _exchange(
     index[trial, moved] = rng.choice(len(rows), n_trials, p=share / share.sum())[:, None]
     shares[trial, moved] = 0.0
     shares[trial, moved, 0] = 1.0
-    rough = dataclasses.replace(asked, tol=max(asked.tol, _ROUGH_TOL))
+    rough = dataclasses.replace(asked, tol=max(asked.tol, _ROUGH_TOL), rival=best.loss[0])
     trials = alternate(rows, Fits.before(Hull(index, shares)), rough)
     winner = trials.some(np.array([trials.loss.argmin()]))
     if not winner.loss[0] < (1.0 - rough.tol) * best.loss[0]:

@@ -15,7 +15,12 @@ from scipy.interpolate import CubicHermiteSpline, PchipInterpolator
 from scipy.special import log_ndtr
 from scipy.stats import norm
 
-from flowaa.flow.tables.pareto_tails import NO_TAIL, ParetoTail, heavy_tail
+from flowaa.flow.tables.pareto_tails import (
+    NO_TAIL,
+    ParetoTail,
+    drawn_together,
+    heavy_tail,
+)
 from flowaa.flow.tables.ties import Ties
 
 _LEAST_RISE = 1e-4  # of a knot over the one before it, in deviations, as a share of all knots
@@ -163,30 +168,36 @@ def fit_marginals(
         n_copies: how often each row stands in x: copies say nothing more of a tail.
         has_powers: whether tails that fall as a power are sought.
     """
-    curves, tails = [], []
+    curves: list[tuple[np.ndarray, np.ndarray]] = []
+    excesses: list[np.ndarray] = []  # of each feature below its knots, then above
+    tails: list[ParetoTail] = []
     for feature, column in enumerate(x.T):
-        tails.append((NO_TAIL, NO_TAIL))
+        outer, of_feature = [np.zeros(0), np.zeros(0)], [NO_TAIL, NO_TAIL]
         if ties is None or not len(ties.atoms[feature]):
             curves.append(_smooth(column, n_knots, shrinkage))
             if has_powers:
-                tails[-1] = _tails(column[::n_copies], curves[-1][0])
-                if any(tail != NO_TAIL for tail in tails[-1]):
+                outer = _outside(column[::n_copies], curves[-1][0])
+                if any(heavy_tail(excess) != NO_TAIL for excess in outer):
                     curves[-1] = _smooth(column, n_knots, shrinkage, is_heavy=True)
-                    tails[-1] = _tails(column[::n_copies], curves[-1][0])
+                    outer = _outside(column[::n_copies], curves[-1][0])
+                    of_feature = [heavy_tail(excess) for excess in outer]
         else:
             curves.append(_with_atoms(column, ties.atoms[feature], ties.half_widths[feature],
                                       n_knots, shrinkage))
+        excesses += outer
+        tails += of_feature
     most = max(len(knots) for knots, _ in curves)
     padded = [[np.pad(part, (0, most - len(part)), mode="edge") for part in curve]
               for curve in curves]
-    scales, shapes = np.moveaxis(np.array(tails), -1, 0)
+    scales, shapes = np.moveaxis(
+        np.reshape(drawn_together(tails, excesses), (len(curves), 2, 2)), -1, 0)
     knots, scores = (np.stack(parts) for parts in zip(*padded, strict=True))
     return Marginals(knots, scores, scales, shapes)
 
 
-def _tails(x: np.ndarray, knots: np.ndarray) -> tuple[ParetoTail, ParetoTail]:
-    """The laws of the values [n] below and above the knots."""
-    return heavy_tail(knots[0] - x[x < knots[0]]), heavy_tail(x[x > knots[-1]] - knots[-1])
+def _outside(x: np.ndarray, knots: np.ndarray) -> list[np.ndarray]:
+    """How far values [n] lie below the knots, and above them."""
+    return [knots[0] - x[x < knots[0]], x[x > knots[-1]] - knots[-1]]
 
 
 def _smooth(

@@ -5,14 +5,18 @@ does after it (Jaini et al. 2020, ICML). So curves go to normal scores by the la
 where these say that the tail is a power (the tail transform of Hickling & Prangle 2025).
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy.optimize import brentq
 from scipy.special import log_ndtr, ndtri_exp
+from scipy.stats import chi2
 
 _LEAST_EXCESSES = 50  # rows beyond the threshold, fewer tell no index
 _LEAST_RATIO = 5.4  # nats that the power wins over an exponential law: once in a thousand by chance
 _MOST_EXCESSES = 4000  # evenly spread in rank, that a law is fitted to
+_UNLIKE = 0.01  # chance that alike indices are told apart
 _PRIOR = 3.0  # of Zhang & Stephens, how far scales are sought beyond the first quartile
 
 
@@ -65,6 +69,42 @@ def heavy_tail(excess: np.ndarray) -> ParetoTail:
     gain = (n * (np.log(excess.mean() / tail.scale) + 1)
             - (1 + 1 / tail.shape) * np.log1p(tail.shape * unit).sum())
     return tail if gain > _LEAST_RATIO else NO_TAIL
+
+
+def drawn_together(
+    tails: Sequence[ParetoTail], excesses: Sequence[np.ndarray]
+) -> list[ParetoTail]:
+    """Tails of which those that are powers have one index, if they do not tell several apart.
+
+    One feature's index is known from some hundred rows, and the largest of many estimates would
+    rule far out. Whether they are alike says Cochran's Q at 1 %.
+
+    Args:
+        tails: of features and sides.
+        excesses: [n] each, which they were fitted to.
+    """
+    powers = [index for index, tail in enumerate(tails) if tail != NO_TAIL]
+    found = list(tails)
+    if len(powers) < 2:
+        return found
+    shapes = np.array([tails[index].shape for index in powers])
+    errors = (1 + shapes) / np.sqrt([len(excesses[index]) for index in powers])
+    weights = 1 / errors ** 2
+    mean = weights @ shapes / weights.sum()
+    if weights @ (shapes - mean) ** 2 < chi2.isf(_UNLIKE, len(powers) - 1):
+        for index in powers:
+            found[index] = ParetoTail(_scale_of(excesses[index], float(mean)), float(mean))
+    return found
+
+
+def _scale_of(excess: np.ndarray, shape: float) -> float:
+    """The scale of largest likelihood, given the shape."""
+    def slope(log_scale: float) -> float:
+        unit = excess / np.exp(log_scale)
+        return float(((1 + shape) * unit / (1 + shape * unit)).mean() - 1)
+
+    start = np.log(np.median(excess))
+    return float(np.exp(brentq(slope, start - 9, start + 9)))
 
 
 def fit_pareto(excess: np.ndarray) -> ParetoTail:
