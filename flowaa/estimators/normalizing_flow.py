@@ -22,7 +22,7 @@ from flowaa.estimators.tail_p_values import calibrated
 from flowaa.flow.architecture import Architecture
 from flowaa.training.files.compilation_cache import enable_default_cache
 
-_TRAINING_SHARE = 0.8  # of the time; the rest is for compiling the end and for its evaluation
+_TRAINING_SHARE = 0.9  # of the time; the rest is for compiling the end and for its evaluation
 _BYTES_A_DRAWN_VALUE = 32  # latents, rows and their copies while they are decoded
 _MOST_ROWS = 2**17  # a fit in minutes sees fewer; more would cost memory alone
 _DISTRUSTED_KS = 0.15  # distance of held-out radii from their law beyond which the user is warned

@@ -135,4 +135,10 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation("every row is a large one", "flowaa/extremes/directions.py",
              "largest = np.argsort(norms)[-n_large:]", "largest = np.argsort(norms)[:n_large]",
              (f"{_COMMAND}::test_features_that_are_large_together_depend",)),
+    Mutation("texts of a report are not escaped", "experiments/report_page.py",
+             "autoescape=True", "autoescape=False",
+             ("tests/test_report.py::test_texts_are_escaped",)),
+    Mutation("a report trusts every density", "experiments/report_sections.py",
+             'if run.summary.get("test/radius_ks", 0.0) > _LARGEST_KS:', "if False:",
+             ("tests/test_report.py::test_the_verdict_is_that_of_the_figures",)),
 )
