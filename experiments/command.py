@@ -12,6 +12,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from absl import app, flags, logging
@@ -57,6 +58,19 @@ def define_label() -> flags.FlagHolder:
 def define_step() -> flags.FlagHolder:
     """Declares `--step`, likewise."""
     return flags.DEFINE_integer("step", None, "Checkpoint; the best on validation by default.")
+
+
+def figures_of(folder: Path) -> Path:
+    """The folder of a run's pictures.
+
+    Raises:
+        UserError: it is a link: a stranger's run must not have others' folders written to.
+    """
+    figures = folder / "figures"
+    if figures.is_symlink():
+        raise UserError(f"workdir: {figures} is a link out of the folder; replace it by what it "
+                        "points to")
+    return figures
 
 
 def define_overrides(name: str, config: ConfigDict) -> flags.FlagHolder:

@@ -1,12 +1,13 @@
 """The tails of a run's held-out rows: fits, numbers and pictures."""
 
+import contextlib
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
 
-from flowaa.errors import UserError
+from flowaa.errors import UserError, warn
 from flowaa.extremes import PeaksOverThreshold
 from flowaa.figures.features import save_feature_shares
 from flowaa.figures.tail_checks import save_tail_checks
@@ -16,6 +17,8 @@ from flowaa.run import Run
 _PERIODS = (100, 1000, 10_000, 1_000_000)
 _NAMES = {"radius": "latent radius (deviations)", "nll": "negative log-likelihood (nats)"}
 _LEAST_ROWS = 100
+_QUANTILES = (0.5, 0.99)
+_FURTHEST = 1e30  # radius; beyond, float32 has overflown
 
 
 class HeldOut(NamedTuple):
@@ -36,8 +39,13 @@ def held_out_tails(run: Run, *, quantile: float | None = None) -> dict[str, Held
         UserError: the run keeps fewer than a hundred validation rows, or they tell no tail.
     """
     found = {}
-    held_out = run.held_out
-    is_finite = np.isfinite(held_out.nll) & np.isfinite(held_out.radius)
+    if quantile is not None and not _QUANTILES[0] <= quantile <= _QUANTILES[1]:
+        raise UserError(f"--quantile is {quantile}; give a share between {_QUANTILES[0]} and "
+                        f"{_QUANTILES[1]}")
+    held_out, is_finite = run.held_out, _is_finite(run)
+    if not is_finite.all():
+        warn(f"{(~is_finite).sum()} of {len(is_finite)} validation rows lie further out than "
+             "float32 holds: tails are those of the others")
     for name in ("radius", "nll"):
         values = getattr(held_out, name)[is_finite]
         if len(values) < _LEAST_ROWS:
@@ -59,22 +67,30 @@ def save_extremes(
         law = stats.chi(d) if name == "radius" else None
         pictures.append(folder / f"extremes_{name}.png")
         save_tail_checks(pictures[-1], values, fit, name=_NAMES[name],
-                         law_survival=None if law is None else law.isf)
+                         law_survival=None if law is None else law.isf, has_zero=name == "radius")
         figures |= {f"{name}/n_rows": len(values), f"{name}/threshold": fit.threshold_,
                     f"{name}/shape": fit.shape_,
                     f"{name}/shape_standard_error": float(fit.standard_errors_[1])}
         for period in _PERIODS:
             figures[f"{name}/level_{period}"] = fit.return_level(period)
             if period * fit.rate_ > 1:
-                interval = fit.interval(n=period)
-                figures |= {f"{name}/level_{period}_low": interval.low,
-                            f"{name}/level_{period}_high": interval.high}
+                with contextlib.suppress(UserError):  # a bounded tail's likelihood may have none
+                    interval = fit.interval(n=period)
+                    figures |= {f"{name}/level_{period}_low": interval.low,
+                                f"{name}/level_{period}_high": interval.high}
             if law is not None:
                 figures[f"{name}/law_level_{period}"] = float(law.isf(1 / period))
         if law is not None:
             figures[f"{name}/agrees_with_law"] = RadiusDial(np.sort(values), fit).agrees_with_law(d)
     if len(run.spec.shape) == 1 and d > 1:
         pictures.append(folder / "extremes_features.png")
+        here = _is_finite(run)
         figures |= save_feature_shares(
-            pictures[-1], run.held_out.x.astype(float), run.held_out.nll)
-    return pictures, {name: float(value) for name, value in figures.items()}
+            pictures[-1], run.held_out.x[here].astype(float), run.held_out.nll[here])
+    return pictures, {
+        name: float(value) for name, value in figures.items() if np.isfinite(value)}
+
+
+def _is_finite(run: Run) -> np.ndarray:
+    """Of which held-out rows [N] both figures are."""
+    return np.isfinite(run.held_out.nll) & (run.held_out.radius < _FURTHEST)

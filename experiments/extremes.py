@@ -10,7 +10,6 @@ Of a table also `figures/extremes_features.png`: which features make its most ex
 in 100 to 1 in 1 000 000 rows, and those of the law.
 """
 
-import json
 from pathlib import Path
 
 from absl import flags
@@ -32,12 +31,13 @@ def main() -> None:
     # Imported here: `--help` should not wait for JAX.
     from experiments.extreme_figures import held_out_tails, save_extremes
     from flowaa.run import load_run
+    from flowaa.training.files.run_folder import write_json
 
     run = load_run(_WORKDIR.value, _STEP.value)
     folder = Path(_WORKDIR.value).expanduser()
     tails = held_out_tails(run, quantile=_THRESHOLD.value)
-    pictures, figures = save_extremes(run, tails, folder / "figures")
-    (folder / "extremes.json").write_text(json.dumps(figures, indent=2) + "\n")
+    pictures, figures = save_extremes(run, tails, command.figures_of(folder))
+    write_json(folder / "extremes.json", figures)
     for name, tail in tails.items():
         agreed = figures.get(f"{name}/agrees_with_law")
         print(f"{name}: {figures[f'{name}/n_rows']:.0f} rows held out, the largest "

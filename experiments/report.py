@@ -28,13 +28,14 @@ def main() -> None:
     # Imported here: `--help` should not wait for JAX.
     from experiments.report_sections import report_of
     from flowaa.run import load_run
+    from flowaa.training.files.run_folder import write_atomically
 
     run = load_run(_WORKDIR.value, _STEP.value)
     path = Path(_OUT.value or Path(_WORKDIR.value) / "report.html").expanduser()
     if not path.parent.is_dir():
         raise UserError(f"--out: the folder {path.parent} does not exist; make it first")
     page = report_of(run)
-    path.write_text(page, encoding="utf-8")
+    write_atomically(path, page)
     print(f"report in {path} ({len(page) / 1e6:.1f} MB); it opens in any browser")
 
 

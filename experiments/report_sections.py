@@ -7,6 +7,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from experiments import command
 from experiments.extreme_figures import held_out_tails, save_extremes
 from experiments.outlier_figures import save_laws, save_walks
 from experiments.report_page import Paragraph, Picture, Section, Table, render
@@ -14,6 +15,7 @@ from flowaa.configs import default
 from flowaa.errors import UserError
 from flowaa.figures.marginals import save_marginals
 from flowaa.run import Run
+from flowaa.training.files.run_folder import write_json
 
 _N_SAMPLES = 2_000
 _LARGEST_KS = 0.15
@@ -59,7 +61,7 @@ _CAPTIONS = {  # file in figures/ → title and what a stranger sees in it
 def report_of(run: Run) -> str:
     """The page of a run with its folder; pictures that can be made and are missing are made."""
     assert run.folder is not None
-    figures = run.folder / "figures"
+    figures = command.figures_of(run.folder)
     notes = _made(run, figures)
     sections = [
         _trained(run), _trust(run),
@@ -96,7 +98,7 @@ def _made(run: Run, figures: Path) -> list[str]:
         try:
             _, numbers = save_extremes(run, held_out_tails(run), figures)
             assert run.folder is not None
-            (run.folder / "extremes.json").write_text(json.dumps(numbers, indent=2) + "\n")
+            write_json(run.folder / "extremes.json", numbers)
         except UserError as error:
             notes.append(f"How far held-out rows go is not shown: {error}.")
     if len(run.spec.shape) == 1 and run.spec.shape != (2,) and (

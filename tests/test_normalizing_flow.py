@@ -327,6 +327,10 @@ def heavy_rows() -> np.ndarray:
 
 
 def test_tails_of_rows_that_fall_as_a_power_go_on(heavy_rows, tmp_path):
+    model = flowaa.NormalizingFlow(architecture=SMALL, max_seconds=2, random_state=0).fit(
+        np.column_stack([np.full(len(heavy_rows), 7.0), heavy_rows]))
+    assert (model.tail_index_[0] == 0).all()  # a constant
+    np.testing.assert_allclose(model.tail_index_[1:], 0.5, atol=0.2)
     model = flowaa.NormalizingFlow(
         architecture=SMALL, max_seconds=2, random_state=0).fit(heavy_rows)
     assert model.member_weights_["independent_t"] > 0.5
@@ -349,5 +353,7 @@ def test_tails_of_rows_that_fall_as_a_power_go_on(heavy_rows, tmp_path):
 
 
 def test_a_kind_of_tails_that_does_not_exist_is_one_line(rows):
+    with pytest.raises(UserError, match="tails=array"):
+        flowaa.NormalizingFlow(tails=np.array(["auto", "gaussian"])).fit(rows)
     with pytest.raises(UserError, match="tails='heavy': give \"auto\" or \"gaussian\""):
         flowaa.NormalizingFlow(tails="heavy").fit(rows)

@@ -45,6 +45,32 @@ def test_the_centre_is_exceeded_by_all_and_nothing_is_nan():
     assert (dial.return_period([np.inf, np.nan, 1e35]) > 1e3).all()
 
 
+def test_latents_move_along_their_direction_in_their_class_s_units():
+    dial = fit_radius_dial(PARETO.rvs(2000, random_state=0))
+    mean, scale = np.array([[1.0, -1.0]] * 3), np.array([[2.0, 0.5]] * 3)
+    z = np.array([[5.0, -1.0], [1.0, 0.0], [1.0, -1.0]])
+    before, after = (z - mean) / scale, (np.asarray(dial.moved(z, mean, scale)) - mean) / scale
+    np.testing.assert_allclose(
+        np.linalg.norm(after, axis=1),
+        [*dial.radius_of(stats.chi(2).logsf(np.linalg.norm(before[:2], axis=1))), 0], rtol=1e-4)
+    np.testing.assert_allclose(np.sign(after[:2]), np.sign(before[:2]))
+    heavy = fit_radius_dial(stats.genpareto.rvs(2.5, size=500, random_state=0))
+    assert np.isfinite(np.asarray(heavy.moved(np.array([[12.0, 0.0]]), 0.0, 1.0))).all()
+
+
+def test_rows_beyond_float32_are_said():
+    radii = PARETO.rvs(500, random_state=0)
+    radii[:3] = np.inf
+    with pytest.warns(FlowaaWarning, match="3 of 500 validation rows"):
+        fit_radius_dial(radii)
+
+
+def test_no_radius_is_impossible():
+    dial = fit_radius_dial(np.random.default_rng(0).uniform(1, 2, 500))
+    assert np.isfinite(dial.return_period(2.5))
+    assert dial.radius_of(-np.log(1e9)) > 2.0
+
+
 def test_few_or_equal_radii_make_no_dial():
     assert fit_radius_dial(PARETO.rvs(99, random_state=0)) is None
     assert fit_radius_dial(np.ones(500)) is None
@@ -98,3 +124,15 @@ def test_a_class_is_measured_about_its_own_centre(tmp_path):
     base, z = run.params["base"], np.asarray(run.encode(x, label)[0])
     standard = (z - base["means"][label]) / np.exp(base["log_scales"][label])
     np.testing.assert_allclose(dial.radii, np.sort(np.linalg.norm(standard, axis=1)), rtol=1e-4)
+
+
+@pytest.mark.parametrize("label", [None, np.full(9, 99, np.int32), np.zeros(3, np.int32)])
+def test_rows_without_their_labels_leave_the_law(tmp_path, label):
+    train(config_of(**{"flow.base": "class_mixture", "flow.conditional": True}), str(tmp_path))
+    with np.load(tmp_path / "reference.npz") as rows:
+        arrays = {"train": rows["train"], "validation": rows["validation"][:9]}
+    if label is not None:
+        arrays["validation_label"] = label
+    np.savez(tmp_path / "reference.npz", **arrays)
+    with pytest.warns(FlowaaWarning, match="have no labels, or others than it knows"):
+        assert flowaa.load_run(tmp_path).radius_dial is None

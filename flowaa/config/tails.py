@@ -101,6 +101,11 @@ def _robustly_standardised(
 def _say(heavy: tuple[int, ...], tails: list[tuple[UpperTail, UpperTail]]) -> None:
     """One line on stderr: what was chosen, and why."""
     test = f"(p < {_SIGNIFICANCE} against an exponential tail, {_LEAST_EXCEEDANCES} values or more)"
+    n_beyond = max(tail.n_exceedances for pair in tails for tail in pair)
+    if n_beyond < _LEAST_EXCEEDANCES:
+        print(f"flow.tails=auto: gaussian; a tenth of the rows is at most {n_beyond} values, too "
+              f"few to tell a tail ({_LEAST_EXCEEDANCES} are needed)", file=sys.stderr)
+        return
     if not heavy:
         print("flow.tails=auto: gaussian; the largest and smallest tenth of no feature has a tail "
               f"index above 0 {test}", file=sys.stderr)

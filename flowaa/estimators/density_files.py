@@ -172,8 +172,32 @@ def _check(described: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
         check_array(arrays[name], name, dims, sizes)
     if arrays["weights"].min() < 0 or not np.isclose(arrays["weights"].sum(), 1):
         raise ValueError("weights do not sum to one")
+    _check_signs(arrays, n_flows)
     if "feature_names_in_" in arrays and arrays["feature_names_in_"].shape != (n_features,):
         raise ValueError("feature_names_in_ is not one name for each feature")
+
+
+def _check_signs(arrays: dict[str, np.ndarray], n_flows: int) -> None:
+    """Refuses laws that are none."""
+    if arrays["columns/deviation"].min() <= 0:
+        raise ValueError("columns/deviation is not positive")
+    for kind in _kinds_of_laws(arrays):
+        degrees = arrays.get(f"{NAMES[kind]}/degrees")
+        if degrees is not None and degrees.min() <= 0:
+            raise ValueError(f"{NAMES[kind]}/degrees are not positive")
+    if "student_t/shape" in arrays:
+        np.linalg.cholesky(arrays["student_t/shape"])
+    if "independent_t/unmixing" in arrays and not np.isfinite(
+            np.linalg.slogdet(arrays["independent_t/unmixing"])[1]):
+        raise ValueError("independent_t/unmixing has no inverse")
+    for index in range(n_flows):
+        part = f"marginals{index}"
+        is_power = arrays[f"{part}/tail_shapes"] > 0
+        if (arrays[f"{part}/tail_shapes"] < 0).any() or (
+                arrays[f"{part}/tail_scales"][is_power] <= 0).any():
+            raise ValueError(f"tails of {part} are none")
+        if (np.diff(arrays[f"{part}/knots"], axis=1) < 0).any():
+            raise ValueError(f"knots of {part} fall")
 
 
 def _kinds_of_laws(arrays: dict[str, np.ndarray]) -> list[type[Law]]:

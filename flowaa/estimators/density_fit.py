@@ -21,6 +21,7 @@ from flowaa.training.folds import FoldTraining, train_folds
 _MANY_ROWS = 20_000  # from which networks are wider, and nothing is done against overfitting
 _SEARCH_SHARE = 0.15  # of the time, for the choice of a Gaussian mixture
 _LEAST_WEIGHT = 0.01  # of a member: it costs others at most 0.03 nats and bounds the worst row
+_N_LASTING_LAWS = 2  # Gaussian mixture and t law, which stay however little they help
 _LEAST_LOG_PROB = -1e30  # of a held-out row, so that saved numbers are finite
 _PREPARED_VALUES = 2**22  # numbers of a fold's training rows, ties spread anew in each copy
 _MOST_COPIES_ROWS = 2**15  # rows below which a table is copied, so that shapes are few
@@ -187,6 +188,11 @@ def fit_density(
     rows = np.concatenate(folds)
     log_probs = np.stack([of_flows, *of_laws])
     weights = stacking_weights(log_probs, weight[rows], least=_LEAST_WEIGHT)
+    if len(laws) > _N_LASTING_LAWS and weights[-1] < 2 * _LEAST_WEIGHT:
+        # What hardly helps costs the others its least weight.
+        laws, log_probs = laws[:-1], log_probs[:-1]
+        laws_of_folds = [of_fold[:-1] for of_fold in laws_of_folds]
+        weights = stacking_weights(log_probs, weight[rows], least=_LEAST_WEIGHT)
     validation = float(np.average(log_mixture(log_probs, weights), weights=weight[rows]))
     as_they_are = np.concatenate([
         np.maximum(_LEAST_LOG_PROB, log_mixture(np.stack([

@@ -69,7 +69,8 @@ class NormalizingFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         member_weights_: name of a member → its weight in the density: "flow" (all of them),
             "gaussian_mixture", and of those there are "student_t" and "independent_t".
         tail_index_: [n_features, 2] of the flows' tails below and above: ξ, where the chance to
-            exceed x falls as x^(-1/ξ), and 0 where it falls as a normal law's; the mean of folds.
+            exceed x falls as x^(-1/ξ), and 0 where it falls as a normal law's or where fewer than
+            fifty rows of a fold, about 800 in all, could tell; the mean of folds.
         validation_score_: mean log-likelihood of rows when they were held out, in nats.
         training_score_: of the same rows after the fit; what it is higher is overfitting.
         radius_ks_: Kolmogorov-Smirnov distance of held-out rows' latent radii from chi_d. `fit`
@@ -146,6 +147,9 @@ class NormalizingFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self.architecture_ = fit.architecture
         self.member_weights_ = fit.named_weights
         self.n_steps_ = fit.steps
+        if time.monotonic() > settings.ends_at and not fit.steps.any():
+            warn(f"max_seconds={self.max_seconds:g} ended before training made the flows better "
+                 "than their start: give more, or a less busy machine")
         self.tail_index_ = columns.of_all(fit.tail_indices)
         self.validation_score_ = fit.validation_score + columns.log_det
         self.training_score_ = fit.training_score + columns.log_det
@@ -230,7 +234,7 @@ class NormalizingFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         if self.architecture != "auto" and not isinstance(self.architecture, Architecture):
             raise UserError(f"architecture={self.architecture!r}: give \"auto\" or a "
                             "flowaa.flow.architecture.Architecture")
-        if self.tails not in ("auto", "gaussian"):
+        if not isinstance(self.tails, str) or self.tails not in ("auto", "gaussian"):
             raise UserError(f"tails={self.tails!r}: give \"auto\" or \"gaussian\"")
         check_seconds(self.max_seconds)
         share = self.validation_fraction

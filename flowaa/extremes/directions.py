@@ -2,7 +2,6 @@
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import rankdata
 
 from flowaa.errors import UserError
 from flowaa.extremes import checks
@@ -27,33 +26,29 @@ def feature_shares(x: ArrayLike) -> np.ndarray:
 
 
 def tail_dependence(x: ArrayLike, *, share: float = 0.1) -> np.ndarray:
-    """The tail pairwise dependence matrix [D, D] of rows x [N, D] (Cooley & Thibaud 2019).
+    """How often features are large together: χ(u) [D, D] of rows x [N, D] (Coles et al. 1999).
 
-    Each feature's distance from its median is brought to Fréchet margins of index 2 by ranks; of
-    the rows of largest norm the directions w give D · mean(w w^T). Its diagonal is near 1; an entry
-    is near 0 for features that are never large together, and near 1 for those that always are. Its
-    eigenvectors are the principal directions of extremes.
+    Entry i, j is the share of the rows that are large in feature i which are large in j as well:
+    1 where they always are, and `share` where they are independent. Large is a row by its distance
+    from the feature's median.
 
     Args:
         x: rows.
-        share: of the rows, that count as large.
+        share: of the rows, that are large in a feature; fewer where values are tied.
 
     Raises:
         UserError: x is no table of two rows and more, or fewer than ten rows would count.
     """
     rows = _matrix(x)
     checks.require_inside(share, "share", 0, 1, shapes=((),))
-    n, d = rows.shape
+    n = len(rows)
     n_large = int(share * n)
     if n_large < 10:
         raise UserError(f"{n_large} of {n} rows count as large, and ten are needed: give more rows "
                         "or a larger share")
-    ranks = rankdata(np.abs(rows - np.median(rows, axis=0)), axis=0)
-    frechet = (-np.log(ranks / (n + 1))) ** -0.5
-    norms = np.linalg.norm(frechet, axis=1)
-    largest = np.argsort(norms)[-n_large:]
-    direction = frechet[largest] / norms[largest, None]
-    return d * direction.T @ direction / n_large
+    distance = np.abs(rows - np.median(rows, axis=0))
+    is_large = (distance > np.quantile(distance, 1 - share, axis=0)).astype(float)
+    return is_large.T @ is_large / np.maximum(is_large.sum(0), 1.0)[:, None]
 
 
 def _matrix(x: ArrayLike) -> np.ndarray:

@@ -11,6 +11,8 @@ from flowaa.errors import UserError
 from flowaa.extremes import checks
 from flowaa.extremes.tail_fits import LEAST_ROWS, PARETO, fit_law
 
+_LARGEST = 1e150  # medians, whose square is finite
+
 
 class UpperTail(NamedTuple):
     """What the largest values say of their tail."""
@@ -52,7 +54,8 @@ def fit_upper_tail(x: ArrayLike, *, share: float = 0.1) -> UpperTail:
     light = UpperTail(0.0, 1.0, len(excess))
     if len(np.unique(excess)) < LEAST_ROWS:
         return light
-    excess = excess / excess.max()  # squares of 1e200 overflow
+    # In units of the median: squares of 1e200 overflow, and of the largest the rest would be 0.
+    excess = np.minimum(excess / np.median(excess), _LARGEST)
     mean = float(excess.mean())
     if excess.std() <= mean:
         return light

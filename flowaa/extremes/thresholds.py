@@ -14,6 +14,7 @@ from flowaa.errors import UserError, warn
 from flowaa.extremes import checks
 from flowaa.extremes.tail_fits import LEAST_ROWS
 
+_LOWEST_QUANTILE = 0.85
 _LEAST_EXCEEDANCES = 3 * LEAST_ROWS  # at the highest candidate
 
 
@@ -70,7 +71,8 @@ def choose_threshold(
 ) -> float:
     """The lowest threshold whose exceedances pass as Pareto's (Bader, Yan and Zhang 2018).
 
-    Candidates are quantiles from the median upwards. At each, the Anderson–Darling distance of the
+    Candidates are quantiles from 85 % upwards: below, a body that passes for a tail of few rows
+    bends it, and intervals miss the truth. At each, the Anderson–Darling distance of the
     exceedances from the law fitted to them (by L-moments) has a p-value by parametric bootstrap.
     The first k candidates are rejected together, k the largest with
     −(1/k) Σ ln(1 − p_i) ≤ significance, which bounds the false discovery rate (ForwardStop, G'Sell
@@ -99,7 +101,8 @@ def choose_threshold(
     checks.require_inside(highest_quantile, "highest_quantile", 0, 1, shapes=((),))
     checks.require_inside(significance, "significance", 0, 1, shapes=((),))
     highest = max(0.5, min(highest_quantile, 1 - _LEAST_EXCEEDANCES / len(values)))
-    candidates = np.unique(np.quantile(values, np.linspace(0.5, highest, n_candidates)))
+    lowest = min(_LOWEST_QUANTILE, highest)
+    candidates = np.unique(np.quantile(values, np.linspace(lowest, highest, n_candidates)))
     random = np.random.default_rng(seed)
     p_values = []
     for u in candidates:
@@ -108,8 +111,8 @@ def choose_threshold(
             break
         p_values.append(_goodness_of_fit(excess, n_bootstrap, random))
     if not p_values:
-        raise UserError(f"above the median, x has fewer than {LEAST_ROWS} different values; a tail "
-                        "needs more: give finer or more data, or a threshold")
+        raise UserError(f"above the lowest threshold, x has fewer than {LEAST_ROWS} different "
+                        "values; a tail needs more: give finer or more data, or a threshold")
     below_one = np.minimum(p_values, 1 - 0.5 / n_bootstrap)
     means = np.cumsum(-np.log1p(-below_one)) / np.arange(1, len(p_values) + 1)
     rejected = np.flatnonzero(means <= significance)

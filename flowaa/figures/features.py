@@ -9,6 +9,7 @@ from flowaa.figures.canvas import new_figure, save
 
 _MOST_FEATURES = 20  # drawn, those of the largest share
 _EXTREME = 0.05  # share of the rows
+_LARGE = 0.1  # share of the rows that are large in a feature
 _GREY, _BLUE = "0.7", "tab:blue"
 
 
@@ -26,7 +27,8 @@ def save_feature_shares(
         feature_<j>/share_of_extreme and feature_<j>/share_of_all, features counted from 0.
     """
     shares = feature_shares(rows)
-    is_extreme = score > np.quantile(score, 1 - _EXTREME)
+    is_extreme = np.zeros(len(score), bool)
+    is_extreme[np.argsort(score)[-max(1, int(_EXTREME * len(score))):]] = True
     of_extreme, of_all = shares[is_extreme].mean(0), shares.mean(0)
     order = np.argsort(-of_extreme)[:_MOST_FEATURES]
     names = [f"feature {index}" for index in order]
@@ -40,15 +42,16 @@ def save_feature_shares(
     left.invert_yaxis()
     left.set(xlabel="share of the squared distance from the medians (%)",
              title="What the extreme rows are extreme in")
-    figure.legend(frameon=False, fontsize=8, loc="outside lower left", ncols=2)
+    left.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.16),
+                ncols=2)
     left.grid(axis="x", alpha=0.2)
 
-    dependence = tail_dependence(rows)[np.ix_(order, order)]
-    image = right.imshow(dependence, cmap="Blues", vmin=0, vmax=1)
+    dependence = 100 * tail_dependence(rows, share=_LARGE)[np.ix_(order, order)]
+    image = right.imshow(dependence, cmap="Blues", vmin=0, vmax=100)
     right.set_yticks(at, names)
     right.set_xticks(at, [str(index) for index in order])
-    right.set(xlabel="feature", title="Which are large together (0 never, 1 always)")
-    figure.colorbar(image, ax=right, label="tail dependence", shrink=0.8)
+    right.set(xlabel="feature", title="Of rows large in one, how many are large in the other")
+    figure.colorbar(image, ax=right, label=f"% (independent: {100 * _LARGE:.0f})", shrink=0.8)
     save(figure, path)
     return {f"feature_{index}/share_of_{kind}": float(values[index])
             for kind, values in (("extreme", of_extreme), ("all", of_all))

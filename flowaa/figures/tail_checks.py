@@ -16,7 +16,7 @@ _GREY = "0.45"
 
 def save_tail_checks(
     path: Path | str, values: np.ndarray, tail: PeaksOverThreshold, *, name: str,
-    law_survival: Callable[[np.ndarray], np.ndarray] | None = None,
+    law_survival: Callable[[np.ndarray], np.ndarray] | None = None, has_zero: bool = True,
 ) -> None:
     """Four panels on a tail fitted to values [N].
 
@@ -29,11 +29,14 @@ def save_tail_checks(
         values: [N] held-out values.
         tail: fitted to them.
         name: of the values, with their unit.
+        has_zero: whether the values have a natural zero, so that a logarithmic axis may be theirs.
         law_survival: values [M] that shares [M] exceed by the model's law, None where it has none.
     """
     figure = new_figure(10.0, 7.6)
     (levels, quantiles), (probabilities, stability) = figure.subplots(2, 2)
     tail.plot(levels)
+    if not has_zero:
+        levels.set_yscale("linear")
     if law_survival is not None:
         periods = np.geomspace(1.01 / tail.rate_, 100 * len(values), 60)
         levels.plot(periods, law_survival(1 / periods), "--", color=_GREY, label="the model's law")
@@ -71,7 +74,7 @@ def _draw_thresholds(axes, values: np.ndarray, tail: PeaksOverThreshold, name: s
     thresholds = np.unique(np.quantile(values, np.linspace(0.5, highest, _N_THRESHOLDS)))
     shapes = []
     for threshold in thresholds[::max(1, len(thresholds) // _LEAST_FITTED)]:
-        fit = PeaksOverThreshold(threshold=float(threshold), method="lmoments").fit(values)
+        fit = PeaksOverThreshold(threshold=float(threshold)).fit(values)
         shapes.append((threshold, fit.shape_, 2 * fit.standard_errors_[1]))
     at, shape, error = np.array(shapes).T
     axes.errorbar(at, shape, error, fmt="o", markersize=3, linewidth=1, color="tab:blue",
@@ -85,5 +88,5 @@ def _draw_thresholds(axes, values: np.ndarray, tail: PeaksOverThreshold, name: s
     lines = [part for part in (axes, beside) for part in [part.get_legend_handles_labels()]]
     axes.legend([h for handles, _ in lines for h in handles],
                 [label for _, labels in lines for label in labels], frameon=False, fontsize=8,
-                loc="upper left")
+                loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=3)
     axes.grid(alpha=0.2)

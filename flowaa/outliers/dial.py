@@ -1,7 +1,8 @@
 """How rare a latent radius is among rows of the data, whatever the model's law says.
 
 The law of a normal latent is right where the flow is. Rows that it was not trained on tell how far
-their radii really go: they are counted, and beyond a threshold a generalised Pareto law goes on.
+their radii really go: they are counted, and beyond the furthest tenth's threshold a generalised
+Pareto law goes on, whose index is at least 0.
 """
 
 import dataclasses
@@ -13,13 +14,15 @@ from jax.typing import ArrayLike
 from scipy import stats
 
 from flowaa import extremes
-from flowaa.errors import UserError
+from flowaa.errors import UserError, warn
 from flowaa.extremes.fitted_tail import Interval
 from flowaa.extremes.tail_fits import PARETO, level_of
 
 Array = jax.Array
 
 _LEAST_ROWS = 100  # held out, fewer tell no tail
+_FURTHEST = 1e18  # of a latent that is drawn, whose square float32 holds
+_TAIL, _LEAST_BEYOND = 0.1, 30  # share, and number, of rows that the tail is fitted to
 _MOST_RADIUS = 1e30  # stands for an infinite one
 _SHARES = (0.1, 0.01)  # of rows beyond a level, that are held against the law
 _STANDARD_ERRORS = 3.0
@@ -51,7 +54,7 @@ class RadiusDial:
         return bool(all(beyond) and distance <= _KS_BY_CHANCE / np.sqrt(n))
 
     def return_period(self, radius: ArrayLike) -> np.ndarray:
-        """Rows [...] of the data until one has as large a radius; infinite beyond the tail's end.
+        """Rows [...] of the data until one has as large a radius; no radius is impossible.
 
         As far as there are held-out rows it is checked by them; beyond it is the tail's word.
         """
@@ -83,17 +86,27 @@ class RadiusDial:
         direction = (z - mean) / scale
         radius = jnp.linalg.norm(direction, axis=1, keepdims=True)
         log_survival = extremes.chi_log_survival(radius, z.shape[1])
-        found = jnp.asarray(self.radius_of(np.asarray(log_survival)), z.dtype)
+        found = jnp.asarray(
+            np.minimum(self.radius_of(np.asarray(log_survival)), _FURTHEST), z.dtype)
         return jnp.asarray(
             mean + scale * direction * jnp.where(radius > 0, found / radius, 1.0))
 
 
 def fit_radius_dial(radii: np.ndarray) -> RadiusDial | None:
     """The dial of held-out rows' radii [N]; None where they are fewer than 100, or tell no tail."""
-    radii = np.sort(radii[radii < _MOST_RADIUS])
+    is_known = radii < _MOST_RADIUS
+    if not is_known.all():
+        warn(f"{(~is_known).sum()} of {len(radii)} validation rows lie further out than float32 "
+             "holds: the dial goes by the others")
+    radii = np.sort(radii[is_known])
     if len(radii) < _LEAST_ROWS:
         return None
+    # Of few rows a larger share, so that thirty are beyond the threshold.
+    threshold = float(np.quantile(radii, 1 - max(_TAIL, _LEAST_BEYOND / len(radii))))
     try:
-        return RadiusDial(radii, extremes.PeaksOverThreshold().fit(radii))
+        tail = extremes.PeaksOverThreshold(threshold=threshold).fit(radii)
+        if tail.shape_ < 0:  # its end would make a row beyond it impossible
+            tail = extremes.PeaksOverThreshold(threshold=threshold, shape=0.0).fit(radii)
+        return RadiusDial(radii, tail)
     except UserError:  # ties, or all at one radius
         return None

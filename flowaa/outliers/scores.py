@@ -2,7 +2,6 @@
 
 import dataclasses
 from pathlib import Path
-from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -84,16 +83,8 @@ def save_rows(path: Path, dataset: Dataset) -> None:
     np.savez_compressed(path, allow_pickle=False, **arrays)
 
 
-class Rows(NamedTuple):
-    """Rows of a run's data, in data units."""
-
-    train: np.ndarray  # [M, *shape]
-    validation: np.ndarray  # [N, *shape]
-    validation_label: np.ndarray | None  # [N] int32
-
-
-def load_rows(path: Path, shape: tuple[int, ...]) -> Rows:
-    """What `save_rows` wrote.
+def load_rows(path: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """The training and the validation rows [n, *shape] that `save_rows` wrote.
 
     Raises:
         UserError: there is no such file, or it is damaged.
@@ -105,20 +96,25 @@ def load_rows(path: Path, shape: tuple[int, ...]) -> Rows:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as saved:
             train, validation = saved["train"], saved["validation"]
-            label = saved.get("validation_label")
         if train.shape[1:] != shape or validation.shape[1:] != shape:
             raise ValueError(f"rows of the shapes {train.shape} and {validation.shape}")
         for rows in (train, validation):
+            if rows.dtype.kind not in "biuf":
+                raise ValueError(f"its rows are of the type {rows.dtype}")
             if not len(rows) or not np.isfinite(rows).all():
                 raise ValueError("it holds no rows, or some that are not finite")
-        if label is not None and (label.shape != (len(validation),) or label.dtype != np.int32):
-            raise ValueError("its labels are not one integer for each row")
     except Exception as error:  # whatever NumPy, zipfile or zlib make of it
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"{path} is damaged ("
                         f"{'it holds no arrays' if 'pickle' in reason else reason}); {instead}"
                         ) from None
-    return Rows(train, validation, label)
+    return train, validation
+
+
+def load_labels(path: Path) -> np.ndarray | None:
+    """The labels of the validation rows that `load_rows` gives, None where they have none."""
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as saved:
+        return saved.get("validation_label")
 
 
 def _surprise(score: np.ndarray, held_out: np.ndarray) -> np.ndarray:

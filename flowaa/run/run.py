@@ -19,7 +19,7 @@ from ml_collections import ConfigDict
 from flowaa.arguments import random_key
 from flowaa.bijectors.base import bound
 from flowaa.data.dataset import DataSpec
-from flowaa.errors import UserError
+from flowaa.errors import UserError, warn
 from flowaa.extremes import distance_to_simplex
 from flowaa.flow.density import Density, DensityDistribution
 from flowaa.flow.likelihood import bits_per_dim
@@ -28,7 +28,7 @@ from flowaa.outliers import evidence
 from flowaa.outliers.dial import RadiusDial, fit_radius_dial
 from flowaa.outliers.evidence import moments
 from flowaa.outliers.plane import ArchetypePlane, archetype_plane, coordinates
-from flowaa.outliers.scores import SCORES, Reference, load_rows, reference_of
+from flowaa.outliers.scores import SCORES, Reference, load_labels, load_rows, reference_of
 from flowaa.run import arguments
 from flowaa.run.compiled import Compiled
 from flowaa.training.archetypes.objective import ArchetypeModel
@@ -271,7 +271,12 @@ class Run:
         """
         if self.folder is None or not (self.folder / "reference.npz").is_file():
             return None
-        return fit_radius_dial(self.held_out.radius)
+        try:
+            radii = self.held_out.radius
+        except UserError as error:
+            warn(f"{error}; outliers are drawn by the model's own law")
+            return None
+        return fit_radius_dial(radii)
 
     @functools.cached_property
     def held_out(self) -> "HeldOut":
@@ -280,17 +285,23 @@ class Run:
         Raises:
             UserError: the run's folder does not hold them.
         """
-        rows = load_rows(self._file("reference.npz"), self.spec.shape)
-        labels = rows.validation_label if evidence.has_classes(self.density) else None
-        found = self._compiled.statistics(self._flow, rows=(rows.validation, labels))
-        return HeldOut(rows.validation, np.asarray(found.nll, float),
+        file = self._file("reference.npz")
+        _, rows = load_rows(file, self.spec.shape)
+        labels = load_labels(file) if evidence.has_classes(self.density) else None
+        if evidence.has_classes(self.density) and (
+                labels is None or labels.shape != (len(rows),) or labels.dtype != np.int32
+                or not ((labels >= 0) & (labels < evidence.n_classes(self.density))).all()):
+            raise UserError(f"{self.folder}: the run's held-out rows have no labels, or others "
+                            "than it knows; train anew")
+        found = self._compiled.statistics(self._flow, rows=(rows, labels))
+        return HeldOut(rows, np.asarray(found.nll, float),
                        np.asarray(found.radius, float))
 
     @functools.cached_property
     def _reference(self) -> Reference:
         rows = load_rows(self._file("reference.npz"), self.spec.shape)
         return reference_of(*(self._compiled.statistics(self._flow, rows=(x, None))
-                              for x in (rows.train, rows.validation)))
+                              for x in rows))
 
     def _file(self, name: str) -> Path:
         if self.folder is None:

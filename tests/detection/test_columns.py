@@ -62,6 +62,12 @@ def test_levels_of_one_scale_are_told_from_other_columns():
     assert not shares_unit((pixels > 8).astype(float))  # indicators have no levels between
     assert not shares_unit(RNG.poisson(np.linspace(1, 90, 20), (500, 20)).astype(float))
     assert not shares_unit(RNG.normal(size=(500, 20)))
+    flags, counts = RNG.integers(0, 2, (300, 9)), RNG.integers(0, 5000, (300, 3))
+    counts[0] = 4999
+    assert not shares_unit(np.hstack([flags, counts]).astype(float))
+    assert not shares_unit(pixels - RNG.integers(0, 9, 64))  # lowest levels of their own
+    none = fit_columns(np.zeros((9, 4)), n_of_one_unit=4)  # none of the rows that are left varies
+    assert (none.deviation == 0).all()
 
 
 def test_columns_of_one_unit_keep_it():

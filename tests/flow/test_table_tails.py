@@ -14,6 +14,7 @@ from flowaa.flow.tables.pareto_tails import (
     heavy_tail,
 )
 from flowaa.flow.tables.student_t import fit_student_t
+from flowaa.flow.tables.ties import fit_ties
 
 MIXING = np.array([[1.0, 0.6, 0.0], [0.0, 1.0, -0.5], [0.3, 0.0, 2.0]])
 
@@ -140,3 +141,24 @@ def test_alike_indices_are_drawn_together_and_others_are_not():
     apart = [fit_pareto(excess) for excess in other]
     assert drawn_together(apart, other) == apart
     assert drawn_together([alone[0]], alike[:1]) == [alone[0]]
+
+
+@pytest.mark.parametrize("degrees", [0.7, 1.0, 1.5])
+def test_the_heaviest_tails_are_seen(degrees):
+    """Their deviation is that of a few rows, and moves what depends on it beyond the others."""
+    for seed in range(6):
+        x = stats.t(degrees).rvs(2000, random_state=seed)[:, None]
+        fit = fit_marginals((x - x.mean()) / x.std(), n_knots=12, shrinkage=0.2)
+        np.testing.assert_allclose(fit.tail_shapes, 1 / degrees, rtol=0.5)
+
+
+def test_columns_with_atoms_have_tails_too():
+    rng = np.random.default_rng(0)
+    claims = np.where(rng.random(6000) < 0.3, 0.0, rng.pareto(1.5, 6000) + 1)[:, None]
+    claims = (claims - claims.mean()) / claims.std()
+    ties = fit_ties(claims)
+    fit = fit_marginals(ties.spread(claims, rng), ties, n_knots=12, shrinkage=0.2)
+    assert fit.tail_shapes[0, 0] == 0  # nothing is below the atom
+    assert fit.tail_shapes[0, 1] == pytest.approx(1 / 1.5, abs=0.15)
+    z, _ = fit.to_scores(claims[claims[:, 0] > np.quantile(claims, 0.99)])
+    assert stats.kstest(stats.norm.sf(z[:, 0]) / 0.01, "uniform").pvalue > 1e-3

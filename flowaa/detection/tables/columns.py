@@ -79,6 +79,7 @@ def fit_columns(x: np.ndarray, *, n_of_one_unit: int = 0) -> Columns:
     constant = deviation <= 1e-12 * np.abs(x).max(0)
     if n_of_one_unit:
         shared = deviation[:n_of_one_unit][~constant[:n_of_one_unit]]
-        deviation[:n_of_one_unit] = np.sqrt((shared ** 2).mean())
-        constant[:n_of_one_unit] = False
+        if len(shared):
+            deviation[:n_of_one_unit] = np.sqrt((shared ** 2).mean())
+            constant[:n_of_one_unit] = False
     return Columns(np.where(constant, x[0], mean), np.where(constant, 0.0, deviation), own_counts)

@@ -34,16 +34,19 @@ def bulk(column: np.ndarray) -> np.ndarray:
 def shares_unit(x: np.ndarray) -> bool:
     """Whether all columns of x [n, D] are levels of one scale, as pixels or ratings are.
 
-    They are integers, missing ones aside; half of the columns that vary have the same lowest level,
-    and a quarter of them the same highest one, with others between, which counts would not.
+    They are integers, missing ones aside; of the columns that vary half have the same lowest level
+    and reach half of the whole scale, and a quarter have the same highest level, which counts would
+    not.
     Deviations of their own would make a pixel that is hardly ever used as large as the others.
     """
     varies = np.nanmax(x, axis=0) > np.nanmin(x, axis=0)
     if varies.sum() < _FEWEST_ALIKE or not (np.isnan(x) | (x == np.round(x))).all():
         return False
     low, high = np.nanmin(x[:, varies], axis=0), np.nanmax(x[:, varies], axis=0)
-    return bool(high.max() - low.min() > 1 and (low == low.min()).mean() >= _SAME_LOW
-                and (high == high.max()).mean() >= _SAME_HIGH)
+    least, most = low.min(), high.max()
+    return bool(most - least > 1 and (low == least).mean() >= _SAME_LOW
+                and (high - least >= 0.5 * (most - least)).mean() >= _SAME_LOW
+                and (high == most).mean() >= _SAME_HIGH)
 
 
 def ranges(x: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ many rows share (`ties`), are steep pieces within which their whole probability 
 """
 
 import dataclasses
+import functools
 
 import numpy as np
 from scipy.interpolate import CubicHermiteSpline, PchipInterpolator
@@ -172,18 +173,16 @@ def fit_marginals(
     excesses: list[np.ndarray] = []  # of each feature below its knots, then above
     tails: list[ParetoTail] = []
     for feature, column in enumerate(x.T):
-        outer, of_feature = [np.zeros(0), np.zeros(0)], [NO_TAIL, NO_TAIL]
-        if ties is None or not len(ties.atoms[feature]):
-            curves.append(_smooth(column, n_knots, shrinkage))
-            if has_powers:
-                outer = _outside(column[::n_copies], curves[-1][0])
-                if any(heavy_tail(excess) != NO_TAIL for excess in outer):
-                    curves[-1] = _smooth(column, n_knots, shrinkage, is_heavy=True)
-                    outer = _outside(column[::n_copies], curves[-1][0])
-                    of_feature = [heavy_tail(excess) for excess in outer]
-        else:
-            curves.append(_with_atoms(column, ties.atoms[feature], ties.half_widths[feature],
-                                      n_knots, shrinkage))
+        curve = functools.partial(_smooth, column, n_knots, shrinkage)
+        if ties is not None and len(ties.atoms[feature]):
+            curve = functools.partial(_with_atoms, column, ties.atoms[feature],
+                                      ties.half_widths[feature], n_knots, shrinkage)
+        # Knots that heavy tails do not move tell whether there are any.
+        robust = curve(is_heavy=True)
+        outer = _outside(column[::n_copies], robust[0])
+        of_feature = [heavy_tail(excess) if has_powers else NO_TAIL for excess in outer]
+        curves.append(robust if any(tail != NO_TAIL for tail in of_feature)
+                      else curve(is_heavy=False))
         excesses += outer
         tails += of_feature
     most = max(len(knots) for knots, _ in curves)
@@ -201,7 +200,7 @@ def _outside(x: np.ndarray, knots: np.ndarray) -> list[np.ndarray]:
 
 
 def _smooth(
-    x: np.ndarray, n_knots: int, shrinkage: float, is_heavy: bool = False
+    x: np.ndarray, n_knots: int, shrinkage: float, *, is_heavy: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Knots and scores through the quantiles of x [n]; heavy tails have no moments to draw to."""
     outermost = min(max(2.0 / len(x), 1e-3), 0.25)
@@ -218,7 +217,8 @@ def _smooth(
 
 
 def _with_atoms(
-    x: np.ndarray, atoms: np.ndarray, half_widths: np.ndarray, n_knots: int, shrinkage: float
+    x: np.ndarray, atoms: np.ndarray, half_widths: np.ndarray, n_knots: int, shrinkage: float, *,
+    is_heavy: bool,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Knots and scores of a column x [n] with atoms: those of its other values and the atoms' ends.
 
@@ -230,7 +230,7 @@ def _with_atoms(
     shares = np.bincount(owner[is_atom], minlength=len(atoms)) / len(x)
     shares *= 1 - _LEAST_REST
     others = x if (~is_atom).sum() < _FEW_ROWS else x[~is_atom]
-    knots, scores = _smooth(others, n_knots, shrinkage)
+    knots, scores = _smooth(others, n_knots, shrinkage, is_heavy=is_heavy)
     smooth = Marginals(knots[None], scores[None], np.zeros((1, 2)), np.zeros((1, 2)))
     knots = np.unique(np.concatenate([smooth.knots[0], low, high]))
     knots = knots[np.diff(knots, prepend=-np.inf) > _LEAST_GAP * x.std()]
