@@ -17,16 +17,16 @@ from absl import flags
 from experiments import benchmarks, command, overrides
 from flowaa.errors import UserError
 
-flags.DEFINE_integer("splits", 5, "densities, return_periods: random splits.", lower_bound=1)
+flags.DEFINE_integer("splits", 5, "densities, return_periods, heavy_tails.", lower_bound=1)
 flags.DEFINE_integer(
     "count", 20, "faults: truncations, deletions, poisoned batches, kills and signals; ten times "
     "as many flips.", lower_bound=1)
-flags.DEFINE_float("max_seconds", 60.0, "densities, return_periods: of each fit.", lower_bound=1.0)
+flags.DEFINE_float(
+    "max_seconds", 60.0, "densities, return_periods, heavy_tails: of each fit.", lower_bound=1.0)
 flags.DEFINE_bool("dequantise", False, "densities: noise for columns of repeated values.")
 flags.DEFINE_float("minutes", 15.0, "pictures: of each library's training.", lower_bound=0.1)
 flags.DEFINE_string(
-    "only", "", "densities, return_periods, archetypes_real: names of tables, with commas; all if "
-    "empty.")
+    "only", "", "Names of tables or cases, with commas; all if empty.")
 _OUT = flags.DEFINE_string("out", None, "File the figures are written to, as a flat JSON object.")
 _TABLES = flags.DEFINE_string(
     "tables", "", "real_detectors, archetypes_real: folder of tables as ADBench has them, .npz "
