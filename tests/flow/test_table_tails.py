@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from flowaa.flow.tables.independent_t import IndependentT, fit_independent_t
+from flowaa.flow.tables.independent_t import IndependentT, can_be_unmixed, fit_independent_t
 from flowaa.flow.tables.marginals import fit_marginals
 from flowaa.flow.tables.pareto_tails import (
     NO_TAIL,
@@ -13,7 +13,7 @@ from flowaa.flow.tables.pareto_tails import (
     fit_pareto,
     heavy_tail,
 )
-from flowaa.flow.tables.student_t import fit_student_t
+from flowaa.flow.tables.student_t import fit_degrees, fit_student_t
 from flowaa.flow.tables.ties import fit_ties
 
 MIXING = np.array([[1.0, 0.6, 0.0], [0.0, 1.0, -0.5], [0.3, 0.0, 2.0]])
@@ -162,3 +162,24 @@ def test_columns_with_atoms_have_tails_too():
     assert fit.tail_shapes[0, 1] == pytest.approx(1 / 1.5, abs=0.15)
     z, _ = fit.to_scores(claims[claims[:, 0] > np.quantile(claims, 0.99)])
     assert stats.kstest(stats.norm.sf(z[:, 0]) / 0.01, "uniform").pvalue > 1e-3
+
+
+def test_degrees_of_freedom_that_rows_do_not_tell_are_the_prior_s():
+    assert fit_degrees(lambda degrees: 0.0) == pytest.approx(10, rel=1e-3)  # of ln nu its mode
+    assert fit_student_t(np.random.default_rng(0).standard_normal((12, 2))).degrees < 60
+
+
+def test_few_rows_are_not_unmixed():
+    assert can_be_unmixed(100, 10)
+    assert not can_be_unmixed(99, 10)
+    assert not can_be_unmixed(10_000, 1)
+
+
+def test_curves_of_the_heaviest_tails_make_normal_scores():
+    x, fresh = (stats.t(1).rvs(4000, random_state=seed)[:, None] for seed in (0, 1))
+    scale = x.std()
+    z, _ = fit_marginals(x / scale, n_knots=12, shrinkage=0.2).to_scores(fresh / scale)
+    assert stats.kstest(z[:, 0], "norm").statistic < 0.05
+    order = np.sort(fresh / scale, axis=0)
+    assert (np.diff(fit_marginals(x / scale, n_knots=12, shrinkage=0.2).to_scores(order)[0][:, 0])
+            > 0).all()
