@@ -25,8 +25,8 @@ _CAPTIONS = {  # file in figures/ → title and what a stranger sees in it
     "data.png": ("Data", "Examples that the model was not trained on, for comparison."),
     "samples.png": ("Samples", "Draws of the model: where they are like the data, the model has "
                     "learned it."),
-    "marginals.png": ("Features one by one", "The model's samples (line) over test rows (grey), "
-                      "between the half-percent quantiles of the data."),
+    "marginals.png": ("Features one by one", "The model's samples (line) over validation rows "
+                      "(grey), between the half-percent quantiles of the data."),
     "archetypes.png": ("Archetypes", "The extreme points that all data are mixtures of, decoded."),
     "compared.png": ("Archetypes and what is known", "Decoded archetypes beside the known ones and "
                      "beside the start of training."),

@@ -50,8 +50,9 @@ def save_feature_shares(
     image = right.imshow(dependence, cmap="Blues", vmin=0, vmax=100)
     right.set_yticks(at, names)
     right.set_xticks(at, [str(index) for index in order])
-    right.set(xlabel="feature", title="Of rows large in one, how many are large in the other")
-    figure.colorbar(image, ax=right, label=f"% (independent: {100 * _LARGE:.0f})", shrink=0.8)
+    right.set(xlabel="feature", title="How often large in both")
+    figure.colorbar(image, ax=right, shrink=0.8,
+                    label=f"% of rows large in one (independent: {100 * _LARGE:.0f})")
     save(figure, path)
     return {f"feature_{index}/share_of_{kind}": float(values[index])
             for kind, values in (("extreme", of_extreme), ("all", of_all))

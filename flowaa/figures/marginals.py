@@ -32,7 +32,7 @@ def save_marginals(path: Path | str, data: np.ndarray, samples: np.ndarray) -> N
         low, high = np.quantile(data[:, feature], [1 - _SHOWN, _SHOWN])
         if not high > low:
             low, high = low - 0.5, high + 0.5
-        for rows, colour, name in ((data, "0.7", "test rows"), (samples, "tab:blue", "samples")):
+        for rows, colour, name in ((data, "0.7", "data"), (samples, "tab:blue", "samples")):
             inside = rows[:, feature][(rows[:, feature] >= low) & (rows[:, feature] <= high)]
             axes.hist(inside, bins=_BINS, range=(low, high), weights=np.full(
                 len(inside), 100 / len(rows)), histtype="stepfilled" if colour == "0.7" else "step",
