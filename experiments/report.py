@@ -10,15 +10,11 @@ shown; those of outliers and extremes are made if they are not there yet.
 
 from pathlib import Path
 
-from absl import flags
-
 from experiments import command
 from flowaa.errors import UserError
 
 _WORKDIR = command.define_workdir()
 _STEP = command.define_step()
-_OUT = flags.DEFINE_string(
-    "out", None, "File of the page; report.html in the run's folder by default.")
 
 
 def main() -> None:
@@ -31,11 +27,10 @@ def main() -> None:
     from flowaa.training.files.run_folder import write_atomically
 
     run = load_run(_WORKDIR.value, _STEP.value)
-    path = Path(_OUT.value or Path(_WORKDIR.value) / "report.html").expanduser()
-    if not path.parent.is_dir():
-        raise UserError(f"--out: the folder {path.parent} does not exist; make it first")
+    path = Path(_WORKDIR.value).expanduser() / "report.html"
     page = report_of(run)
-    write_atomically(path, page)
+    # In ASCII, with references for what is not: it is then right in whatever encoding files have.
+    write_atomically(path, page.encode("ascii", "xmlcharrefreplace").decode())
     print(f"report in {path} ({len(page) / 1e6:.1f} MB); it opens in any browser")
 
 

@@ -163,7 +163,7 @@ def write_atomically(file: Path, text: str) -> None:
     """Writes a file whole or not at all: under another name, then renamed."""
     partial = file.with_name(file.name + ".partial")
     try:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_text(text)
         partial.replace(file)
     except OSError:
         partial.unlink(missing_ok=True)
