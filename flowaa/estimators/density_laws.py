@@ -12,7 +12,7 @@ Law = Gaussians | StudentT | IndependentT
 NAMES: dict[type[Law], str] = {
     Gaussians: "gaussian_mixture", StudentT: "student_t", IndependentT: "independent_t"}
 
-_HEAVY_DEGREES = 100.0  # of freedom of the elliptical law, from which no direction is heavy
+_HEAVY_DEGREES = 20.0  # of freedom of the elliptical law, from which no direction is heavy
 
 
 def fit_laws(
