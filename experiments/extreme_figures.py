@@ -1,6 +1,5 @@
 """The tails of a run's held-out rows: fits, numbers and pictures."""
 
-import contextlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,24 +20,25 @@ _QUANTILES = (0.5, 0.99)
 _FURTHEST = 1e30  # radius; beyond, float32 has overflown
 
 
-class HeldOut(NamedTuple):
+class HeldOutTail(NamedTuple):
     """Values of held-out rows and the law of their tail."""
 
     values: np.ndarray  # [N]
     fit: PeaksOverThreshold
 
 
-def held_out_tails(run: Run, *, quantile: float | None = None) -> dict[str, HeldOut]:
+def held_out_tails(run: Run, *, quantile: float | None = None) -> dict[str, HeldOutTail]:
     """The tails of latent radii and of −log p of the run's validation rows.
 
     Args:
         run: with its folder.
-        quantile: share of rows below the threshold, or None to choose it.
+        quantile: share of rows below the threshold, or None: that of the run's dial for radii,
+            chosen by goodness of fit for −log p.
 
     Raises:
         UserError: the run keeps fewer than a hundred validation rows, or they tell no tail.
     """
-    found = {}
+    found: dict[str, HeldOutTail] = {}
     if quantile is not None and not _QUANTILES[0] <= quantile <= _QUANTILES[1]:
         raise UserError(f"--quantile is {quantile}; give a share between {_QUANTILES[0]} and "
                         f"{_QUANTILES[1]}")
@@ -52,12 +52,15 @@ def held_out_tails(run: Run, *, quantile: float | None = None) -> dict[str, Held
             raise UserError(f"{run.folder}: the run keeps {len(values)} validation rows, and a "
                             f"tail needs {_LEAST_ROWS}; train on more rows, or hold out more")
         threshold = None if quantile is None else float(np.quantile(values, quantile))
-        found[name] = HeldOut(values, PeaksOverThreshold(threshold=threshold).fit(values))
+        if name == "radius" and threshold is None and run.radius_dial is not None:
+            found[name] = HeldOutTail(values, run.radius_dial.tail)  # what is shown is what is used
+        else:
+            found[name] = HeldOutTail(values, PeaksOverThreshold(threshold=threshold).fit(values))
     return found
 
 
 def save_extremes(
-    run: Run, tails: dict[str, HeldOut], folder: Path
+    run: Run, tails: dict[str, HeldOutTail], folder: Path
 ) -> tuple[list[Path], dict[str, float]]:
     """Draws all pictures; their paths, and the numbers behind them by name."""
     d = run.density.flow.n_dims
@@ -74,10 +77,12 @@ def save_extremes(
         for period in _PERIODS:
             figures[f"{name}/level_{period}"] = fit.return_level(period)
             if period * fit.rate_ > 1:
-                with contextlib.suppress(UserError):  # a bounded tail's likelihood may have none
+                try:
                     interval = fit.interval(n=period)
                     figures |= {f"{name}/level_{period}_low": interval.low,
                                 f"{name}/level_{period}_high": interval.high}
+                except UserError as error:  # a bounded tail's likelihood may have none
+                    warn(f"{name}: the level of 1 in {period} has no interval: {error}")
             if law is not None:
                 figures[f"{name}/law_level_{period}"] = float(law.isf(1 / period))
         if law is not None:

@@ -20,7 +20,8 @@ from flowaa.errors import UserError
 _WORKDIR = command.define_workdir()
 _STEP = command.define_step()
 _THRESHOLD = flags.DEFINE_float(
-    "quantile", None, "Share of rows below the threshold; chosen by goodness of fit by default.",
+    "quantile", None, "Share of rows below the threshold; by default about 0.9 for radii, as the "
+    "run's dial has it, and chosen by goodness of fit for the log-likelihood.",
     lower_bound=0.5, upper_bound=0.99)
 
 

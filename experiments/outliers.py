@@ -54,6 +54,13 @@ def main() -> None:
                           seed=_SEED.value)
     pictures += save_laws(run.density.flow.n_dims, folder / "figures", method=_METHOD.value,
                           seed=_SEED.value)
+    if _METHOD.value != "simplex":
+        dial = run.radius_dial
+        print("radii: by the model's law; the run keeps too few validation rows to check it"
+              if dial is None else
+              f"radii: by the model's law, with which {len(dial.radii)} validation rows agree"
+              if dial.agrees_with_law(run.density.flow.n_dims) else
+              f"radii: by {len(dial.radii)} validation rows, which contradict the model's law")
     print(f"{_N.value} outliers in {file}; pictures: {', '.join(map(str, pictures))}")
 
 

@@ -99,7 +99,7 @@ class DensityFit:
     def sample(self, rng: np.random.Generator, n: int, context: np.ndarray | None) -> np.ndarray:
         """n standardised rows [n, D]."""
         member = rng.choice(len(self.weights), n, p=self.weights / self.weights.sum())
-        rows = np.empty((n, self.laws[0].sample(rng, 1).shape[1]))
+        rows = np.empty((n, len(self.flows[0].before.whitening.mean)))
         for index, flow in enumerate(self.flows):
             here = member == index
             if here.any():

@@ -53,6 +53,9 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
     Scores of training rows are by fits without them: a row equal to a training row gets that
     score, unless `contamination` is "auto" and more than 1 % of the training rows are repeated.
 
+    Columns that are all levels of one scale, integers of one range as pixels and ratings have,
+    keep their common unit (`has_one_unit_`); others are scaled by their own deviations.
+
     Args:
         contamination: share of the training rows that are outliers, above 0 and at most 0.5. The
             most outlying rows, twice that share, are left out of the fit, neighbours are the
@@ -68,6 +71,7 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
         offset_: `score_samples` at which `decision_function` is 0.
         calibration_: [k] outlier scores of inliers by fits without them, increasing.
         n_rows_: rows that the members were fitted to.
+        has_one_unit_: whether the columns were taken for levels of one scale.
         n_features_in_: D.
 
     >>> rng = np.random.default_rng(0)
@@ -150,6 +154,7 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
             screened = fit_ensemble(
                 screening_members(n_outliers), columns.standardise(encoded), random).own
             kept[np.argsort(-screened, kind="stable")[:n_left_out]] = False
+        self.has_one_unit_ = self._encoding.n_of_one_unit > 0
         self._inliers = x[kept]
         encoded = self._encoding.encode(self._inliers)
         self._columns = fit_columns(encoded, n_of_one_unit=self._encoding.n_of_one_unit)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 
 from flowaa.extremes import PeaksOverThreshold, mean_residual_life
 from flowaa.figures.canvas import new_figure, save
@@ -68,7 +69,9 @@ def save_tail_checks(
     save(figure, path)
 
 
-def _draw_thresholds(axes, values: np.ndarray, tail: PeaksOverThreshold, name: str) -> None:  # type: ignore[no-untyped-def]
+def _draw_thresholds(
+    axes: Axes, values: np.ndarray, tail: PeaksOverThreshold, name: str
+) -> None:
     """Shapes with two standard errors, and mean excesses, against the threshold."""
     highest = max(0.5, 1 - _LEAST_ABOVE / len(values))
     thresholds = np.unique(np.quantile(values, np.linspace(0.5, highest, _N_THRESHOLDS)))
@@ -85,8 +88,8 @@ def _draw_thresholds(axes, values: np.ndarray, tail: PeaksOverThreshold, name: s
     beside = axes.twinx()
     beside.plot(thresholds, mean, color="tab:orange", label="mean excess")
     beside.set(ylabel="mean excess", ylim=(0, None))
-    lines = [part for part in (axes, beside) for part in [part.get_legend_handles_labels()]]
-    axes.legend([h for handles, _ in lines for h in handles],
-                [label for _, labels in lines for label in labels], frameon=False, fontsize=8,
+    handles, labels = axes.get_legend_handles_labels()
+    more_handles, more_labels = beside.get_legend_handles_labels()
+    axes.legend(handles + more_handles, labels + more_labels, frameon=False, fontsize=8,
                 loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=3)
     axes.grid(alpha=0.2)
