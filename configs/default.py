@@ -144,7 +144,7 @@ def get_config(variant: str = "") -> ConfigDict:
     # never), and the cosine below which training goes on with stored activations.
     training.check_reversible_steps = 0
     training.min_reversible_cosine = 0.999
-    training.n_devices = 0  # 0 = all local devices
+    training.n_devices = 0  # of all processes together; 0 = all
     training.compilation_cache = "~/.cache/flowaa"  # "" = off
 
     # Of `python -m experiments.archetypes`, which trains nothing.

@@ -12,6 +12,16 @@ from typing import Any, NoReturn
 _NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
+def end_at_once(status: int, message: str = "") -> NoReturn:
+    """Ends the process without what Python and libraries do at its end."""
+    with contextlib.suppress(Exception):  # a signal came while it was written to
+        sys.stdout.flush()
+        sys.stderr.flush()
+    if message:
+        os.write(2, f"{message}\n".encode())
+    os._exit(status)
+
+
 def end_by_signal(number: int, frame: object = None, *, message: str = "") -> NoReturn:
     """Ends the process in one line, with the status that a shell gives for the signal.
 
@@ -20,11 +30,7 @@ def end_by_signal(number: int, frame: object = None, *, message: str = "") -> No
     """
     del frame
     word = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
-    with contextlib.suppress(Exception):  # the signal came while it was written to
-        sys.stdout.flush()
-        sys.stderr.flush()
-    os.write(2, f"{message or f'stopped by {word}'}\n".encode())
-    os._exit(128 + number)
+    end_at_once(128 + number, message or f"stopped by {word}")
 
 
 def set_handlers() -> dict[signal.Signals, Any]:

@@ -1,6 +1,7 @@
 """What every command shares: flags to a config, messages of one line, exit statuses.
 
-Statuses: 0 done, 2 an error that the user can mend, 129 SIGHUP, 130 Ctrl-C, 143 SIGTERM.
+Statuses: 0 done, 2 an error that the user can mend, 75 another process of a training on many hosts
+was lost, 129 SIGHUP, 130 Ctrl-C, 143 SIGTERM.
 """
 
 import contextlib
@@ -18,8 +19,8 @@ from typing import Any
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from experiments import end_by_signal, ending_by_signals, overrides
-from flowaa.errors import FlowaaWarning, Interrupted, UserError
+from experiments import end_at_once, end_by_signal, ending_by_signals, overrides
+from flowaa.errors import FlowaaWarning, HostLost, Interrupted, UserError
 
 USAGE_STATUS = 2
 _HELP = {"help", "h", "helpshort", "helpfull", "?"}
@@ -82,18 +83,31 @@ def define_overrides(name: str, config: ConfigDict) -> flags.FlagHolder:
     return config_flags.DEFINE_config_dict(name, config)
 
 
-def run(main: Callable[[], None], *, help_sections: Callable[[], str] = str) -> None:
+def run(
+    main: Callable[[], None], *, help_sections: Callable[[], str] = str,
+    leave: Callable[[], bool] = bool,
+) -> None:
     """Parses the flags and calls `main`; what goes wrong ends in one line and a status.
 
     Args:
         main: the command's body; it reads its flags itself.
         help_sections: what `--help` says besides the module's docstring and the flags.
+        leave: called before a process ends because something went wrong or a signal asked to; True
+            ends it at once, without what libraries do at Python's end.
     """
     for shared in {"config", "workdir", "step", "label"} & set(flags.FLAGS):
         # Else `--help` shows only the flags that the command's own module declares.
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[shared])
 
     def guarded(argv: Sequence[str]) -> None:
+        try:
+            answered(argv)
+        except SystemExit as stop:
+            if leave():
+                end_at_once(int(stop.code or 0))
+            raise
+
+    def answered(argv: Sequence[str]) -> None:
         if len(argv) > 1:
             _stop(f"unexpected argument {argv[1]!r}; options are written --name=value")
         try:
@@ -106,7 +120,10 @@ def run(main: Callable[[], None], *, help_sections: Callable[[], str] = str) -> 
             _stop(_describe_os_error(error))
         except MemoryError as error:
             _stop(f"out of memory: {error}; use fewer rows or a smaller network")
+        except HostLost as lost:
+            _stop(str(lost), HostLost.STATUS)
         except Interrupted as stop:
+            leave()
             end_by_signal(stop.number, message=str(stop))
         except KeyboardInterrupt as stop:  # a second signal while training saves its state
             end_by_signal(getattr(stop, "number", signal.SIGINT))
@@ -183,7 +200,7 @@ def _describe_os_error(error: OSError) -> str:
     return f"{name}{error.strerror or error}; check that the path exists, is writable and has room"
 
 
-def _stop(message: str) -> list[str]:
-    """Prints `error: message` and ends with the status of a user's error."""
+def _stop(message: str, status: int = USAGE_STATUS) -> list[str]:
+    """Prints `error: message` and ends with a status, that of a user's error if none is given."""
     print(f"error: {message}", file=sys.stderr)
-    sys.exit(USAGE_STATUS)
+    sys.exit(status)

@@ -28,6 +28,12 @@ class Interrupted(Exception):
         self.number = number  # of the signal
 
 
+class HostLost(Exception):
+    """Another process of a training on many hosts was lost; the message says how to go on."""
+
+    STATUS = 75  # of the commands: EX_TEMPFAIL of sysexits.h
+
+
 def warn(message: str) -> None:
     """Warns the user at the line of theirs that called the library; the same is shown once."""
     level, frame = 1, sys._getframe(0)

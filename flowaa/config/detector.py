@@ -22,7 +22,7 @@ from flowaa.outliers.mixture import OutlierMixture, outlier_mixture
 from flowaa.outliers.plane import ArchetypePlane
 from flowaa.training.detector_objective import DetectorProblem, MakeOutliers
 from flowaa.training.faults.skipping import skip_unsound
-from flowaa.training.parallel import local_devices
+from flowaa.training.parallel import choose_devices
 from flowaa.training.problem import Problem, TrainingOptions
 from flowaa.training.state import Params
 
@@ -127,7 +127,7 @@ def build_detector_options(config: ConfigDict, detector: ConfigDict) -> Training
         evaluate_every_steps=fields.evaluate_every_steps,
         keep_checkpoints=training.keep_checkpoints,
         device_bytes=read(DataFields, config).device_bytes, ema_decay=0.0, seed=config.seed,
-        devices=tuple(local_devices(training.n_devices)),
+        devices=tuple(choose_devices(training.n_devices)),
     )
 
 

@@ -7,7 +7,7 @@ from ml_collections import ConfigDict
 
 from flowaa.config.data import DataFields
 from flowaa.config.fields import COUNT, COUNT_0, FROM_0, SHARE, UNIT, checked, read
-from flowaa.training.parallel import local_devices
+from flowaa.training.parallel import choose_devices
 from flowaa.training.problem import TrainingOptions
 
 _Count = Annotated[int, COUNT]
@@ -59,5 +59,5 @@ def build_options(config: ConfigDict) -> TrainingOptions:
         ema_decay=checked("optimizer.ema_decay", config.optimizer.ema_decay,
                           Annotated[float, SHARE]),
         seed=config.seed,
-        devices=tuple(local_devices(training.n_devices)),
+        devices=tuple(choose_devices(training.n_devices)),
     )

@@ -6,6 +6,9 @@ Both ways hand out the same rows for the same seed and step, and are used alike:
     step_many = jax.pmap(...)  # calls batches.select(constant, batch) once a step
     step_many(state, batches.constant, batches.at(step, n_steps))
     batches.close()
+
+The devices are those of all processes, in the order of their shares of a batch; arrays here have an
+axis n_devices of this process's devices, and of a batch no rows but theirs.
 """
 
 import concurrent.futures
@@ -48,7 +51,7 @@ class ResidentBatches:
 
     def __init__(self, split: Split, order: BatchOrder, devices: Sequence[jax.Device]) -> None:
         self.order = order
-        self._n_devices = len(devices)
+        self._devices = devices
         sharding = device_axis(devices)
         rows = Labelled(read_all(split.x), split.y, split.side, split.context)
         self._constant = jax.tree.map(lambda array: replicate(array, devices, sharding), rows)
@@ -60,7 +63,7 @@ class ResidentBatches:
 
     def at(self, step: int, n_steps: int) -> np.ndarray:
         """Indices [n_devices, n_steps, batch_per_device] int32."""
-        return _by_device(self.order.indices_for(step, n_steps), self._n_devices)
+        return _by_device(self.order.indices_for(step, n_steps), self._devices)
 
     def select(self, constant: Labelled, batch: jax.Array) -> Labelled:
         """Rows of one step on one device, inside the compiled call.
@@ -81,7 +84,7 @@ class StreamedBatches:
     def __init__(self, split: Split, order: BatchOrder, devices: Sequence[jax.Device]) -> None:
         self.order = order
         self._split = split
-        self._n_devices = len(devices)
+        self._devices = devices
         self._sharding = device_axis(devices)
         self._reader = concurrent.futures.ThreadPoolExecutor(1, "flowaa-batches")
         self._pending: dict[tuple[int, int], concurrent.futures.Future[Labelled]] = {}
@@ -111,7 +114,7 @@ class StreamedBatches:
         self._pending.clear()
 
     def _read(self, step: int, n_steps: int) -> Labelled:
-        indices = _by_device(self.order.indices_for(step, n_steps), self._n_devices)
+        indices = _by_device(self.order.indices_for(step, n_steps), self._devices)
         rows = read_rows(self._split, indices.reshape(-1))
         batch = jax.tree.map(lambda array: array.reshape(*indices.shape, *array.shape[1:]), rows)
         return jax.device_put(batch, self._sharding)
@@ -140,12 +143,20 @@ def open_batches(split: Split, *, batch_size: int, seed: int, device_bytes: int,
     return StreamedBatches(split, order, devices)
 
 
-def sequential_batches(split: Split, batch_size: int) -> Iterator[MaskedBatch]:
-    """Every row once, in order; the last batch is filled up with rows that its mask excludes."""
+def sequential_batches(
+    split: Split, batch_size: int, share: slice = slice(None)
+) -> Iterator[MaskedBatch]:
+    """Every row once, in order; the last batch is filled up with rows that its mask excludes.
+
+    Args:
+        split: whose rows are read.
+        batch_size: rows of a batch.
+        share: of each batch, the rows that are read.
+    """
     n_rows = len(split)
     for start in range(0, n_rows, batch_size):
         # Filling rows repeat a real one: their values are finite, whatever the model.
-        ids = np.arange(start, start + batch_size, dtype=np.int32)
+        ids = np.arange(start, start + batch_size, dtype=np.int32)[share]
         rows = read_rows(split, np.minimum(ids, n_rows - 1))
         yield MaskedBatch(rows.x, rows.y, ids < n_rows, ids, rows.side, rows.context)
 
@@ -163,22 +174,28 @@ def gather(data: Labelled, indices: jax.Array) -> Labelled:
     return jax.tree.map(lambda array: jnp.take(array, indices, axis=0, mode="clip"), data)
 
 
+def local_places(devices: Sequence[jax.Device]) -> list[int]:
+    """Which of the devices are this process's."""
+    return [place for place, device in enumerate(devices)
+            if device.process_index == jax.process_index()]
+
+
 def device_axis(devices: Sequence[jax.Device]) -> jax.sharding.Sharding:
     """How pmap lays an argument's first axis over the devices; asked of it: versions differ."""
     probe = jax.pmap(lambda x: x, axis_name="batch", devices=devices)
-    return probe(np.zeros((len(devices), 1), np.float32)).sharding
+    return probe(np.zeros((len(local_places(devices)), 1), np.float32)).sharding
 
 
 def replicate(array: np.ndarray, devices: Sequence[jax.Device],
               sharding: jax.sharding.Sharding) -> jax.Array:
     """A copy of `array` on each device, with a leading device axis, without a copy on the host."""
-    copies = [jax.device_put(array[None], device) for device in devices]
+    copies = [jax.device_put(array[None], devices[place]) for place in local_places(devices)]
     return jax.make_array_from_single_device_arrays(
-        (len(devices), *array.shape), sharding, copies)
+        (len(copies), *array.shape), sharding, copies)
 
 
-def _by_device(indices: np.ndarray, n_devices: int) -> np.ndarray:
+def _by_device(indices: np.ndarray, devices: Sequence[jax.Device]) -> np.ndarray:
     """[n_steps, batch_size] as [n_devices, n_steps, batch_per_device]."""
     n_steps, batch_size = indices.shape
-    per_device = indices.reshape(n_steps, n_devices, batch_size // n_devices)
-    return np.ascontiguousarray(per_device.swapaxes(0, 1))
+    per_device = indices.reshape(n_steps, len(devices), batch_size // len(devices))
+    return np.ascontiguousarray(per_device[:, local_places(devices)].swapaxes(0, 1))

@@ -1,5 +1,6 @@
 """Training from a config to a run's folder, by one call."""
 
+import contextlib
 import dataclasses
 import os
 from collections.abc import Mapping, Sequence
@@ -42,6 +43,8 @@ from flowaa.training import loop
 from flowaa.training.files.compilation_cache import enable_cache
 from flowaa.training.files.finite import only_finite
 from flowaa.training.files.run_folder import RunFolder
+from flowaa.training.hosts.agreement import check_same, main_first, on_main, told_by_main
+from flowaa.training.hosts.joining import telling_of_lost_hosts
 from flowaa.training.state import n_params
 
 
@@ -64,11 +67,18 @@ def train(
         UserError: the config, the data or the folder is not fit for it; nothing was written then.
             Or the loss is no longer finite.
         TrainingInterrupted: Ctrl-C, SIGTERM or SIGHUP asked to stop; the state was saved.
+        HostLost: another process of a training on many hosts is gone.
     """
+    with telling_of_lost_hosts():
+        return _train(config, workdir, data)
+
+
+def _train(config: ConfigDict, workdir: str | os.PathLike[str], data: Any) -> Run:
+    """Trains; all hosts call it, and the main one alone reads and writes the run's folder."""
     check_config(config)
     enable_cache(read(TrainingFields, config).compilation_cache)
     if data is None:
-        dataset = build_data(config)
+        dataset = main_first(lambda: build_data(config))
     else:
         config, dataset = given_data(config, data)
     config, dataset, tail_shapes = resolve_tails(config, dataset)
@@ -90,32 +100,41 @@ def train(
     # All that can be wrong with a config is found out before anything is written.
     batch_order(len(dataset.train), batch_size=options.batch_size, seed=options.seed,
                 n_devices=len(options.devices))
+    described = {"data": spec_to_json(dataset.spec), "seed": config.seed}
+    check_same("config or data", [config.to_dict(), described, len(dataset.train),
+                                  len(dataset.validation), len(dataset.test)])
     folder = RunFolder(workdir)
-    with folder.claimed(config.to_dict()):
-        save_record(dataset, folder.path / "splits.npz")
-        start_file = folder.path / "start.npz"
+    with contextlib.ExitStack() as stack:
+        on_main(lambda: stack.enter_context(folder.claimed(config.to_dict())))
+        on_main(lambda: save_record(dataset, folder.path / "splits.npz"))
         if archetypes.n_archetypes:
-            problem = with_recorded_start(problem, config, dataset, start_file)
+            problem = with_recorded_start(problem, config, dataset, folder.path / "start.npz")
         state, summary = loop.train(
-            problem, dataset, options, folder,
-            run={"config": config.to_dict(), "data": spec_to_json(dataset.spec),
-                 "seed": config.seed},
+            problem, dataset, options, folder, run={"config": config.to_dict(), **described},
             on_evaluation=lambda rows: _save_curves(folder.figures, rows),
         )
         run = run_of(config, dataset.spec, state.evaluation_params, int(state.step))
-        if archetypes.n_archetypes:
-            figures = archetype_figures(run, dataset) | linear_figures(run, dataset)
-            summary |= {f"test/{name}": value for name, value in figures.items()}
-            summary |= {f"start/{name}": value
-                        for name, value in recorded_start(start_file)[1].items()}
-        if run.params is not None:
-            summary |= trust_figures(run, dataset)
-        summary = only_finite(summary, "the final figures")
-        folder.write_summary(summary)
-        if run.params is not None:
-            _save_samples(folder.figures, run, dataset)
-            save_rows(folder.path / "reference.npz", dataset)
+        summary = told_by_main(lambda: _finish(run, dataset, folder, summary))
     return dataclasses.replace(run, summary=summary, folder=folder.path)
+
+
+def _finish(
+    run: Run, dataset: Dataset, folder: RunFolder, summary: dict[str, float]
+) -> dict[str, float]:
+    """Judges a trained run, writes its summary and its figures, and returns the summary."""
+    if read_archetypes(run.config).n_archetypes:
+        figures = archetype_figures(run, dataset) | linear_figures(run, dataset)
+        summary |= {f"test/{name}": value for name, value in figures.items()}
+        start = recorded_start(folder.path / "start.npz")[1]
+        summary |= {f"start/{name}": value for name, value in start.items()}
+    if run.params is not None:
+        summary |= trust_figures(run, dataset)
+    summary = only_finite(summary, "the final figures")
+    folder.write_summary(summary)
+    if run.params is not None:
+        _save_samples(folder.figures, run, dataset)
+        save_rows(folder.path / "reference.npz", dataset)
+    return summary
 
 
 def _save_curves(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -1,29 +1,23 @@
-"""The training loop: step, log, evaluate, save."""
+"""The training loop: step, log, evaluate, save; on one host or on many."""
 
 import contextlib
-import time
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
 
-from flowaa.data.batch_order import BatchOrder
-from flowaa.data.batches import Batches, Labelled, open_batches, read_rows
+from flowaa.data.batches import Batches, Labelled, local_places, open_batches, read_rows
 from flowaa.data.dataset import Dataset, Split
-from flowaa.errors import UserError
 from flowaa.training import parallel
 from flowaa.training.evaluation import Evaluation
-from flowaa.training.faults.divergence import check_finite, check_sound, warn_of_skipped
 from flowaa.training.faults.signals import TrainingInterrupted, stop_requests
 from flowaa.training.faults.skipping import n_skipped
-from flowaa.training.files.checkpoints import Checkpoints
-from flowaa.training.files.finite import only_finite
-from flowaa.training.files.metrics_log import MetricsLog
 from flowaa.training.files.run_folder import RunFolder
-from flowaa.training.guard import GIVEN_UP
+from flowaa.training.hosts.agreement import connect, n_hosts, on_main, share, told_by_main
+from flowaa.training.hosts.wishes import Wishes
+from flowaa.training.journal import Journal
 from flowaa.training.problem import Problem, TrainingOptions
-from flowaa.training.progress import Progress
 from flowaa.training.state import Params, TrainState, create_state, n_params
 from flowaa.training.step import Loss, Metrics, train_step
 
@@ -55,50 +49,55 @@ def train(
     """
     key = jax.random.key(options.seed)
     evaluate = Evaluation(problem, options)
-    checkpoints = Checkpoints(folder.checkpoints, keep=options.keep_checkpoints)
-    with contextlib.closing(checkpoints), contextlib.closing(_open(dataset, options)) as batches:
+    with contextlib.closing(_open(dataset, options)) as batches:
         stepper = Stepper(problem, dataset.train, batches, options, key)
-        step, state, saved = checkpoints.restore_newest(stepper.state_shapes) or (0, None, {})
-        log = MetricsLog(folder, step, saved.get("log"))
-        stepper.begin(state, gave_reversible_up=any(GIVEN_UP in row for row in log.rows))
-        start = time.perf_counter() - log.wall_s
-        is_over = _has_ended(problem, options, log.rows, log.wall_s)
-        with contextlib.closing(log), Progress(step, options.steps) as bar, stop_requests() as stop:
-            while step < options.steps and not is_over:
-                if row := stepper.check_gradients():
-                    log.write(step, time.perf_counter() - start, row)
-                log.means.add(stepper.advance())
-                step = stepper.step
-                bar.update(options.steps_per_call)
-                is_late = 0 < options.max_seconds <= time.perf_counter() - start
-                is_last, validation_loss = is_late or step == options.steps, None
-                if is_last or step % options.log_every_steps == 0 or problem.begins_phase(step):
-                    row = {f"train/{name}": mean for name, mean in log.means.take().items()}
-                    row |= _skipped_figures(
-                        stepper, dataset, batches.order, options, log.means.skipped_calls)
-                    bar.show(row)
-                is_evaluated = is_last or step % options.evaluate_every_steps == 0
-                if is_evaluated:
-                    figures = evaluate(stepper.evaluation_params, dataset.validation, key)
-                    row |= {f"validation/{name}": value for name, value in figures.items()}
-                    if problem.is_chosen_from(step):
-                        validation_loss = figures[problem.validation_loss]
-                if row:
-                    check_sound(row, stepper.n_skipped()[1], options.max_skipped_steps, folder,
-                                step)
-                    row = only_finite(row, f"step {step}")
-                    log.write(step, time.perf_counter() - start, row)
-                if is_evaluated or stop:
-                    state = stepper.state()
-                    check_finite(state, folder, step)
-                    checkpoints.save(step, state, {**run, "log": log.to_json()}, validation_loss)
-                if is_evaluated:
-                    on_evaluation(log.rows)
-                if is_evaluated:
-                    is_over = is_late or _has_ended(problem, options, log.rows, 0.0)
-                if stop and not (is_last or is_over):
-                    raise TrainingInterrupted(step, stop[0])
-        return _finish(checkpoints, stepper, evaluate, dataset, key, log.wall_s, options)
+        with Journal(problem, dataset, batches.order, options, folder, run, on_evaluation,
+                     stepper.state_shapes) as journal:
+            connect(options.devices)
+            stepper.begin(journal.state, gave_reversible_up=journal.gave_reversible_up)
+            journal.begin()
+            with stop_requests() as signals:
+                _take_steps(stepper, journal, Wishes(signals, journal.is_late), problem, options,
+                            lambda: evaluate(stepper.evaluation_params, dataset.validation, key))
+            state = journal.best_state()
+            params = parallel.replicate(state.evaluation_params, options.devices)
+            summary: dict[str, float] = {}
+            for name, split in (("validation", dataset.validation), ("test", dataset.test)):
+                figures = evaluate(params, split, key)
+                summary |= {f"{name}/{figure}": value for figure, value in figures.items()}
+            summary |= {"n_params": n_params(state.params), "steps": stepper.step,
+                        "skipped_steps": stepper.n_skipped()[0],
+                        "selected_step": int(state.step), "wall_s": journal.wall_s}
+    return state, summary
+
+
+def _take_steps(
+    stepper: "Stepper", journal: Journal, wishes: Wishes, problem: Problem,
+    options: TrainingOptions, validate: Callable[[], dict[str, float]],
+) -> None:
+    """Trains until steps or time are up, validation gets no better, or a signal asks to stop."""
+    step = stepper.step
+    while step < options.steps and not journal.is_over:
+        if row := stepper.check_gradients():
+            journal.write(step, row)
+        metrics = stepper.advance(wishes.own())
+        wishes.hear(metrics)
+        journal.add(metrics)
+        step = stepper.step
+        is_last = wishes.time_is_up() or step == options.steps
+        is_evaluated = is_last or step % options.evaluate_every_steps == 0
+        with_means = (is_last or step % options.log_every_steps == 0
+                      or problem.begins_phase(step))
+        figures = validate() if is_evaluated else None
+        if is_evaluated or with_means:
+            journal.record(step, figures, stepper.n_skipped, with_means=with_means)
+        signal = wishes.signal()
+        if is_evaluated or signal:
+            journal.save(step, stepper.state, figures)
+        if is_last:
+            return
+        if signal and not journal.is_over:
+            raise TrainingInterrupted(step, signal)
 
 
 class Stepper:
@@ -110,6 +109,8 @@ class Stepper:
     ) -> None:
         self._problem, self._split, self._batches = problem, split, batches
         self._options, self._key = options, key
+        self._n_local = len(local_places(options.devices))
+        self._device_state: TrainState
 
         def create(key: jax.Array, rows: Labelled) -> TrainState:
             params = problem.init(key, rows)
@@ -129,9 +130,8 @@ class Stepper:
         if self._guard is not None and gave_reversible_up:
             loss, self._guard = self._guard.stored_loss, None
         self._call = self._compile(loss)
-        if state is None:  # made while the call is compiled
-            state = self._create(*self._arguments)
-        self._device_state = parallel.replicate(self._phase.enter(state), self._options.devices)
+        # Made, if it is new, while the call is compiled.
+        self._enter(lambda: self._create(*self._arguments) if state is None else state)
         self._call.wait()
 
     def check_gradients(self) -> dict[str, float]:
@@ -139,21 +139,26 @@ class Stepper:
         if self._guard is None or not self._guard.is_due(self.step):
             return {}
         params = parallel.unreplicate(self._device_state.params)
-        is_trusted, figures = self._guard.check(params, self._rows(self.step), self._key)
+        guard, rows = self._guard, self._rows(self.step)
+        is_trusted, figures = told_by_main(lambda: guard.check(params, rows, self._key))
         if not is_trusted:
             self._call, self._guard = self._compile(self._guard.stored_loss), None
         return figures
 
-    def advance(self) -> Metrics:
-        """Takes the steps of one call and returns their mean metrics, on the devices."""
+    def advance(self, wish: int) -> Metrics:
+        """Takes the steps of one call and returns their mean metrics, on the devices.
+
+        Args:
+            wish: this host's; among the metrics of many hosts is the largest.
+        """
         phase = self._problem.phase_at(self.step)
         if phase != self._phase:
             self._phase, self._call = phase, self._compile(phase.loss)
-            self._device_state = parallel.replicate(
-                phase.enter(self.state()), self._options.devices)
+            self._enter(self.state)
         batch = self._batches.at(self.step, self._options.steps_per_call)
+        wishes = np.full(self._n_local, wish, np.int32) if n_hosts() > 1 else None
         self._device_state, metrics = self._call(
-            self._device_state, self._batches.constant, batch, self._key)
+            self._device_state, self._batches.constant, batch, self._key, wishes)
         self.step += self._options.steps_per_call
         return metrics
 
@@ -169,6 +174,12 @@ class Stepper:
     def evaluation_params(self) -> Params:
         """The parameters to evaluate, on the devices."""
         return self._device_state.evaluation_params
+
+    def _enter(self, state: Callable[[], TrainState]) -> None:
+        """Puts the state that the phase begins with on the devices; the main host makes it."""
+        entered = on_main(lambda: self._phase.enter(state()))
+        self._device_state = parallel.replicate(
+            share(entered, self.state_shapes), self._options.devices)
 
     def _compile(self, loss: Loss) -> parallel.TrainCall:
         def step(state: TrainState, batch: Labelled, key: jax.Array) -> tuple[TrainState, Metrics]:
@@ -189,58 +200,3 @@ def _open(dataset: Dataset, options: TrainingOptions) -> Batches:
         dataset.train, batch_size=options.batch_size, seed=options.seed,
         device_bytes=options.device_bytes, devices=options.devices,
     )
-
-
-def _has_ended(
-    problem: Problem, options: TrainingOptions, rows: list[dict[str, Any]], wall_s: float
-) -> bool:
-    """Whether time is up, or the last phase's last evaluations were no better than one before."""
-    if 0 < options.max_seconds <= wall_s:
-        return True
-    name = f"validation/{problem.validation_loss}"
-    losses = [row[name] for row in rows if name in row and problem.is_chosen_from(row["step"])]
-    if not losses or not options.patience:
-        return False
-    return len(losses) - 1 - int(np.argmin(losses)) >= options.patience
-
-
-def _skipped_figures(
-    stepper: Stepper, dataset: Dataset, order: BatchOrder, options: TrainingOptions,
-    calls: list[int],
-) -> dict[str, float]:
-    """Of a row: how many steps were skipped so far; the user is told of those since the last row.
-
-    Args:
-        stepper: after the row's steps.
-        dataset: what is trained on.
-        order: of its batches.
-        options: with the steps of a call.
-        calls: those with skipped steps, counted from the last one: -1 and before.
-    """
-    if calls:
-        n = options.steps_per_call
-        warn_of_skipped(dataset, order, [
-            stepper.step + call * n + ahead for call in calls for ahead in range(n)])
-    total, _ = stepper.n_skipped()
-    return {"train/skipped_steps": total} if total else {}
-
-
-def _finish(
-    checkpoints: Checkpoints, stepper: Stepper, evaluate: Evaluation, dataset: Dataset,
-    key: jax.Array, wall_s: float, options: TrainingOptions,
-) -> tuple[TrainState, dict[str, float]]:
-    """The state that was best on validation, and its figures."""
-    states = (checkpoints.try_restore(step, stepper.state_shapes)
-              for step in checkpoints.candidates(None))
-    state = next((state for state in states if state is not None), None)
-    if state is None:
-        raise UserError("no checkpoint of this run can be read; train anew in another folder")
-    params = parallel.replicate(state.evaluation_params, options.devices)
-    summary: dict[str, float] = {}
-    for name, split in (("validation", dataset.validation), ("test", dataset.test)):
-        figures = evaluate(params, split, key)
-        summary |= {f"{name}/{figure}": value for figure, value in figures.items()}
-    summary |= {"n_params": n_params(state.params), "steps": stepper.step,
-                "skipped_steps": stepper.n_skipped()[0],
-                "selected_step": int(state.step), "wall_s": wall_s}
-    return state, summary

@@ -18,6 +18,9 @@ from flowaa.errors import UserError
 from flowaa.training.state import TrainState
 from flowaa.training.step import AXIS, Metrics
 
+# Of the metrics of a call that was given wishes: the largest, over all devices; see `hosts/wishes`.
+WISH = "wish"
+
 # Named values per example [B] of (params, a device's share of a batch, key).
 Values = Callable[[Any, MaskedBatch, jax.Array], Metrics]
 Step = Callable[[TrainState, Labelled, jax.Array], tuple[TrainState, Metrics]]
@@ -34,10 +37,14 @@ class TrainCall:
         self._compiled.result()
 
     def __call__(
-        self, state: TrainState, constant: Any, batch: Any, key: jax.Array
+        self, state: TrainState, constant: Any, batch: Any, key: jax.Array,
+        wish: np.ndarray | None = None,
     ) -> tuple[TrainState, Metrics]:
-        """The state after the call, and the metrics' means over its steps, [n_devices]."""
-        return self._compiled.result()(state, constant, batch, key)
+        """The state after the call, and the metrics' means over its steps, [n_devices].
+
+        With wishes [n_devices] int32, as many hosts have them, the metrics have `WISH` besides.
+        """
+        return self._compiled.result()(state, constant, batch, key, wish)
 
 
 def compile_training(
@@ -49,17 +56,26 @@ def compile_training(
     Args:
         step: a step on one device's share of a batch, under `AXIS`.
         batches: whose rows are selected within the call.
-        devices: on which the calls run.
+        devices: of all hosts, on which the calls run.
         state: arrays or shapes of a state on one device.
         key: the run's key.
         n_steps: steps of a call.
 
     Returns:
         A function of the replicated state, `batches.constant`, `batches.at(...)` and the run's key,
-        which gives the state after the call and the metrics' means over its steps, [n_devices].
+        which gives the state after the call and the metrics' means over its steps, [n_devices];
+        n_devices are this host's. With many hosts it is compiled at the first call.
     """
 
     def take_steps(
+        state: TrainState, constant: Any, batch: Any, key: jax.Array, wish: jax.Array | None
+    ) -> tuple[TrainState, Metrics]:
+        state, metrics = all_steps(state, constant, batch, key)
+        if wish is not None:
+            metrics[WISH] = jax.lax.pmax(wish, AXIS)
+        return state, metrics
+
+    def all_steps(
         state: TrainState, constant: Any, batch: Any, key: jax.Array
     ) -> tuple[TrainState, Metrics]:
         def one_step(state: TrainState, rows: Any) -> tuple[TrainState, Metrics]:
@@ -71,14 +87,18 @@ def compile_training(
         return state, jax.tree.map(jnp.mean, metrics)
 
     mapped = jax.pmap(
-        take_steps, axis_name=AXIS, devices=devices, in_axes=(0, 0, 0, None), donate_argnums=(0,)
+        take_steps, axis_name=AXIS, devices=devices, in_axes=(0, 0, 0, None, 0), donate_argnums=0
     )
+    if jax.process_count() > 1:  # what is compiled ahead takes no arrays of one host alone
+        ready: Future[Callable[..., tuple[TrainState, Metrics]]] = Future()
+        ready.set_result(mapped)
+        return TrainCall(ready)
     replicated = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct((len(devices), *leaf.shape), leaf.dtype), state)
     batch = batches.at(0, n_steps)
     thread = ThreadPoolExecutor(1, "flowaa-compile")
     compiled = thread.submit(
-        lambda: mapped.lower(replicated, batches.constant, batch, key).compile())
+        lambda: mapped.lower(replicated, batches.constant, batch, key, None).compile())
     thread.shutdown(wait=False)
     return TrainCall(compiled)
 
@@ -90,11 +110,12 @@ def compile_evaluation(
 
     Args:
         values: of a device's share of a batch.
-        devices: on which the calls run.
+        devices: of all hosts, on which the calls run.
 
     Returns:
         A function of replicated params, a batch (leading axis n_devices) and a key, which gives the
-        sums of the values over unmasked examples of the global batch, [n_devices].
+        sums of the values over unmasked examples of the global batch, [n_devices]; n_devices are
+        this host's.
     """
 
     def sums(params: Any, batch: MaskedBatch, key: jax.Array) -> Metrics:
@@ -115,7 +136,7 @@ def compile_once(function: Callable[..., Any]) -> Any:
 
 
 def replicate(tree: Any, devices: Sequence[jax.Device]) -> Any:
-    """A copy of every array on each device, with a leading device axis."""
+    """A copy of every array on each of this host's devices, with a leading device axis."""
     sharding = pipeline.device_axis(devices)
     return jax.tree.map(
         lambda leaf: pipeline.replicate(np.asarray(leaf), devices, sharding), tree
@@ -123,7 +144,7 @@ def replicate(tree: Any, devices: Sequence[jax.Device]) -> Any:
 
 
 def unreplicate(tree: Any) -> Any:
-    """The first device's copy of every array, on the host."""
+    """The copy of every array on this host's first device, on the host."""
     return jax.tree.map(lambda leaf: np.array(leaf.addressable_shards[0].data[0]), tree)
 
 
@@ -132,14 +153,23 @@ def shard(batch: MaskedBatch, n_devices: int) -> MaskedBatch:
     return jax.tree.map(lambda array: array.reshape(n_devices, -1, *array.shape[1:]), batch)
 
 
-def local_devices(n_devices: int) -> list[jax.Device]:
-    """The first `n_devices` local devices, or all for 0.
+def choose_devices(n_devices: int) -> list[jax.Device]:
+    """The first `n_devices`, as many of each host, or all for 0; in the order of the hosts.
 
     Raises:
-        UserError: there are fewer.
+        UserError: there are fewer, or hosts do not have equally many.
     """
-    devices = jax.local_devices()
-    if n_devices > len(devices):
-        raise UserError(f"training.n_devices is {n_devices}, but this machine has {len(devices)}; "
+    by_host = [jax.local_devices(process_index=host) for host in range(jax.process_count())]
+    counts, n_hosts = [len(devices) for devices in by_host], len(by_host)
+    if n_devices > sum(counts):
+        where = "this machine has" if n_hosts == 1 else f"all {n_hosts} processes have"
+        raise UserError(f"training.n_devices is {n_devices}, but {where} {sum(counts)}; "
                         "set it to 0 to use all")
-    return devices[: n_devices or None]
+    if n_devices % n_hosts:
+        raise UserError(f"training.n_devices is {n_devices}; set it to 0 to use all, or to a "
+                        f"multiple of the {n_hosts} processes")
+    n_each = n_devices // n_hosts or max(counts)
+    if n_each > min(counts):
+        raise UserError(f"the processes have {', '.join(map(str, counts))} devices; give them "
+                        "equally many, or set training.n_devices to as many as each has")
+    return [device for devices in by_host for device in devices[:n_each]]

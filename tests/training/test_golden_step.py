@@ -7,6 +7,7 @@ from flowaa.config.flow import build_density
 from flowaa.config.problem import build_problem
 from flowaa.config.training import build_options
 from flowaa.training import loop
+from flowaa.training.files.metrics_log import MetricsLog
 from flowaa.training.files.run_folder import RunFolder
 from tests.training.tiny import config_of
 
@@ -26,6 +27,6 @@ def test_golden_step(tmp_path):
     problem = build_problem(config, build_density(config, dataset.spec))
     folder = RunFolder(tmp_path)
     loop.train(problem, dataset, build_options(config), folder, {}, lambda rows: None)
-    row = loop.MetricsLog(folder, 3).rows[-1]
+    row = MetricsLog(folder, 3).rows[-1]
     found = {name: row[name] for name in GOLDEN}
     assert found == pytest.approx(GOLDEN, rel=1e-4), test_golden_step.__doc__

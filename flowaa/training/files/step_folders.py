@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import jax
 import orbax.checkpoint as ocp
 
 from flowaa.training.files.manifest import damage, has_manifest, write_manifest
@@ -40,8 +41,16 @@ class StepFolders:
                     replaced.rename(final)  # killed before what replaces it had its name
             for partial in self.folder.glob(f"*{_PARTIAL}*"):
                 shutil.rmtree(partial)
+        host = jax.process_index()  # reads and writes alone: others are not waited for
+        alone = ocp.options.MultiprocessingOptions(primary_host=host, active_processes={host})
         with quiet_orbax():
-            self._orbax = ocp.Checkpointer(ocp.CompositeCheckpointHandler())
+            self._orbax = ocp.Checkpointer(
+                ocp.CompositeCheckpointHandler(
+                    composite_options=ocp.CompositeOptions(multiprocessing_options=alone),
+                    params=ocp.StandardCheckpointHandler(multiprocessing_options=alone),
+                    state=ocp.StandardCheckpointHandler(multiprocessing_options=alone),
+                    run=ocp.JsonCheckpointHandler(multiprocessing_options=alone)),
+                multiprocessing_options=alone)
 
     def steps(self) -> list[int]:
         """Steps there are, oldest first."""

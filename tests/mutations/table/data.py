@@ -69,7 +69,7 @@ MUTATIONS: tuple[Mutation, ...] = (
              (f"{_BATCHES}::test_a_compiled_call_sees_the_rows_of_the_order",)),
     Mutation("devices share the first part of a batch", "flowaa/data/batches.py",
              "    return np.ascontiguousarray(per_device.swapaxes(0, 1))",
-             "    return np.ascontiguousarray(per_device.swapaxes(0, 1)[[0] * n_devices])",
+             "    return np.ascontiguousarray(per_device[:, [0] * len(devices)].swapaxes(0, 1))",
              (f"{_BATCHES}::test_a_compiled_call_sees_the_rows_of_the_order",)),
     Mutation("filling rows of an evaluation count", "flowaa/data/batches.py",
              "ids < n_rows",
