@@ -43,29 +43,29 @@ def join(
     """
     given = dict(zip(_ARGUMENTS, (coordinator_address, num_processes, process_id), strict=True))
     if coordinator_address is not None and not coordinator_address.rpartition(":")[2].isdecimal():
-        raise UserError(f"coordinator_address is {coordinator_address!r}; give HOST:PORT of "
+        raise UserError(f"--coordinator_address is {coordinator_address!r}; give HOST:PORT of "
                         "process 0, such as node1:1234")
     if num_processes is not None and process_id is not None and process_id >= num_processes:
-        raise UserError(f"process_id is {process_id}, but num_processes {num_processes}; count "
+        raise UserError(f"--process_id is {process_id}, but --num_processes {num_processes}; count "
                         "from 0")
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     # Signals are Python's: JAX's own notice of SIGTERM would take it away from us.
     jax.config.update("jax_enable_preemption_service", False)
     try:
         with _ending_in_one_line(f"the processes did not meet within {timeout_s} s: one of them "
-                                 "was not started, or coordinator_address is not where process 0 "
+                                 "was not started, or --coordinator_address is not where process 0 "
                                  "runs, or a firewall closes its port"):
             jax.distributed.initialize(
                 coordinator_address, num_processes, process_id, initialization_timeout=timeout_s,
                 heartbeat_timeout_seconds=_SILENCE_S, shutdown_timeout_seconds=_SILENCE_S)
     except (ValueError, KeyError):  # of jax's look at the cluster
-        missing = [name for name, value in given.items() if value is None]
+        missing = [f"--{name}" for name, value in given.items() if value is None]
         raise UserError(f"no cluster was found (SLURM, Open MPI, Kubernetes, Cloud TPU) that says "
                         f"what is missing; give {', '.join(missing)}") from None
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"the processes cannot meet: {reason}; check that the port of "
-                        "coordinator_address is free on process 0") from None
+                        "--coordinator_address is free on process 0") from None
     _on_abort(f"error: {_LOST}\n", HostLost.STATUS)
     # Now that all are here: later one host may come long after another, as at its compilation.
     multihost_utils.sync_global_devices("flowaa")
