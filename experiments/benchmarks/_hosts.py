@@ -94,7 +94,7 @@ def relative_difference(found: Path, expected: Path, step: int) -> float:
 def stop_one(
     config: str, keys: Mapping[str, Any], whole: Path, n_steps: int, *, index: int, number: int
 ) -> dict[str, float]:
-    """A signal to one of two processes in the midst of training; then both are started again.
+    """A signal to one of two processes after their first checkpoint; then both are started again.
 
     Args:
         config: as for `start`.
@@ -111,7 +111,7 @@ def stop_one(
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
         processes = start(config, keys, run, (2, 1))
-        while not _rows(run) and all(process.poll() is None for process in processes):
+        while not _has_checkpoint(run) and all(process.poll() is None for process in processes):
             time.sleep(0.01)
         processes[index].send_signal(number)
         sent = time.perf_counter()
@@ -129,9 +129,8 @@ def stop_one(
     return {"wait_s": seconds, "wrong_ends": len(wrong), "different": float(different)}
 
 
-def _rows(workdir: Path) -> list[str]:
-    file = workdir / "metrics.jsonl"
-    return file.read_text().splitlines() if file.is_file() else []
+def _has_checkpoint(workdir: Path) -> bool:
+    return any(path.name.isdecimal() for path in (workdir / "checkpoints").glob("*"))
 
 
 def _free_port() -> int:

@@ -138,9 +138,9 @@ class Stepper:
         """The guard's figures where it is due; what it finds may change the loss."""
         if self._guard is None or not self._guard.is_due(self.step):
             return {}
-        params = parallel.unreplicate(self._device_state.params)
-        guard, rows = self._guard, self._rows(self.step)
-        is_trusted, figures = told_by_main(lambda: guard.check(params, rows, self._key))
+        guard = self._guard
+        is_trusted, figures = told_by_main(lambda: guard.check(
+            parallel.unreplicate(self._device_state.params), self._rows(self.step), self._key))
         if not is_trusted:
             self._call, self._guard = self._compile(self._guard.stored_loss), None
         return figures

@@ -21,6 +21,8 @@ KEYS = {
     "training.steps": STEPS, "training.steps_per_call": 1, "training.log_every_steps": 2,
     "training.evaluate_every_steps": 4, "training.compilation_cache": "",
 }
+LONG = {**KEYS, "training.steps": 300, "training.log_every_steps": 20,
+        "training.evaluate_every_steps": 100}
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +30,14 @@ def whole(tmp_path_factory) -> Path:
     """One process with one device."""
     folder = tmp_path_factory.mktemp("whole") / "1x1"
     _hosts.finish(CONFIG, KEYS, folder, (1, 1))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory) -> Path:
+    """Two processes, long enough to stop one."""
+    folder = tmp_path_factory.mktemp("two") / "2x1"
+    _hosts.finish(CONFIG, LONG, folder, (2, 1))
     return folder
 
 
@@ -56,10 +66,8 @@ def test_a_run_goes_on_on_another_layout(whole, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize(("index", "number"), [
     (1, signal.SIGKILL), (0, signal.SIGKILL), (1, signal.SIGTERM), (0, signal.SIGINT)])
-def test_one_of_two_is_stopped(index, number, tmp_path):
-    keys = {**KEYS, "training.steps": 2_000, "training.evaluate_every_steps": 1_000}
-    _hosts.finish(CONFIG, keys, tmp_path / "whole", (2, 1))
-    found = _hosts.stop_one(CONFIG, keys, tmp_path / "whole", 2_000, index=index, number=number)
+def test_one_of_two_is_stopped(index, number, two):
+    found = _hosts.stop_one(CONFIG, LONG, two, 300, index=index, number=number)
     assert found["wait_s"] < 120.0
     assert found["wrong_ends"] == 0
     assert not found["different"]

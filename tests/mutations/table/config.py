@@ -157,7 +157,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation("threads leave tracebacks", "experiments/command.py",
              "    threading.excepthook = lambda _: None\n", "", (_WARNINGS,)),
     Mutation("SIGTERM ends with the status of Ctrl-C", "experiments/__init__.py",
-             "os._exit(128 + number)", "os._exit(130)",
+             "end_at_once(128 + number,", "end_at_once(130,",
              (f"{_COMMANDS}::test_a_signal_before_the_first_step_ends_in_one_line",)),
     Mutation("links out of a run's folder are followed", "flowaa/training/files/run_folder.py",
              "if path.is_symlink():", "if False:",
