@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -106,6 +107,11 @@ def run(
             if leave():
                 end_at_once(int(stop.code or 0))
             raise
+        except Exception:
+            if leave():
+                traceback.print_exc()
+                end_at_once(1)
+            raise
 
     def answered(argv: Sequence[str]) -> None:
         if len(argv) > 1:
@@ -121,7 +127,7 @@ def run(
         except MemoryError as error:
             _stop(f"out of memory: {error}; use fewer rows or a smaller network")
         except HostLost as lost:
-            _stop(str(lost), HostLost.STATUS)
+            end_at_once(HostLost.STATUS, f"error: {lost}")
         except Interrupted as stop:
             leave()
             end_by_signal(stop.number, message=str(stop))
@@ -200,7 +206,7 @@ def _describe_os_error(error: OSError) -> str:
     return f"{name}{error.strerror or error}; check that the path exists, is writable and has room"
 
 
-def _stop(message: str, status: int = USAGE_STATUS) -> list[str]:
-    """Prints `error: message` and ends with a status, that of a user's error if none is given."""
+def _stop(message: str) -> list[str]:
+    """Prints `error: message` and ends with the status of a user's error."""
     print(f"error: {message}", file=sys.stderr)
-    sys.exit(status)
+    sys.exit(USAGE_STATUS)

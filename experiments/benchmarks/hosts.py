@@ -1,42 +1,62 @@
-"""One run by many processes: the same parameters on every layout, and what a lost process costs."""
+"""One run by many processes: the same parameters on every layout, and what a lost process costs.
+
+`--only` takes `layouts`, `moved` (a run that goes on on another layout) and `stopped`.
+"""
 
 import signal
 import tempfile
 from pathlib import Path
 
+from absl import flags
+
 from experiments.benchmarks import _hosts
 
 _CONFIG = "configs/digits_archetypes.py"
 _STEPS = 50
+_KEYS = {"training.steps": _STEPS, "training.evaluate_every_steps": _STEPS // 2,
+         "training.log_every_steps": 10}
 _LAYOUTS = ((1, 8), (2, 2), (4, 1))  # processes and devices of each, beside one with one
 
 
 def run() -> dict[str, float]:
     """Relative differences of parameters, seconds, and counts of what went wrong."""
-    keys = {"training.steps": _STEPS, "training.evaluate_every_steps": _STEPS // 2,
-            "training.log_every_steps": 10}
+    chosen = flags.FLAGS.only.split(",") if flags.FLAGS.only else list(_PARTS)
+    with tempfile.TemporaryDirectory() as folder:
+        return {name: value for part in chosen for name, value in _PARTS[part](
+            Path(folder) / part).items()}
+
+
+def _layouts(folder: Path) -> dict[str, float]:
+    """The same run on each layout."""
+    _hosts.finish(_CONFIG, _KEYS, folder / "1x1", (1, 1))
     figures = {}
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        _hosts.finish(_CONFIG, keys, folder / "1x1", (1, 1))
-        for layout in _LAYOUTS:
-            word = f"{layout[0]}x{layout[1]}"
-            _hosts.finish(_CONFIG, keys, folder / word, layout)
-            figures[f"{word}/relative_difference"] = _hosts.relative_difference(
-                folder / word, folder / "1x1", _STEPS)
-        half, moved = {**keys, "optimizer.schedule": "constant"}, folder / "moved"
-        # A run may be made longer where its learning rate does not depend on the number of steps.
-        half["optimizer.warmup_steps"] = 10
-        _hosts.finish(_CONFIG, half, folder / "constant", (1, 1))
-        _hosts.finish(_CONFIG, {**half, "training.steps": _STEPS // 2}, moved, (2, 2))
-        _hosts.finish(_CONFIG, half, moved, (1, 8))
-        figures["2x2_then_1x8/relative_difference"] = _hosts.relative_difference(
-            moved, folder / "constant", _STEPS)
-        _hosts.finish(_CONFIG, keys, folder / "2x1", (2, 1))
-        for word, index, number in (("kill_of_process_1", 1, signal.SIGKILL),
-                                    ("kill_of_process_0", 0, signal.SIGKILL),
-                                    ("sigterm_to_process_1", 1, signal.SIGTERM)):
-            found = _hosts.stop_one(_CONFIG, keys, folder / "2x1", _STEPS, index=index,
-                                    number=number)
-            figures |= {f"{word}/{figure}": value for figure, value in found.items()}
+    for layout in _LAYOUTS:
+        word = f"{layout[0]}x{layout[1]}"
+        _hosts.finish(_CONFIG, _KEYS, folder / word, layout)
+        figures[f"{word}/relative_difference"] = _hosts.relative_difference(
+            folder / word, folder / "1x1", _STEPS)
     return figures
+
+
+def _moved(folder: Path) -> dict[str, float]:
+    """Half of a run on one layout and half on another; constant rates: it can be made longer."""
+    keys = {**_KEYS, "optimizer.schedule": "constant", "optimizer.warmup_steps": 10}
+    _hosts.finish(_CONFIG, keys, folder / "1x1", (1, 1))
+    _hosts.finish(_CONFIG, {**keys, "training.steps": _STEPS // 2}, folder / "moved", (2, 2))
+    _hosts.finish(_CONFIG, keys, folder / "moved", (1, 8))
+    return {"2x2_then_1x8/relative_difference": _hosts.relative_difference(
+        folder / "moved", folder / "1x1", _STEPS)}
+
+
+def _stopped(folder: Path) -> dict[str, float]:
+    """One of two processes is killed, or asked to stop."""
+    _hosts.finish(_CONFIG, _KEYS, folder / "2x1", (2, 1))
+    return {f"{word}/{figure}": value
+            for word, index, number in (("kill_of_process_1", 1, signal.SIGKILL),
+                                        ("kill_of_process_0", 0, signal.SIGKILL),
+                                        ("sigterm_to_process_1", 1, signal.SIGTERM))
+            for figure, value in _hosts.stop_one(
+                _CONFIG, _KEYS, folder / "2x1", _STEPS, index=index, number=number).items()}
+
+
+_PARTS = {"layouts": _layouts, "moved": _moved, "stopped": _stopped}

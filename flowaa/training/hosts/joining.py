@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import os
+import re
 import signal
 import sys
 import time
@@ -18,6 +19,8 @@ from flowaa.errors import HostLost, UserError
 _SILENCE_S = 60  # after which a host that does not answer is lost
 _LEAVING_S = 5  # that hosts which end with an error wait for the others
 _ARGUMENTS = ("coordinator_address", "num_processes", "process_id")
+# The code of an error in XLA, but those that have nothing to do with other hosts.
+_FAILED = re.compile("(UNKNOWN|INTERNAL|UNAVAILABLE|ABORTED|CANCELLED|DEADLINE_EXCEEDED): ")
 _LOST = ("another process of this training was lost, or cannot be reached; start all of them again:"
          " the same command goes on from the last checkpoint")
 
@@ -88,8 +91,10 @@ def telling_of_lost_hosts() -> Iterator[None]:
     """Within it, what JAX raises since another host does not answer is a `HostLost`."""
     try:
         yield
-    except jax.errors.JaxRuntimeError as error:
-        if jax.process_count() == 1 or "RESOURCE_EXHAUSTED" in str(error):
+    except UserError:
+        raise
+    except (jax.errors.JaxRuntimeError, ValueError) as error:  # a failed collective may be either
+        if jax.process_count() == 1 or not _FAILED.match(str(error)):
             raise
         raise HostLost(f"{_LOST} ({str(error).splitlines()[0][:200]})") from error
 

@@ -88,7 +88,7 @@ MUTATIONS: tuple[Mutation, ...] = (
              "_TIME_IS_UP = 1_000", "_TIME_IS_UP = -1",
              (f"{_HOSTS}::test_the_clock_outweighs_a_signal",)),
     Mutation("a lost host is a traceback", "flowaa/training/hosts/joining.py",
-             "if jax.process_count() == 1 or ", "if True or ",
+             "if jax.process_count() == 1 or not", "if True or not",
              (f"{_HOSTS}::test_a_collective_that_fails_is_a_lost_host",)),
     Mutation("hosts that do not meet are reported by XLA", "flowaa/training/hosts/joining.py",
              "        os.dup2(nowhere, 2)", "        pass",
