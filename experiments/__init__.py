@@ -14,11 +14,13 @@ _NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 def end_at_once(status: int, message: str = "") -> NoReturn:
     """Ends the process without what Python and libraries do at its end."""
+    stderr = 2
     with contextlib.suppress(Exception):  # a signal came while it was written to
         sys.stdout.flush()
         sys.stderr.flush()
+        stderr = sys.stderr.fileno()  # another while processes meet
     if message:
-        os.write(2, f"{message}\n".encode())
+        os.write(stderr, f"{message}\n".encode())
     os._exit(status)
 
 

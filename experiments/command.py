@@ -24,6 +24,9 @@ from experiments import end_at_once, end_by_signal, ending_by_signals, overrides
 from flowaa.errors import FlowaaWarning, HostLost, Interrupted, UserError
 
 USAGE_STATUS = 2
+# Flags that other modules declare than the command's own.
+_SHARED = {"config", "workdir", "step", "label", "distributed", "coordinator_address",
+           "num_processes", "process_id", "join_timeout_s"}
 _HELP = {"help", "h", "helpshort", "helpfull", "?"}
 
 
@@ -96,7 +99,7 @@ def run(
         leave: called before a process ends because something went wrong or a signal asked to; True
             ends it at once, without what libraries do at Python's end.
     """
-    for shared in {"config", "workdir", "step", "label"} & set(flags.FLAGS):
+    for shared in _SHARED & set(flags.FLAGS):
         # Else `--help` shows only the flags that the command's own module declares.
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[shared])
 

@@ -123,3 +123,11 @@ def test_what_is_wrong_with_the_flags_is_said_in_one_line(flags, words, tmp_path
     for word in words:
         assert word in ended.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_a_signal_is_heard_while_the_others_are_waited_for(tmp_path):
+    process = _hosts.start(CONFIG, KEYS, tmp_path / "run", (2, 1))
+    process.pop().kill()
+    time.sleep(3.0)
+    process[0].send_signal(signal.SIGTERM)
+    assert _hosts.ends(process) == [(128 + signal.SIGTERM, "stopped by SIGTERM")]

@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
@@ -58,9 +59,11 @@ def join(
         with _ending_in_one_line(f"the processes did not meet within {timeout_s} s: one of them "
                                  "was not started, or --coordinator_address is not where process 0 "
                                  "runs, or a firewall closes its port"):
-            jax.distributed.initialize(
-                coordinator_address, num_processes, process_id, initialization_timeout=timeout_s,
-                heartbeat_timeout_seconds=_SILENCE_S, shutdown_timeout_seconds=_SILENCE_S)
+            # In a thread: this one hears signals while it waits.
+            ThreadPoolExecutor(1, "flowaa-join").submit(
+                jax.distributed.initialize, coordinator_address, num_processes, process_id,
+                initialization_timeout=timeout_s, heartbeat_timeout_seconds=_SILENCE_S,
+                shutdown_timeout_seconds=_SILENCE_S).result()
     except (ValueError, KeyError):  # of jax's look at the cluster
         missing = [f"--{name}" for name, value in given.items() if value is None]
         raise UserError(f"no cluster was found (SLURM, Open MPI, Kubernetes, Cloud TPU) that says "
@@ -103,15 +106,15 @@ def telling_of_lost_hosts() -> Iterator[None]:
 def _ending_in_one_line(problem: str) -> Iterator[None]:
     """Within it JAX's own report on stderr is held back, and its abort says the problem alone."""
     sys.stderr.flush()
-    kept = os.dup(2)
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     _on_abort(f"error: {problem}\n", 2, kept)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(nowhere)
+    with open(kept, "w") as ours, contextlib.redirect_stderr(ours):
+        try:
+            os.dup2(nowhere, 2)  # what C++ writes
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(nowhere)
 
 
 _handlers: list[Any] = []  # that C may call as long as the process lives
