@@ -29,7 +29,7 @@ _WITHOUT_EFFECT = "['heads']['to_selection']['bias']"
 
 
 def start(
-    config: str, keys: Mapping[str, Any], workdir: Path, layout: Layout
+    config: str, keys: Mapping[str, Any], workdir: Path, layout: Layout, xla_flags: str = ""
 ) -> list[subprocess.Popen[str]]:
     """The processes of a run.
 
@@ -38,10 +38,11 @@ def start(
         keys: of the config, and their values.
         workdir: the run's folder.
         layout: one process joins no others.
+        xla_flags: besides that for the devices.
     """
     n_processes, n_devices = layout
     environment = {**os.environ, "PYTHONPATH": str(_ROOT), "JAX_PLATFORMS": "cpu",
-                   "XLA_FLAGS": f"--xla_force_host_platform_device_count={n_devices}"}
+                   "XLA_FLAGS": f"--xla_force_host_platform_device_count={n_devices} {xla_flags}"}
     command = [sys.executable, "-m", "experiments.train", f"--config={config}",
                *(f"--config.{key}={value}" for key, value in keys.items()),
                f"--workdir={workdir}"]
@@ -64,13 +65,15 @@ def ends(processes: Sequence[subprocess.Popen[str]]) -> list[tuple[int, str]]:
     return found
 
 
-def finish(config: str, keys: Mapping[str, Any], workdir: Path, layout: Layout) -> None:
+def finish(
+    config: str, keys: Mapping[str, Any], workdir: Path, layout: Layout, xla_flags: str = ""
+) -> None:
     """Trains to the end.
 
     Raises:
         RuntimeError: a process failed.
     """
-    for status, line in ends(start(config, keys, workdir, layout)):
+    for status, line in ends(start(config, keys, workdir, layout, xla_flags)):
         if status:
             raise RuntimeError(f"{layout}: {line}")
 

@@ -1,6 +1,6 @@
 """One run by many processes: the same parameters on every layout, and what a lost process costs.
 
-`--only` takes `layouts`, `moved` (a run that goes on on another layout) and `stopped`.
+`--only` takes `layouts`, `rounding` (what a run differs by without another layout), `moved` (a run that goes on on another layout) and `stopped`.
 """
 
 import signal
@@ -12,9 +12,9 @@ from absl import flags
 from experiments.benchmarks import _hosts
 
 _CONFIG = "configs/digits_archetypes.py"
-_STEPS = 50
-_KEYS = {"training.steps": _STEPS, "training.evaluate_every_steps": _STEPS // 2,
-         "training.log_every_steps": 10}
+_STEPS, _FEW = 50, 10
+_KEYS = {"training.steps": _STEPS, "training.evaluate_every_steps": 5,
+         "training.keep_checkpoints": _STEPS, "training.log_every_steps": 10}
 _LAYOUTS = ((1, 8), (2, 2), (4, 1))  # processes and devices of each, beside one with one
 
 
@@ -33,9 +33,21 @@ def _layouts(folder: Path) -> dict[str, float]:
     for layout in _LAYOUTS:
         word = f"{layout[0]}x{layout[1]}"
         _hosts.finish(_CONFIG, _KEYS, folder / word, layout)
-        figures[f"{word}/relative_difference"] = _hosts.relative_difference(
-            folder / word, folder / "1x1", _STEPS)
+        figures |= _differences(word, folder / word, folder / "1x1")
     return figures
+
+
+def _rounding(folder: Path) -> dict[str, float]:
+    """The same run on the same layout, compiled so that sums are taken in another order."""
+    _hosts.finish(_CONFIG, _KEYS, folder / "1x1", (1, 1))
+    _hosts.finish(_CONFIG, _KEYS, folder / "other", (1, 1), "--xla_backend_optimization_level=0")
+    return _differences("1x1_compiled_otherwise", folder / "other", folder / "1x1")
+
+
+def _differences(word: str, found: Path, expected: Path) -> dict[str, float]:
+    """Of parameters, after a few steps and at the end: Adam makes much of what rounding leaves."""
+    return {f"{word}/relative_difference_{step}_steps": _hosts.relative_difference(
+        found, expected, step) for step in (_FEW, _STEPS)}
 
 
 def _moved(folder: Path) -> dict[str, float]:
@@ -59,4 +71,4 @@ def _stopped(folder: Path) -> dict[str, float]:
                 _CONFIG, _KEYS, folder / "2x1", _STEPS, index=index, number=number).items()}
 
 
-_PARTS = {"layouts": _layouts, "moved": _moved, "stopped": _stopped}
+_PARTS = {"layouts": _layouts, "rounding": _rounding, "moved": _moved, "stopped": _stopped}

@@ -92,8 +92,9 @@ def test_a_wish_is_granted_two_calls_later_on_all_hosts():
 
 def test_the_clock_outweighs_a_signal():
     wishes = Wishes([15], lambda: True)
+    largest = max(wishes.own(), Wishes([15], lambda: False).own())
     for _ in range(3):
-        done = heard(wishes, wishes.own())
+        done = heard(wishes, largest)
     assert done == (True, 0)
 
 
