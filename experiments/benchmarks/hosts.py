@@ -1,6 +1,7 @@
 """One run by many processes: the same parameters on every layout, and what a lost process costs.
 
-`--only` takes `layouts`, `rounding` (what a run differs by without another layout), `moved` (a run that goes on on another layout) and `stopped`.
+`--only` takes `layouts`, `rounding` (how far a run is from itself compiled otherwise), `moved` (a run
+that goes on on another layout) and `stopped`.
 """
 
 import signal
@@ -29,7 +30,7 @@ def run() -> dict[str, float]:
 def _layouts(folder: Path) -> dict[str, float]:
     """The same run on each layout."""
     _hosts.finish(_CONFIG, _KEYS, folder / "1x1", (1, 1))
-    figures = {}
+    figures: dict[str, float] = {}
     for layout in _LAYOUTS:
         word = f"{layout[0]}x{layout[1]}"
         _hosts.finish(_CONFIG, _KEYS, folder / word, layout)
