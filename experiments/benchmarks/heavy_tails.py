@@ -85,7 +85,8 @@ def _fitted(
         ours = flowaa.NormalizingFlow(max_seconds=seconds, random_state=0).fit(train)
         light = flowaa.NormalizingFlow(
             tails="gaussian", max_seconds=seconds, random_state=0).fit(train)
-    fitted = {"flowaa": ours.score_samples, "gaussian_tails": light.score_samples}
+    fitted: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+        "flowaa": ours.score_samples, "gaussian_tails": light.score_samples}
     if has_peers and importlib.util.find_spec("zuko"):
         from experiments.benchmarks._tail_peers import fit_tail_peers
 
