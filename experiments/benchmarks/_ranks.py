@@ -91,8 +91,8 @@ def save_ranks(path: Path, ranks_of: dict[str, Ranks]) -> None:
         panel.set(xlim=(0.85 - 0.18 * len(groups), len(names) + 1.6), ylim=(len(names) - 0.4, -0.6),
                   yticks=[], xticks=range(1, len(names) + 1), xlabel="mean rank by AUROC, 1 = best",
                   title=f"{_TITLES.get(split, split)}: {ranks.n_tables} tables, "
-                  f"Friedman p = {ranks.friedman_p:.2g}; a bar joins ranks within {ranks.critical_difference:.2f} "
-                  "(Nemenyi, 5 %)")
+                  f"Friedman p = {ranks.friedman_p:.2g}; a bar joins ranks within "
+                  f"{ranks.critical_difference:.2f} (Nemenyi, 5 %)")
         panel.title.set_fontsize(10)
         panel.spines[["top", "right", "left"]].set_visible(False)
         panel.grid(axis="x", alpha=0.2)
