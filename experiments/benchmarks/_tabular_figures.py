@@ -62,7 +62,7 @@ def ranks_by_split(figures: dict[str, float], names: list[str]) -> dict[str, Ran
 
 def rank_figures(ranks_of: dict[str, Ranks]) -> dict[str, float]:
     """Flat figures of ranks: split/mean_rank/detector, critical difference and Friedman's p."""
-    figures = {}
+    figures: dict[str, float] = {}
     for split, ranks in ranks_of.items():
         figures |= {f"{split}/mean_rank/{name}": value for name, value in ranks.mean.items()}
         figures |= {f"{split}/critical_difference_of_ranks": ranks.critical_difference,
