@@ -141,7 +141,7 @@ MUTATIONS: tuple[Mutation, ...] = (
              "autoescape=True", "autoescape=False",
              ("tests/test_report.py::test_texts_are_escaped",)),
     Mutation("a report trusts every density", "experiments/report_sections.py",
-             'if run.summary.get("test/radius_ks", 0.0) > _LARGEST_KS:', "if False:",
+             'if run.summary.get("test/radius_ks", 0.0) > LARGEST_KS:', "if False:",
              ("tests/test_report.py::test_the_verdict_is_that_of_the_figures",)),
     Mutation("a radius beyond the tail's end is impossible", "flowaa/outliers/dial.py",
              "if tail.shape_ < 0:", "if False:",
