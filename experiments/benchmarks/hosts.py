@@ -1,7 +1,7 @@
 """One run by many processes: the same parameters on every layout, and what a lost process costs.
 
-`--only` takes `layouts`, `rounding` (how far a run is from itself compiled otherwise), `moved` (a run
-that goes on on another layout) and `stopped`.
+`--only` takes `layouts`, `rounding` (how far a run is from itself compiled otherwise), `moved` (a
+run that goes on on another layout) and `stopped`.
 """
 
 import signal
