@@ -138,6 +138,9 @@ def build_density(
         base = ClassMixture(n_dims, spec.n_classes)
     if flow.base == "simplex":
         archetypes = read(ArchetypeFields, config)
+        if flow.tails == "student_t":
+            raise UserError("flow.base=simplex: flow.tails=student_t makes latents normal; set "
+                            "flow.tails to transform or gaussian")
         check_simplex(archetypes, n_dims, has_readout=flow.readout)
         base = NoisySimplex(n_dims, archetypes.n_archetypes, archetypes.simplex_points,
                             archetypes.concentration)

@@ -64,7 +64,6 @@ class SimplexModel:
         return self.density.decode(params, law.latent(weights, law.rest(z)), label)
 
     def _law(self, params: Params) -> NoisySimplexLaw:
-        base = self.density.flow.base
-        law = base.apply({"params": params.get("base", {})})
+        law = bound(self.density.flow, params).base()
         assert isinstance(law, NoisySimplexLaw)
         return law
