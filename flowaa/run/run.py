@@ -63,6 +63,9 @@ class Run:
         spec, flow, config = self.spec, self.config.flow, self.config
         values = f"levels 0 … {spec.n_levels - 1}" if spec.n_levels else "continuous"
         n_params = sum(leaf.size for leaf in jax.tree.leaves(self.archetype_params or self.params))
+        blocks = flow.bijector or f"{sum(flow.n_blocks)} {flow.law} blocks"
+        if flow.curves:
+            blocks = f"curves, {blocks}"
         archetypes = "none"
         if self.archetype_model is not None:
             model = self.archetype_model
@@ -72,7 +75,7 @@ class Run:
         return "\n".join((
             f"Run of {config.data.name}, step {self.step} of {config.training.steps}",
             f"  data: examples {spec.shape}, {values}, {spec.n_classes or 'no'} classes",
-            f"  flow: {flow.bijector or f'{sum(flow.n_blocks)} {flow.law} blocks'}, "
+            f"  flow: {blocks}, "
             f"{n_params:,} parameters",
             f"  archetypes: {archetypes}",
             "  test: " + (f"no bits/dim of step {self.step} is known" if figure is None

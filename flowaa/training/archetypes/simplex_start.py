@@ -6,7 +6,6 @@ before start as the identity, up to the order of features: so the flow starts as
 analysis.
 """
 
-import functools
 import itertools
 
 import jax
@@ -87,13 +86,14 @@ def fit_simplex(z: np.ndarray, base: NoisySimplex, *, seed: int) -> tuple[np.nda
     some = jnp.asarray(u[:_LIKELIHOOD_ROWS])
 
     @jax.jit
-    def likelihood(vertices: jax.Array, noise: jax.Array) -> jax.Array:
+    def likelihood(some: jax.Array, vertices: jax.Array, noise: jax.Array) -> jax.Array:
         return NoisySimplexLaw(vertices, points, noise, n_rest=0).log_prob(some).mean()
 
-    candidates = [(centre + shrinking * (fitted - centre), float(noise))
-                  for shrinking, noise in itertools.product(_SHRINKINGS, _NOISES)]
-    return max(candidates, key=lambda pair: float(likelihood(
-        jnp.asarray(pair[0], jnp.float32), jnp.asarray(pair[1], jnp.float32))))
+    def log_prob(candidate: tuple[np.ndarray, float]) -> float:
+        return float(likelihood(some, *(jnp.asarray(part, jnp.float32) for part in candidate)))
+
+    return max(((centre + shrinking * (fitted - centre), float(noise))
+                for shrinking, noise in itertools.product(_SHRINKINGS, _NOISES)), key=log_prob)
 
 
 def _readout_index(density: Density) -> int:
@@ -111,14 +111,14 @@ def _before_readout(
     own = {name: value for name, value in params["bijector"].items()
            if int(name.removeprefix("blocks_")) < index}
 
-    @functools.partial(jax.jit)
+    @jax.jit
     def encode(
-        x: jax.Array, label: jax.Array | None, context: jax.Array | None
+        own: Params, x: jax.Array, label: jax.Array | None, context: jax.Array | None
     ) -> jax.Array:
         u, _ = density.preprocessing.to_model(x, MIDDLE_OF_LEVEL)
         t, _ = bound(before, own).encode(u, density.flow.condition(label, context))
         return t.reshape(len(x), -1)
 
     return np.concatenate([
-        np.asarray(encode(jnp.asarray(train.x[part]), at(train.y, part), at(train.context, part)))
+        encode(own, jnp.asarray(train.x[part]), at(train.y, part), at(train.context, part))
         for part in batches(rows)])
