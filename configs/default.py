@@ -60,8 +60,8 @@ def get_config(variant: str = "") -> ConfigDict:
     # float32; what is decoded can be off by a bfloat16 rounding of a subnet's input, which is rare.
     flow.subnet_dtype = "float32"
     flow.conditional = False  # condition every subnet on the label and the context that data has
-    # Of rows of numbers: each feature's own monotone spline (of flow.spline_bins) before the blocks.
-    # With flow.n_blocks=(0,) and a readout the flow is a post-nonlinear mixture.
+    # Of rows of numbers: each feature's own monotone spline (flow.spline_bins) before the blocks;
+    # with flow.n_blocks=(0,) and a readout the flow is a post-nonlinear mixture.
     flow.curves = False
     # A learned matrix after the blocks; it starts as the one to whitened principal components.
     flow.readout = False

@@ -14,7 +14,7 @@ def get_config(variant: str = "") -> ConfigDict:
     config.data.name = "keller"
 
     config.flow.curves = True
-    config.flow.spline_bound = 5.0
+    config.flow.spline_bins, config.flow.spline_bound = 12, 8.0
     config.flow.n_blocks = (0,)
     config.flow.readout = True
     config.flow.base = "simplex"
@@ -25,6 +25,6 @@ def get_config(variant: str = "") -> ConfigDict:
     config.optimizer.clip_norm = 10.0
 
     config.training.steps_per_call = 50
-    config.training.steps = 2_000
+    config.training.steps = 4_000
     config.training.evaluate_every_steps = 250
     return default.finish(config, variant)

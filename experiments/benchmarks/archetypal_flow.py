@@ -4,9 +4,8 @@ Of the mixtures of configs/keller.py, seeds 0 to 4 (`--only=0,3` for some): mean
 errors on test rows, and over the smallest that the noise allows (`keller.floor`); of today's losses
 without scores from the linear start, and classical analysis of standardised features. Bits/dim are
 beside those of the same flow with a normal base, and of the flow of configs/keller.py alone.
-`blocks` has five affine couplings in the place of the curves, which could be any map: its likelihood
-on validation rows is lower, and so are its weights' claims. No setting was chosen on these seeds,
-and none by weights: see configs/keller_unsupervised.py.
+`blocks` has five affine couplings in the place of the curves, which could be any map. No setting
+was chosen on these seeds, and none by weights: see configs/keller_unsupervised.py.
 """
 
 import contextlib

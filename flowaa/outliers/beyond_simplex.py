@@ -1,9 +1,9 @@
-"""Outliers beyond a simplex that is a flow's base distribution, at a return period of the model's.
+"""Outliers beyond a simplex that is a flow's base distribution, with return periods.
 
-Where the base is a `NoisySimplex`, a latent's place among the archetypes is u = Z^T a + sigma e with
-normal e, and its barycentric coordinates, weights that sum to one and may be negative, are a plus
-normal noise. So the law of their gauge max_i K (1/K - w_i) is a mixture of normal ones, and the rest
-of the latent is independent of it (thesis 3.2).
+Where the base is a `NoisySimplex`, a latent's place among the archetypes is u = Z^T a + sigma e,
+e ~ N(0, I). Its barycentric coordinates w, weights that sum to one and may be negative, are a plus
+normal noise, and so is each K (1/K - w_i), the largest of which is the gauge (thesis 3.2). The
+chance of a gauge is thus a sum of normal tails; the rest of the latent is independent of it.
 """
 
 import jax
