@@ -164,7 +164,8 @@ class Run:
             extremeness: return period, in draws: at least 1, which is the most typical point for
                 "shell" and an ordinary one for "gumbel"; 1e6 is a once-in-a-million outlier. Where
                 rows held out from training are not as the model says, these two go to the radius
-                that one *row of the data* in so many exceeds (`radius_dial`).
+                that one *row of the data* in so many exceeds (`radius_dial`). With
+                `flow.base=simplex` there is "simplex" alone, whose periods are the model's own.
             label: class index, or one for each; None draws them where the run knows classes.
 
         Raises:
@@ -243,7 +244,10 @@ class Run:
         return self._model.vertices(self.archetype_params)
 
     def archetype_weights(self, x: Any, label: Any = None) -> Array:
-        """A [B, K] of x [B, *shape]: how much of each archetype there is in it; rows sum to one."""
+        """A [B, K] of x [B, *shape]: how much of each archetype there is in it; rows sum to one.
+
+        With `flow.base=simplex` it is the posterior mean of the weights.
+        """
         x = arguments.examples(x, self.spec)
         labels = self._archetype_labels(label, len(x))
         return self._compiled.weights(self.archetype_params, rows=(x, labels))
