@@ -114,7 +114,7 @@ MUTATIONS: tuple[Mutation, ...] = (
              "np.pi / 2 - 2 * np.pi", "np.pi / 2 + 2 * np.pi",
              ("tests/test_analyse.py::test_points_stand_at_their_mixtures_of_the_corners",)),
     Mutation("a readout starts as the last components", _SIMPLEX_START,
-             "variances, directions = variances[::-1], directions[:, ::-1]\n", "",
+             "= variances[::-1], directions[:, ::-1]", "= variances, directions",
              (f"{_OF_SIMPLEX}::"
               "test_a_run_starts_as_whitened_components_and_their_archetypes",)),
     Mutation("the first simplex is the classical one", _SIMPLEX_START,
