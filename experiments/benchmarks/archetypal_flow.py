@@ -15,6 +15,10 @@ import tempfile
 import numpy as np
 from absl import flags
 from ml_collections import ConfigDict
+from sklearn.linear_model import RidgeCV
+from sklearn.metrics import r2_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
 import flowaa
 from experiments.benchmarks.keller import floor
@@ -23,6 +27,7 @@ from flowaa.config.data import build_data
 from flowaa.configs import keller as keller_config
 from flowaa.configs import keller_unsupervised
 from flowaa.data.rows import read_all
+from flowaa.run import Run
 
 _SEEDS = (0, 1, 2, 3, 4)
 _LEAST, _MOST = 1.25, 1.5  # times the floor
@@ -46,14 +51,16 @@ def run() -> dict[str, float]:
 
 
 def _of_seed(seed: int) -> dict[str, float]:
-    simplex = _train(keller_unsupervised, seed)
+    run = _train(keller_unsupervised, seed)
+    simplex = run.summary
     normal = _train(keller_unsupervised, seed,
-                    **{"flow.base": "normal", "archetypes.n_archetypes": 0})
+                    **{"flow.base": "normal", "archetypes.n_archetypes": 0}).summary
     alone = _train(keller_config, seed, **{
-        "archetypes.n_archetypes": 0, "archetypes.side": "none", "archetypes.start": "linear"})
+        "archetypes.n_archetypes": 0, "archetypes.side": "none", "archetypes.start": "linear",
+    }).summary
     losses = _train(keller_config, seed,
-                    **{"archetypes.side": "none", "archetypes.start": "linear"})
-    blocks = _train(keller_unsupervised, seed, **_BLOCKS)
+                    **{"archetypes.side": "none", "archetypes.start": "linear"}).summary
+    blocks = _train(keller_unsupervised, seed, **_BLOCKS).summary
     least, error = floor(seed), simplex["test/weight_mae"]
     bits = simplex["test/bits_per_dim"]
     figures = {
@@ -63,13 +70,29 @@ def _of_seed(seed: int) -> dict[str, float]:
         "weight_mae_blocks": blocks["test/weight_mae"],
         "validation_bits_per_dim": simplex["validation/bits_per_dim"],
         "validation_bits_per_dim_blocks": blocks["validation/bits_per_dim"],
-        "bits_per_dim": bits}
+        "probe_r2_of_weights_from_rest": probe(run, seed), "bits_per_dim": bits}
     for name, other in (("normal", normal), ("flow_alone", alone)):
         figures[f"bits_per_dim_{name}"] = other["test/bits_per_dim"]
         # In units of the difference's own: bits/dim of continuous data may be near 0 or negative.
         figures[f"excess_over_{name}"] = (
             (bits - other["test/bits_per_dim"]) / abs(other["test/bits_per_dim"]))
     return figures
+
+
+def probe(run: Run, seed: int) -> float:
+    """R^2 with which cubic ridge regression reads the true weights off the rest of the latents.
+
+    Fitted to one half of the test rows, judged on the other; 0 where both are independent.
+    """
+    config = keller_unsupervised.get_config()
+    config.seed = seed
+    test = build_data(config).test
+    assert test.side is not None
+    z, _ = run.encode(read_all(test.x))
+    rest, half = np.asarray(z)[:, len(run.archetypes) - 1:], len(test) // 2
+    model = make_pipeline(StandardScaler(), PolynomialFeatures(3), RidgeCV(np.logspace(-2, 4, 13)))
+    predicted = model.fit(rest[:half], test.side[:half]).predict(rest[half:])
+    return float(r2_score(test.side[half:], predicted, multioutput="variance_weighted"))
 
 
 def classical(seed: int) -> float:
@@ -84,9 +107,9 @@ def classical(seed: int) -> float:
     return weight_error(weights, data.test.side)
 
 
-def _train(experiment: object, seed: int, **overrides: object) -> dict[str, float]:
+def _train(experiment: object, seed: int, **overrides: object) -> Run:
     config: ConfigDict = experiment.get_config()  # type: ignore[attr-defined]
     config.seed = seed
     config.update_from_flattened_dict(overrides)
     with tempfile.TemporaryDirectory() as workdir, contextlib.redirect_stderr(io.StringIO()):
-        return dict(flowaa.train(config.lock(), workdir).summary)
+        return flowaa.train(config.lock(), workdir)
