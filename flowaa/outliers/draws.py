@@ -18,10 +18,10 @@ from flowaa import extremes
 from flowaa.bijectors.base import bound
 from flowaa.errors import UserError
 from flowaa.flow.density import MIDDLE_OF_LEVEL, Density
-from flowaa.flow.noisy_simplex import NoisySimplex
 from flowaa.outliers.beyond_simplex import draw_beyond, gauge_period
 from flowaa.outliers.evidence import (
     has_classes,
+    has_normal_latents,
     latent_radius,
     moments,
     n_classes,
@@ -89,7 +89,7 @@ def draw_latents(
     class_key, latent_key = jax.random.split(key)
     if label is None and has_classes(density):
         label = jax.random.randint(class_key, (n,), 0, n_classes(density))
-    if method in METHODS and isinstance(density.flow.base, NoisySimplex):
+    if method in METHODS and not has_normal_latents(density):
         if method != "simplex":
             require_normal_latents(density, f"method {method}")
         law = simplex_law(density, params, stretch)
@@ -112,7 +112,7 @@ def draw_latents(
 
 def require_normal_latents(density: Density, what: str) -> None:
     """Raises a `UserError` where the latents' radii follow no normal law's."""
-    if isinstance(density.flow.base, NoisySimplex):
+    if not has_normal_latents(density):
         raise UserError(f"{what}: with flow.base=simplex latents are no normal law, whose radii it "
                         "goes by; take simplex, or train with flow.base=normal")
 
@@ -206,7 +206,7 @@ def numbers(
     def period(z: Array, label: Array | None) -> Array:
         radius = latent_radius(density, params, z, label)
         of_radius = extremes.chi_return_period(radius, density.flow.n_dims)
-        if isinstance(density.flow.base, NoisySimplex):
+        if not has_normal_latents(density):
             return gauge_period(simplex_law(density, params), z)
         if plane is None:
             return of_radius

@@ -103,6 +103,11 @@ def moments(
     return mean, stretch * scale
 
 
+def has_normal_latents(density: Density) -> bool:
+    """Whether latents are normal, given the class where there is one: their radii follow chi."""
+    return not isinstance(density.flow.base, NoisySimplex)
+
+
 def simplex_law(
     density: Density, params: Params, stretch: float = 1.0
 ) -> NoisySimplexLaw:
