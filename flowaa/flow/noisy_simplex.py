@@ -15,14 +15,17 @@ is maximum likelihood and nothing else; the weights of a row are the posterior m
 whose entries lie in [0, 1] and sum to one. Deep archetypal analysis (Keller et al. 2019, 2021)
 balances losses of an encoder and a decoder instead; here decoding is the flow's inverse.
 
-What is identifiable. Of the latent alone: for a linear flow, u is the part of z that is not normal,
-found up to an affine map, which Z takes up, and Z up to the order of its vertices, since a simplex
-has no other symmetries (of v, normal, only its span is known). The same holds behind a monotone
-curve of each feature (`flow.curves`; Taleb & Jutten 1999, post-nonlinear mixtures). Of a flow that
-can be any map nothing is: maps that keep p(z) are many (Khemakhem et al. 2020, arXiv 1907.04809,
-therefore condition on side information), and what leads to the true weights is that smooth, small
-networks bend the data as little as the likelihood asks. `python -m experiments.benchmark
-archetypal_flow` measures both.
+What is identifiable. Behind a linear map: the directions of u are those in which the latent is not
+normal (Blanchard et al. 2006, J. Mach. Learn. Res. 7), sigma and the simplex follow since its law
+is compact and the noise normal, and its vertices have no symmetry but their order. Behind a curve
+of each feature and a linear map (`flow.curves` and `flow.readout` without blocks: the post-nonlinear
+mixture of Taleb & Jutten 1999, who prove it for independent sources) we know of no proof, but where
+data are such, weights come out nearly as exact as the noise allows. Behind a flow that can be any
+map nothing is identifiable, since maps that keep p(z) are many; Khemakhem et al. (2020, arXiv
+1907.04809) condition on side information therefore. There the weights found are those of the
+smoothest map that training meets. Rows held out tell which flow to trust: on Keller et al.'s
+mixtures couplings have the lower likelihood than curves, and the worse weights
+(`python -m experiments.benchmark archetypal_flow`, figures in the README).
 """
 
 import functools
