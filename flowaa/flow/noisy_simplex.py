@@ -18,7 +18,7 @@ balances losses of an encoder and a decoder instead; here decoding is the flow's
 What is identifiable. Behind a linear map: the directions of u are those in which the latent is not
 normal (Blanchard et al. 2006, J. Mach. Learn. Res. 7), sigma and the simplex follow since its law
 is compact and the noise normal, and its vertices have no symmetry but their order. Behind a curve
-of each feature and a linear map (`flow.curves` and `flow.readout` without blocks: the post-nonlinear
+of each feature and a linear map (`flow.curves` and `flow.readout`, no blocks: the post-nonlinear
 mixture of Taleb & Jutten 1999, who prove it for independent sources) we know of no proof, but where
 data are such, weights come out nearly as exact as the noise allows. Behind a flow that can be any
 map nothing is identifiable, since maps that keep p(z) are many; Khemakhem et al. (2020, arXiv
