@@ -63,7 +63,8 @@ def get_config(variant: str = "") -> ConfigDict:
     # Of rows of numbers: each feature's own monotone spline (flow.spline_bins) before the blocks;
     # with flow.n_blocks=(0,) and a readout the flow is a post-nonlinear mixture.
     flow.curves = False
-    # A learned matrix after the blocks; it starts as the one to whitened principal components.
+    # A learned matrix after the blocks; it starts as the one to whitened principal components
+    # (with the heads of config.archetypes, as the identity).
     flow.readout = False
     # normal | class_mixture (learned means and scales, one Gaussian a class) | simplex (noisy
     # mixtures of archetypes.n_archetypes learned vertices, in as many dimensions as they span, and
