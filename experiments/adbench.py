@@ -5,13 +5,14 @@ python -m experiments.adbench --data_dir=FOLDER --out=FILE.json
 FOLDER holds .npz files with X [N, D] and y [N], 1 for outliers (as ADBench has them). Half of the
 inliers trains, the other half and all outliers test: a random half for each seed, and once the
 first half in the order of the file. No label is seen in training. What is measured is appended to
-FILE.jsonl as it is found, and is not measured again; FILE.json gets flat named figures: AUROC, AUPR
-and FPR95 in percent by table and on the mean, the tables lost to the nearest neighbour, and, of
-p-values (ours, and those of the nearest neighbour's distance), the rate of false alarms at 1, 5
-and 10 %, the share of runs in which it is as stated (within 3 standard errors; as n rows calibrate
-and m test, the variance is p (1 - p) (1/m + 1/(n + 2)), as for the beta-binomial law of conformal
-p-values), and the false discovery rate and power of Benjamini and Hochberg's rule at 10 % in
-batches of which 5 % are outliers.
+FILE.jsonl as it is found, and is not measured again. Of three detectors or more FILE.png shows the
+mean ranks by AUROC, with the difference that chance makes. FILE.json gets flat named figures:
+AUROC, AUPR and FPR95 in percent by table and on the mean, mean ranks, the tables lost to the
+nearest neighbour, and, of p-values (ours, and those of the nearest neighbour's distance), the rate
+of false alarms at 1, 5 and 10 %, the share of runs in which it is as stated (within 3 standard
+errors; as n rows calibrate and m test, the variance is p (1 - p) (1/m + 1/(n + 2)), as for the
+beta-binomial law of conformal p-values), and the false discovery rate and power of Benjamini and
+Hochberg's rule at 10 % in batches of which 5 % are outliers.
 
 With --contamination=0.1 outliers are mixed into the training rows, and the loss is against the
 same detector without them on the same test rows; `ours_stated` is ours, told the share.
@@ -25,7 +26,13 @@ from pathlib import Path
 from absl import flags
 
 from experiments import command
-from experiments.benchmarks._tabular_figures import format_table, summarise
+from experiments.benchmarks._ranks import save_ranks
+from experiments.benchmarks._tabular_figures import (
+    format_table,
+    rank_figures,
+    ranks_by_split,
+    summarise,
+)
 from flowaa.errors import UserError, warn
 
 _DATA = flags.DEFINE_string("data_dir", None, "Folder of .npz files with X and y (1: outlier).")
@@ -80,9 +87,14 @@ def main() -> None:
     if not rows:
         raise UserError(f"--data_dir: no table of {_DATA.value} could be measured")
     figures = summarise(rows)
+    ranks_of = ranks_by_split(figures, names)
+    figures |= rank_figures(ranks_of)
     finite = {key: value if math.isfinite(value) else None for key, value in figures.items()}
     out.write_text(json.dumps(finite, indent=2) + "\n")
     print(format_table(figures, names))
+    if ranks_of:
+        save_ranks(out.with_suffix(".png"), ranks_of)
+        print(f"mean ranks: {out.with_suffix('.png')}")
 
 
 def _key(row: dict) -> tuple[str, str, str, float]:

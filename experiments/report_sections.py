@@ -16,10 +16,10 @@ from flowaa.errors import UserError
 from flowaa.figures.marginals import save_marginals
 from flowaa.outliers.evidence import has_normal_latents
 from flowaa.run import Run
+from flowaa.run.trust import LARGEST_KS
 from flowaa.training.files.run_folder import write_json
 
 _N_SAMPLES = 2_000
-_LARGEST_KS = 0.15
 _CAPTIONS = {  # file in figures/ → title and what a stranger sees in it
     "curves.png": ("Training", "Bits per dimension on training and validation data after so many "
                    "steps; lower is better. The star marks the checkpoint that was kept."),
@@ -144,7 +144,7 @@ def _trust(run: Run) -> Section:
     if not rows:
         return Section("trust", "Is the density to be trusted?")
     bad = []
-    if run.summary.get("test/radius_ks", 0.0) > _LARGEST_KS:
+    if run.summary.get("test/radius_ks", 0.0) > LARGEST_KS:
         bad.append("the latent radii of test rows are not those of its law")
     if run.summary.get("test/nll", -np.inf) > run.summary.get("test/normal_nll", np.inf):
         bad.append("one normal law makes test rows more likely")

@@ -6,8 +6,10 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from experiments.benchmarks import _tabular_detectors as detectors
+from experiments.benchmarks._ranks import rank
 from experiments.benchmarks._tabular_figures import summarise
 
 
@@ -81,6 +83,40 @@ def test_a_rate_is_as_stated_within_the_spread_of_calibration_and_test(n_train, 
     row = {"table": "t", "split": "seed_0", "detector": "ours", "n_inliers": 100,
            "n_train": n_train, "alarms_10": 0.22}
     assert summarise([row])["halves/as_stated/ours/alarms_10"] == as_stated
+
+
+def test_ranks_and_their_critical_difference_are_the_published_ones():
+    """Demsar 2006: four classifiers, 14 data sets: 2.569 sqrt(4 · 5 / (6 · 14)) = 1.25."""
+    random = np.random.default_rng(0)
+    scores = {name: dict(enumerate(random.normal(size=14) + shift))
+              for name, shift in (("a", 9), ("b", 0), ("c", 0), ("d", -9))}
+    ranks = rank(scores)
+    assert ranks.critical_difference == pytest.approx(1.25, abs=0.005)
+    assert (ranks.mean["a"], ranks.mean["d"]) == (1.0, 4.0)
+    assert ranks.mean["b"] + ranks.mean["c"] == pytest.approx(5.0)
+    assert ranks.friedman_p < 1e-6
+    assert ["a", "d"] not in [sorted(group) for group in ranks.groups()]
+    assert sorted(ranks.groups()[0])[-1] in ("b", "c")
+
+
+def test_ties_share_ranks_and_tables_that_one_lacks_do_not_count():
+    scores = {"a": {"t": 1.0, "u": 3.0, "v": 9.0}, "b": {"t": 1.0, "u": 2.0},
+              "c": {"t": 0.0, "u": 2.0}}
+    ranks = rank(scores)
+    assert ranks.n_tables == 2
+    assert ranks.mean == {"a": (1.5 + 1) / 2, "b": (1.5 + 2.5) / 2, "c": (3 + 2.5) / 2}
+    assert rank({name: scores[name] for name in "ab"}) is None  # Friedman's test needs three
+
+
+def test_ranks_of_three_detectors_are_drawn(folder, tmp_path):
+    flags = (f"--out={tmp_path}/out.json", "--seeds=0", "--detectors=1-NN,5-NN,DTE-NP")
+    done = command(folder, *flags)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads((tmp_path / "out.json").read_text())
+    assert sum(figures[f"halves/mean_rank/{name}"]
+               for name in ("1-NN", "5-NN", "DTE-NP")) == pytest.approx(6.0)
+    width, height = Image.open(tmp_path / "out.png").size
+    assert min(width, height) >= 600
 
 
 @pytest.mark.parametrize(("flags", "message"), [

@@ -6,9 +6,11 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 from scipy.integrate import trapezoid
 from scipy.stats import multivariate_normal
 
@@ -104,6 +106,28 @@ def test_a_value_that_hides_all_others_is_named(rows):
     far[3, 1] = 1e300
     with pytest.raises(UserError, match="column 1 holds 1e\\+300"):
         flowaa.NormalizingFlow(architecture=SMALL).fit(far)
+
+
+@pytest.mark.parametrize("values", ["index of 3", "sentinel"])
+def test_rows_whose_largest_values_hide_the_others_are_learned(values):
+    """By the column's deviation the others would be one level: -26 nats a row, and -20."""
+    rng = np.random.default_rng(0)
+    if values == "sentinel":
+        law: Any = stats.norm()
+        x = law.rvs((800, 2), random_state=rng)
+        x[::20, 0] = -1e9
+    else:
+        law = stats.t(1 / 3)
+        x = law.rvs((800, 2), random_state=rng)
+    model = flowaa.NormalizingFlow(architecture=SMALL, max_seconds=2, random_state=0).fit(x)
+    usual = np.array([[0.3, -0.5], [1.2, 0.1], [-0.8, 0.4]])
+    np.testing.assert_allclose(
+        model.score_samples(usual), law.logpdf(usual).sum(1), atol=0.6)
+    drawn = np.abs(model.sample(2000))
+    np.testing.assert_allclose(np.log10(np.median(drawn, axis=0)),
+                               np.log10(np.median(np.abs(x), axis=0)), atol=0.3)
+    if values == "sentinel":
+        assert 0.03 < (drawn[:, 0] > 1e8).mean() < 0.08
 
 
 def test_two_rows_are_enough_and_weights_may_leave_two(rows):

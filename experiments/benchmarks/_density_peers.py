@@ -26,7 +26,7 @@ def _zuko(train: np.ndarray, test: np.ndarray, seconds: float, seed: int) -> np.
 
     torch.manual_seed(seed)
     flow = zuko.flows.NSF(train.shape[1], transforms=4, bins=8, hidden_features=(64, 64))
-    return _trained(flow, lambda x: flow().log_prob(x), train, test, seconds, seed)
+    return trained(flow, lambda x: flow().log_prob(x), train, seconds, seed)(test)
 
 
 def _normflows(train: np.ndarray, test: np.ndarray, seconds: float, seed: int) -> np.ndarray:
@@ -41,13 +41,24 @@ def _normflows(train: np.ndarray, test: np.ndarray, seconds: float, seed: int) -
             d, 2, 64, num_bins=8, tail_bound=5, reverse_mask=bool(block % 2)),
             normflows.flows.LULinearPermute(d)]
     flow = normflows.NormalizingFlow(normflows.distributions.DiagGaussian(d), layers)
-    return _trained(flow, flow.log_prob, train, test, seconds, seed)
+    return trained(flow, flow.log_prob, train, seconds, seed)(test)
 
 
-def _trained(
-    flow: Any, log_prob: Callable, train: np.ndarray, test: np.ndarray, seconds: float, seed: int
-) -> np.ndarray:
-    """Adam on nine tenths of the rows until the last tenth has not gained for a while."""
+def trained(
+    flow: Any, log_prob: Callable, train: np.ndarray, seconds: float, seed: int
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Adam on nine tenths of the rows until the last tenth has not gained for a while.
+
+    Args:
+        flow: a torch module.
+        log_prob: of torch rows [n, d], by the flow.
+        train: [n, d]
+        seconds: after which training ends at the latest.
+        seed: of the rows held out.
+
+    Returns:
+        log-likelihoods of rows.
+    """
     import copy
 
     import torch
@@ -75,8 +86,14 @@ def _trained(
             best, best_state, waited = score, copy.deepcopy(flow.state_dict()), 0
     flow.load_state_dict(best_state)
     flow.eval()
-    with torch.no_grad():
-        return log_prob(torch.tensor(test, dtype=torch.float32)).numpy().astype(float)
+
+    def of_rows(x: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            return np.concatenate([log_prob(torch.tensor(part, dtype=torch.float32)).numpy()
+                                   for part in np.array_split(x, -(-len(x) // 10_000))]
+                                  ).astype(float)
+
+    return of_rows
 
 
 def _flowjax(train: np.ndarray, test: np.ndarray, seconds: float, seed: int) -> np.ndarray:

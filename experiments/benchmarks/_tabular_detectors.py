@@ -44,6 +44,12 @@ def _neighbour(k: int) -> Scores:
     return score
 
 
+def _mean_neighbours(train: np.ndarray, test: np.ndarray, seed: int) -> np.ndarray:
+    """DTE-NP (Livernoche et al. 2024, arXiv 2305.18593), which ranks by this."""
+    nearest = NearestNeighbors(n_neighbors=min(5, len(train))).fit(train)
+    return nearest.kneighbors(test)[0].mean(1)
+
+
 def _ours(
     train: np.ndarray, test: np.ndarray, seed: int, contamination: str | float = "auto"
 ) -> WithAlarms:
@@ -77,6 +83,7 @@ def _detectors() -> dict[str, Scores]:
         "ours": _ours,
         "1-NN": _first_neighbour,
         "5-NN": _neighbour(5),
+        "DTE-NP": _mean_neighbours,
         "LOF": lambda train, test, seed: -LocalOutlierFactor(
             novelty=True, n_neighbors=min(20, len(train) - 1)).fit(train).score_samples(test),
         "IForest": lambda train, test, seed: -IsolationForest(

@@ -2,6 +2,8 @@
 
 import math
 
+from experiments.benchmarks._ranks import Ranks, rank
+
 LEVELS = {"alarms_1": 0.01, "alarms_5": 0.05, "alarms_10": 0.1}  # of false alarms
 _LOST = 2.0  # points of AUROC below the nearest neighbour that count as a loss
 _METRICS = ("auroc", "aupr", "fpr95", "wall_s", "clean_auroc", "loss", "mixed_percent", "fdp",
@@ -45,6 +47,29 @@ def lost_tables(figures: dict[str, float], split: str, detector: str) -> list[st
             if auroc(table, detector) < auroc(table, "1-NN") - _LOST]
 
 
+def ranks_by_split(figures: dict[str, float], names: list[str]) -> dict[str, Ranks]:
+    """Ranks of the detectors by AUROC, of the splits of which there are enough tables."""
+    found = {}
+    for split in ("halves", "file_order"):
+        scores = {name: {table: figures[f"{split}/{table}/{name}/auroc"]
+                         for table in _tables(figures, split)
+                         if f"{split}/{table}/{name}/auroc" in figures} for name in names}
+        ranks = rank({name: of_one for name, of_one in scores.items() if of_one})
+        if ranks:
+            found[split] = ranks
+    return found
+
+
+def rank_figures(ranks_of: dict[str, Ranks]) -> dict[str, float]:
+    """Flat figures of ranks: split/mean_rank/detector, critical difference and Friedman's p."""
+    figures: dict[str, float] = {}
+    for split, ranks in ranks_of.items():
+        figures |= {f"{split}/mean_rank/{name}": value for name, value in ranks.mean.items()}
+        figures |= {f"{split}/critical_difference_of_ranks": ranks.critical_difference,
+                    f"{split}/friedman_p": ranks.friedman_p}
+    return figures
+
+
 def format_table(figures: dict[str, float], names: list[str]) -> str:
     """AUROC by split and table, the means, what is lost, false alarms and discoveries."""
     lines = []
@@ -82,8 +107,8 @@ def _values(figures: dict[str, float], start: str, names: list[str], metric: str
 
 
 def _tables(figures: dict[str, float], split: str) -> list[str]:
-    return sorted({key.split("/")[1] for key in figures if key.startswith(f"{split}/")}
-                  - {"mean", "lost", "as_stated"})
+    return sorted({key.split("/")[1] for key in figures
+                   if key.startswith(f"{split}/") and key.endswith("/auroc")} - {"mean"})
 
 
 def _split(row: dict) -> str:

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from flowaa.config.fields import read
 from flowaa.config.flow import FlowFields, can_be_heavy, check_tails
 from flowaa.data.dataset import Dataset, Split
-from flowaa.extremes.heavy_tails import UpperTail, fit_upper_tail
+from flowaa.extremes.tails.heavy_tails import UpperTail, fit_upper_tail
 
 _MOST_ROWS = 20_000  # evenly spread, that tails are fitted to
 _LEAST_EXCEEDANCES = 50  # in a tenth of them, for a tail to be called heavy

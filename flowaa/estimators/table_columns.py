@@ -11,6 +11,8 @@ from flowaa.errors import UserError
 _LEAST_DEVIATION = 1e-9  # of a column that varies, in units of its largest value
 _FURTHEST = 1e160  # deviations, whose squares are infinite: such a row has density 0
 _MOST_OF_A_CONTEXT = 1e30  # deviations; what is computed of it stays in float32
+_FAR_FROM_QUARTILES = 1e3  # deviations by the quartiles, of a deviation that a few rows make
+_FURTHEST_FITTED = 1e30  # deviations by the quartiles; what is computed of a fit's rows is finite
 _MOST_LOST = 0.5  # of a column's distinct values that may become equal when it is standardised
 
 
@@ -22,8 +24,8 @@ class Columns:
         varies: [n_features] whether a column is kept; others are constant.
         constant: [n_features] the first row, whose values stand where columns are constant.
         unit: [D] powers of two of those kept, so that squares do not overflow.
-        mean: [D] in these units.
-        deviation: [D] in these units.
+        mean: [D] in these units; of a column with the heaviest tails its median.
+        deviation: [D] in these units; of such a column that of a normal law with its quartiles.
     """
 
     varies: np.ndarray
@@ -72,7 +74,8 @@ def fit_columns(x: np.ndarray, names: Any) -> Columns:
     if not varies.any():
         raise UserError("every column of X is constant: there is no density to learn; give rows "
                         "that differ")
-    columns = Columns(varies, x[0].copy(), units[varies], means[varies], scales[varies])
+    columns = _by_usual_rows(
+        Columns(varies, x[0].copy(), units[varies], means[varies], scales[varies]), x)
     u = columns.standardise(x)
     for index, column in zip(np.flatnonzero(varies), u.T, strict=True):
         if len(np.unique(column)) < _MOST_LOST * len(np.unique(x[:, index])):
@@ -80,6 +83,22 @@ def fit_columns(x: np.ndarray, names: Any) -> Columns:
             raise UserError(f"column {names[index]} holds {largest:g}, so large that its other "
                             "values cannot be told apart: mend it or leave its row out")
     return columns
+
+
+def _by_usual_rows(columns: Columns, x: np.ndarray) -> Columns:
+    """Mean and deviation by the quartiles of x [n, n_features] where tails alone make the latter.
+
+    The deviation of a law whose tail index is 2 or more grows without bound with the rows, and all
+    other values would be one level to it.
+    """
+    scaled = x[:, columns.varies] / columns.unit
+    quartiles = np.quantile(scaled, [0.25, 0.5, 0.75], axis=0)
+    spread = (quartiles[2] - quartiles[0]) / 1.349
+    is_heavy = ((columns.deviation > _FAR_FROM_QUARTILES * spread)
+                & (np.abs(scaled - quartiles[1]).max(0) < _FURTHEST_FITTED * spread))
+    return dataclasses.replace(
+        columns, mean=np.where(is_heavy, quartiles[1], columns.mean),
+        deviation=np.where(is_heavy, spread, columns.deviation))
 
 
 def moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

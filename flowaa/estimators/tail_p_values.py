@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from flowaa.detection.conformal import p_values
-from flowaa.extremes.tail_fits import LEAST_ROWS, PARETO, fit_law
+from flowaa.extremes.tails.tail_fits import LEAST_ROWS, PARETO, fit_law
 
 _LEAST_SAMPLE = 100  # fewer values tell no law of their tail
 _TAIL = 0.1  # share of the sample that the law is fitted to

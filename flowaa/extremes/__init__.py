@@ -2,9 +2,8 @@
 
 - `chi`: the law of the radius of a standard normal vector, and return periods; `gumbel`: the law of
   the largest of n.
-- `generalised`: the generalised extreme value and Pareto laws; `peaks_over_threshold`,
-  `block_maxima`: their fits to data, with return levels and intervals; `thresholds`;
-  `heavy_tails`: whether one falls as a power; `directions`: which features carry it.
+- `generalised`: the generalised extreme value and Pareto laws; `tails`: their fits to data, with
+  return levels and intervals, whether a tail falls as a power, and which features carry it.
 - `shell`, `exterior`, `ambient`: outliers on a shell, beyond the archetypes' simplex, or made in
   data space.
 
@@ -17,7 +16,6 @@ gauge, 1 on the boundary; `gauge_return_level` gives the gauge of a return perio
 from typing import Any
 
 from flowaa.extremes.ambient import add_noise, mix_up, permute_features, sample_box
-from flowaa.extremes.block_maxima import BlockMaxima, block_maxima
 from flowaa.extremes.chi import (
     chi_log_cdf,
     chi_log_prob,
@@ -28,7 +26,6 @@ from flowaa.extremes.chi import (
     chi_return_level,
     chi_return_period,
 )
-from flowaa.extremes.directions import feature_shares, tail_dependence
 from flowaa.extremes.exterior import (
     distance_to_simplex,
     gauge,
@@ -38,11 +35,13 @@ from flowaa.extremes.exterior import (
 )
 from flowaa.extremes.generalised import GeneralisedExtremeValue, GeneralisedPareto
 from flowaa.extremes.gumbel import gumbel_of_normal, gumbel_of_radius, sample_gumbel
-from flowaa.extremes.heavy_tails import UpperTail, fit_upper_tail
-from flowaa.extremes.peaks_over_threshold import PeaksOverThreshold
 from flowaa.extremes.sampling import stream
 from flowaa.extremes.shell import sample_shell
-from flowaa.extremes.thresholds import (
+from flowaa.extremes.tails.block_maxima import BlockMaxima, block_maxima
+from flowaa.extremes.tails.directions import feature_shares, tail_dependence
+from flowaa.extremes.tails.heavy_tails import UpperTail, fit_upper_tail
+from flowaa.extremes.tails.peaks_over_threshold import PeaksOverThreshold
+from flowaa.extremes.tails.thresholds import (
     choose_threshold,
     cluster_maxima,
     hill,

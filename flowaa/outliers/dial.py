@@ -15,8 +15,8 @@ from scipy import stats
 
 from flowaa import extremes
 from flowaa.errors import UserError, warn
-from flowaa.extremes.fitted_tail import Interval
-from flowaa.extremes.tail_fits import PARETO, level_of
+from flowaa.extremes.tails.fitted_tail import Interval
+from flowaa.extremes.tails.tail_fits import PARETO, level_of
 
 Array = jax.Array
 

@@ -13,7 +13,7 @@ from flowaa.run.batching import Batched, batch_size
 from flowaa.run.run import Run
 
 _MOST_ROWS = 2_000  # of a split, evenly spread
-_LARGEST_KS = 0.15
+LARGEST_KS = 0.15  # of the radii of held-out rows from their law, beyond which it is not trusted
 _LARGEST_GAP_SHARE = 0.1  # of a picture's training bits/dim
 _LARGEST_GAP_NATS = 1.0  # a row of continuous values
 _KS_BY_CHANCE = 1.63  # over √n: one test of radii in a hundred is further from its law by chance
@@ -51,9 +51,9 @@ def trust_figures(run: Run, dataset: Dataset) -> dict[str, float]:
                  "(test/normal_nll); train longer, or take flowaa.NormalizingFlow, which has such "
                  "laws beside its flows")
     ks = figures.get("test/radius_ks", 0.0)
-    if ks > max(_LARGEST_KS, _KS_BY_CHANCE / np.sqrt(len(nll))):
+    if ks > max(LARGEST_KS, _KS_BY_CHANCE / np.sqrt(len(nll))):
         warn(f"the density is not to be trusted far out: the latent radii of test rows are not "
-             f"those of its law (test/radius_ks {ks:.2f} > {_LARGEST_KS}); train longer, or on "
+             f"those of its law (test/radius_ks {ks:.2f} > {LARGEST_KS}); train longer, or on "
              "more rows")
     largest = _LARGEST_GAP_NATS
     if run.spec.n_levels:

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 from scipy.special import logsumexp
 from sklearn.metrics import pairwise_distances
+from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.neighbors import NearestNeighbors
 
 from flowaa.detection.tables.members import FittedMember, Score, draw_folds, left_out_fit
@@ -90,9 +91,13 @@ def _minus_log_kernels(
     parts = []
     step = max(1, _CHUNK // len(rows))
     for start in range(0, len(x), step):
-        squared = pairwise_distances(x[start:start + step], rows, metric="sqeuclidean")
+        squared = euclidean_distances(x[start:start + step], rows, squared=True)
         if leave_out_own:  # x are the rows
             index = np.arange(len(squared))
             squared[index, start + index] = np.inf
-        parts.append(-logsumexp(-squared / (2 * variance), axis=1))
+        # As SciPy's logsumexp, a tenth of its passes over the distances.
+        nearest = squared.min(1)
+        squared -= nearest[:, None]
+        squared /= -2 * variance
+        parts.append(nearest / (2 * variance) - np.log(np.exp(squared, out=squared).sum(1)))
     return np.concatenate([np.empty(0), *parts])

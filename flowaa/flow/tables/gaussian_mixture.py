@@ -53,13 +53,17 @@ class Choice:
     is_full: bool  # whole covariances, else diagonal ones
 
 
+_ONE = Choice(1, is_full=True)  # computed from differences, so that it always has its digits
+
+
 def choose_gaussians(
     x: np.ndarray, seed: int, is_time_up: Callable[[], bool] = lambda: False
 ) -> Choice:
     """The choice of least BIC (Schwarz 1978) among 1 to 40 components of both forms.
 
     A mixture with more parameters than the rows have numbers is not tried, nor any more once the
-    time is up.
+    time is up. Of rows so far apart that a variance loses its digits, no more than one normal law
+    may be left.
     """
     x = _thinned(x)
     n, d = x.shape
@@ -69,17 +73,25 @@ def choose_gaussians(
             n_parameters = n_components * (d * d / 2 if is_full else d)
             if n_components > 1 and (n_parameters > n * d or is_time_up()):
                 break
-            fitted = _fit(x, Choice(n_components, is_full), seed)
+            try:
+                fitted = _fit(x, Choice(n_components, is_full), seed)
+            except ValueError:
+                break
             scored.append((fitted.bic(x), Choice(n_components, is_full)))
             least = min(bic for bic, _ in scored)
             if n_components > 3 and min(bic for bic, _ in scored[-2:]) > least:
                 break  # two in a row that are worse
-    return min(scored, key=lambda pair: pair[0])[1]
+    return min(scored, key=lambda pair: pair[0])[1] if scored else _ONE
 
 
 def fit_gaussians(x: np.ndarray, choice: Choice, seed: int) -> Gaussians:
     """The mixture of that choice, by expectation maximisation, of rows x [n, D]."""
-    fitted = _fit(_thinned(x), choice, seed)
+    x = _thinned(x)
+    try:
+        fitted = _fit(x, choice, seed)
+    except ValueError:  # some components' variances have lost their digits
+        choice = _ONE
+        fitted = _fit(x, choice, seed)
     covariances = fitted.covariances_
     if not choice.is_full:
         covariances = np.stack([np.diag(variances) for variances in covariances])

@@ -11,7 +11,7 @@ from scipy.special import gammaln
 from scipy.stats import multivariate_t
 from sklearn.covariance import LedoitWolf
 
-LEAST_DEGREES, MOST_DEGREES = 0.5, 500.0  # of freedom: beyond the second it is a normal law
+LEAST_DEGREES, MOST_DEGREES = 0.1, 500.0  # of freedom: beyond the second it is a normal law
 _MOST_ROWS = 20_000  # evenly spread, that the law is fitted to
 _MOST_ROUNDS = 60
 _CONVERGED = 1e-5  # nats a row that a round gains

@@ -12,7 +12,7 @@ from scipy import optimize, stats
 
 from flowaa.errors import UserError, warn
 from flowaa.extremes import checks
-from flowaa.extremes.tail_fits import LEAST_ROWS, TailFit, level_of, maximise, with_values
+from flowaa.extremes.tails.tail_fits import LEAST_ROWS, TailFit, level_of, maximise, with_values
 
 INTERVALS = ("profile", "delta", "bootstrap")
 PLOTTED_LEVELS = 20  # a profile's interval takes about 0.05 s

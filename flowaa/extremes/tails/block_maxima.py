@@ -8,7 +8,8 @@ from numpy.typing import ArrayLike
 
 from flowaa.errors import UserError
 from flowaa.extremes import checks
-from flowaa.extremes.fitted_tail import (
+from flowaa.extremes.generalised import GeneralisedExtremeValue
+from flowaa.extremes.tails.fitted_tail import (
     PLOTTED_LEVELS,
     FittedTail,
     Interval,
@@ -16,8 +17,7 @@ from flowaa.extremes.fitted_tail import (
     plot_levels,
     standard_errors,
 )
-from flowaa.extremes.generalised import GeneralisedExtremeValue
-from flowaa.extremes.tail_fits import EXTREME_VALUE, fit_law, reduced
+from flowaa.extremes.tails.tail_fits import EXTREME_VALUE, fit_law, reduced
 
 
 def block_maxima(values: ArrayLike, block_size: int) -> np.ndarray:

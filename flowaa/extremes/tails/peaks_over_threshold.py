@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from flowaa.extremes import checks
-from flowaa.extremes.fitted_tail import (
+from flowaa.extremes.generalised import GeneralisedPareto
+from flowaa.extremes.tails.fitted_tail import (
     PLOTTED_LEVELS,
     FittedTail,
     Interval,
@@ -15,9 +16,8 @@ from flowaa.extremes.fitted_tail import (
     plot_levels,
     standard_errors,
 )
-from flowaa.extremes.generalised import GeneralisedPareto
-from flowaa.extremes.tail_fits import LEAST_ROWS, PARETO, fit_law, reduced
-from flowaa.extremes.thresholds import choose_threshold, cluster_maxima
+from flowaa.extremes.tails.tail_fits import LEAST_ROWS, PARETO, fit_law, reduced
+from flowaa.extremes.tails.thresholds import choose_threshold, cluster_maxima
 
 
 class PeaksOverThreshold(FittedTail):

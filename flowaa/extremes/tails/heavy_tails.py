@@ -9,7 +9,7 @@ from scipy import stats
 
 from flowaa.errors import UserError
 from flowaa.extremes import checks
-from flowaa.extremes.tail_fits import LEAST_ROWS, PARETO, fit_law
+from flowaa.extremes.tails.tail_fits import LEAST_ROWS, PARETO, fit_law
 
 _LARGEST = 1e150  # medians, whose square is finite
 

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from flowaa.errors import UserError, warn
 from flowaa.extremes import checks
-from flowaa.extremes.tail_fits import LEAST_ROWS
+from flowaa.extremes.tails.tail_fits import LEAST_ROWS
 
 _LOWEST_QUANTILE = 0.85
 _LEAST_EXCEEDANCES = 3 * LEAST_ROWS  # at the highest candidate
