@@ -60,7 +60,17 @@ def get_config(variant: str = "") -> ConfigDict:
     # float32; what is decoded can be off by a bfloat16 rounding of a subnet's input, which is rare.
     flow.subnet_dtype = "float32"
     flow.conditional = False  # condition every subnet on the label and the context that data has
-    flow.base = "normal"  # normal | class_mixture (learned means and scales, one Gaussian a class)
+    # Of rows of numbers: each feature's own monotone spline (flow.spline_bins) before the blocks;
+    # with flow.n_blocks=(0,) and a readout the flow is a post-nonlinear mixture.
+    flow.curves = False
+    # A learned matrix after the blocks; it starts as the one to whitened principal components
+    # (with the heads of config.archetypes, as the identity).
+    flow.readout = False
+    # normal | class_mixture (learned means and scales, one Gaussian a class) | simplex (noisy
+    # mixtures of archetypes.n_archetypes learned vertices, in as many dimensions as they span, and
+    # normal noise in the others: the archetypes' weights come by likelihood alone, without the
+    # heads and losses of config.archetypes)
+    flow.base = "normal"
     # Of rows of numbers: gaussian (lighter than any power law's) | transform (each feature has a
     # generalised Pareto law's tails, whose indices are learned and start from those of the training
     # rows) | student_t (the radius of the base distribution has such a tail: for features that are
@@ -84,6 +94,10 @@ def get_config(variant: str = "") -> ConfigDict:
     archetypes.variational_width = 256  # hidden features of that encoder and decoder
     archetypes.vertices = "fixed"  # fixed | learned, e.g. for a flow that was trained before
     archetypes.sets = "shared"  # shared | per_class: archetypes of all classes, or of each its own
+    # Of flow.base=simplex: points that the integral over the simplex is a sum of, and the
+    # concentration of the weights' Dirichlet law: 1 is even, smaller is nearer to the corners.
+    archetypes.simplex_points = 512
+    archetypes.concentration = 1.0
     archetypes.prototype = False  # a further point in the centre that examples are mixtures of
     archetypes.overshoot = 0.0  # how far below 0 weights may go; above 1, K - 1 times as far
     archetypes.weight_norm = False  # the heads' lengths and directions are learned apart
@@ -92,7 +106,7 @@ def get_config(variant: str = "") -> ConfigDict:
     # What the heads start from: random, or linear, the classical archetypes of the latents, or
     # side, where weights start as the scores (K of them, which sum to one).
     archetypes.start = "linear"
-    archetypes.start_rows = 4_000  # training rows that the start is computed from
+    archetypes.start_rows = 4_000  # training rows that the start, and a readout's, is computed from
     # Of pictures: the distance that reconstructions are measured by and the linear start works in.
     archetypes.blur_px = 0.0  # standard deviation of a Gaussian blur that comes first
     archetypes.invariant_to = ()  # shift | rotation | scale | brightness: small ones do not count

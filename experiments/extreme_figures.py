@@ -11,6 +11,7 @@ from flowaa.extremes import PeaksOverThreshold
 from flowaa.figures.features import save_feature_shares
 from flowaa.figures.tail_checks import save_tail_checks
 from flowaa.outliers.dial import RadiusDial
+from flowaa.outliers.evidence import has_normal_latents
 from flowaa.run import Run
 
 _PERIODS = (100, 1000, 10_000, 1_000_000)
@@ -67,7 +68,7 @@ def save_extremes(
     pictures: list[Path] = []
     figures: dict[str, float] = {}
     for name, (values, fit) in tails.items():
-        law = stats.chi(d) if name == "radius" else None
+        law = stats.chi(d) if name == "radius" and has_normal_latents(run.density) else None
         pictures.append(folder / f"extremes_{name}.png")
         save_tail_checks(pictures[-1], values, fit, name=_NAMES[name],
                          law_survival=None if law is None else law.isf, has_zero=name == "radius")

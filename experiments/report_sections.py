@@ -14,6 +14,7 @@ from experiments.report_page import Paragraph, Picture, Section, Table, render
 from flowaa.configs import default
 from flowaa.errors import UserError
 from flowaa.figures.marginals import save_marginals
+from flowaa.outliers.evidence import has_normal_latents
 from flowaa.run import Run
 from flowaa.run.trust import LARGEST_KS
 from flowaa.training.files.run_folder import write_json
@@ -41,6 +42,8 @@ _CAPTIONS = {  # file in figures/ → title and what a stranger sees in it
                     "archetypes."),
     "outliers_shell.png": ("Outliers by return period", "Draws at the distance that one in n "
                            "exceeds: from typical to extreme, in the same directions."),
+    "outliers_simplex.png": ("Outliers beyond the archetypes", "Draws as far beyond the simplex as "
+                             "one in n, in the same directions."),
     "outliers_sigma.png": ("Outliers by deviation", "The same with latents of growing deviation."),
     "return_levels.png": ("The law of the radius", "How far out the model says that one draw in n "
                           "lies, and the furthest of n."),
@@ -72,7 +75,8 @@ def report_of(run: Run) -> str:
             "archetypes.png", "compared.png", "nearest.png", "triangle.png", "paths.png",
             "recreated.png", "simplex.png"]),
         _section(figures, "outliers", "Outliers, from typical to extreme",
-                 ["outliers_shell.png", "outliers_sigma.png", "return_levels.png"]),
+                 ["outliers_shell.png", "outliers_sigma.png", "return_levels.png",
+                  *([] if has_normal_latents(run.density) else ["outliers_simplex.png"])]),
         _extremes(run, figures, notes), *_detectors(run.folder),
         Section("numbers", "All numbers", tables=(Table(
             "Summary of the run", ("name", "value"),
@@ -91,9 +95,10 @@ def _made(run: Run, figures: Path) -> list[str]:
     notes = []
     if run.params is None or run.density.flow.context_mean:
         return ["Outliers are not drawn of this kind of run."]
-    if not (figures / "outliers_shell.png").is_file():
-        save_walks(run, figures, method="shell", label=None, seed=0)
-        save_laws(run.density.flow.n_dims, figures, method="shell", seed=0)
+    method = "shell" if has_normal_latents(run.density) else "simplex"
+    if not (figures / f"outliers_{method}.png").is_file():
+        save_walks(run, figures, method=method, label=None, seed=0)
+        save_laws(run.density.flow.n_dims, figures, method=method, seed=0)
     if not (figures / "extremes_radius.png").is_file():
         try:
             _, numbers = save_extremes(run, held_out_tails(run), figures)

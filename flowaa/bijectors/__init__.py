@@ -35,7 +35,13 @@ from flowaa.bijectors.contract import check
 from flowaa.bijectors.coupling import Coupling
 from flowaa.bijectors.elementwise import Elementwise
 from flowaa.bijectors.laws import Additive, Affine, VolumePreserving
-from flowaa.bijectors.mixing import ActNorm, InvertibleLinear, Orthogonal, Permutation
+from flowaa.bijectors.mixing import (
+    ActNorm,
+    InvertibleLinear,
+    Linear,
+    Orthogonal,
+    Permutation,
+)
 from flowaa.bijectors.radial_tail import RadialTail
 from flowaa.bijectors.reshape import Flatten, Haar, Squeeze
 from flowaa.bijectors.spline import Spline
@@ -46,7 +52,8 @@ from flowaa.bijectors.tail_transform import TailTransform
 
 __all__ = [
     "ActNorm", "Additive", "Affine", "Bijector", "BrokenLawError", "Chain", "Checkerboard",
-    "Coupling", "Elementwise", "Flatten", "Haar", "Halves", "InvertibleLinear", "Orthogonal",
+    "Coupling", "Elementwise", "Flatten", "Haar", "Halves", "InvertibleLinear", "Linear",
+    "Orthogonal",
     "Permutation", "RadialTail", "Spline", "SplitOff", "Squeeze", "TailTransform",
     "VolumePreserving", "add_cotangents", "bound", "check", "params_of", "sum_per_example",
     "zero_log_det",

@@ -100,6 +100,34 @@ class InvertibleLinear(Bijector):
         return _times(z, inverse.T), -_per_pixel(z, log_diagonal)
 
 
+class Linear(Bijector):
+    """A learned invertible matrix W and bias b of rows [B, D]; it starts as the identity.
+
+    encode z = x W + b, log_det = log|det W|. W is no product of factors, as `InvertibleLinear`'s
+    is, so that any matrix can be its start, as the one to principal components; a call takes O(D^3)
+    operations.
+    """
+
+    @nn.compact
+    def _parameters(self, n: int) -> tuple[Array, Array]:
+        """W [D, D] and b [D]."""
+        matrix = self.param("matrix", lambda _: jnp.eye(n, dtype=jnp.float32))
+        return matrix, self.param("bias", lambda _: jnp.zeros(n, jnp.float32))
+
+    def encode(self, x: Array, cond: Array | None = None) -> tuple[Array, Array]:
+        """z = x W + b; log_det = log|det W|."""
+        matrix, bias = self._parameters(x.shape[-1])
+        log_det = jnp.linalg.slogdet(matrix.astype(x.dtype))[1]
+        return _times(x, matrix) + bias, jnp.full(len(x), log_det)
+
+    def decode(self, z: Array, cond: Array | None = None) -> tuple[Array, Array]:
+        """x = (z - b) W^-1."""
+        matrix, bias = self._parameters(z.shape[-1])
+        matrix = matrix.astype(z.dtype)
+        x = jnp.linalg.solve(matrix.T, (z - bias).T).T
+        return x, jnp.full(len(z), -jnp.linalg.slogdet(matrix)[1])
+
+
 class ActNorm(Bijector):
     """A learned scale and shift of each channel (Kingma & Dhariwal 2018, arXiv 1807.03039, 3.1).
 

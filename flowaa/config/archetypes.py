@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import jax.numpy as jnp
 from ml_collections import ConfigDict
@@ -16,8 +16,10 @@ from flowaa.data.dataset import DataSpec, Split
 from flowaa.errors import UserError
 from flowaa.flow.density import Density
 from flowaa.flow.likelihood import Preprocessing
+from flowaa.flow.noisy_simplex import NoisySimplex
 from flowaa.training.archetypes.bottleneck import Bottleneck, FlowBottleneck
 from flowaa.training.archetypes.objective import ArchetypeModel, LossWeights, Side
+from flowaa.training.archetypes.simplex import SimplexModel
 from flowaa.training.archetypes.start import start_heads
 from flowaa.training.archetypes.variational import EncoderDecoder, VariationalBottleneck
 from flowaa.training.problem import Phase
@@ -37,6 +39,8 @@ class ArchetypeFields:
     variational_width: Annotated[int, COUNT]
     vertices: Literal["fixed", "learned"]
     sets: Literal["shared", "per_class"]
+    simplex_points: Annotated[int, COUNT]
+    concentration: _Positive
     prototype: bool
     overshoot: _From0
     weight_norm: bool
@@ -104,10 +108,42 @@ def read_archetypes(config: ConfigDict) -> ArchetypeFields:
     return fields
 
 
+# What only the heads and their losses know, and the values at which nothing of it is asked for.
+_OF_HEADS: dict[str, Any] = {
+    "bottleneck": "flow", "sets": "shared", "prototype": False, "overshoot": 0.0,
+    "weight_noise": 0.0, "side": "none", "blur_px": 0.0, "invariant_to": (), "pretrained": "",
+    "freeze_flow": False, "warm_up_steps": 0}
+
+
+def check_simplex(fields: ArchetypeFields, n_dims: int, *, has_readout: bool) -> None:
+    """Raises a `UserError` where `flow.base=simplex` cannot be had with these fields.
+
+    Args:
+        fields: of `config.archetypes`.
+        n_dims: D, of one example.
+        has_readout: `flow.readout`.
+    """
+    if not 2 <= fields.n_archetypes <= n_dims + 1:
+        raise UserError(f"flow.base=simplex: archetypes.n_archetypes is {fields.n_archetypes}; set "
+                        f"it between 2 and {n_dims + 1}, one more than an example has dimensions")
+    if not has_readout:
+        raise UserError("flow.base=simplex: set flow.readout=True, which finds the simplex's place "
+                        "in the latent")
+    if fields.start == "side":
+        raise UserError("flow.base=simplex: archetypes.start=side is for heads that are told the "
+                        "weights; set it to linear")
+    for key, value in _OF_HEADS.items():
+        if getattr(fields, key) != value:
+            raise UserError(f"flow.base=simplex trains by likelihood alone, and archetypes.{key} "
+                            f"is for heads and their losses; set it to {value!r}")
+
+
 def build_archetypes(
     config: ConfigDict, spec: DataSpec, density: Density
-) -> ArchetypeModel | None:
+) -> ArchetypeModel | SimplexModel | None:
     """The heads on the density's flow, or on an encoder and decoder in its place.
+
+    Where the simplex is the flow's base distribution there are no heads.
 
     Returns:
         None where the flow is trained alone.
@@ -118,10 +154,11 @@ def build_archetypes(
     fields = read_archetypes(config)
     if not fields.n_archetypes:
         return None
+    if isinstance(density.flow.base, NoisySimplex):
+        _check_no_context(density)
+        return SimplexModel(density)
     _check_data(fields, spec)
-    if density.flow.context_mean:
-        raise UserError("archetypes: a flow with context has none; leave the context out of "
-                        "the data, or set config.flow.conditional=False")
+    _check_no_context(density)
     bottleneck: Bottleneck = FlowBottleneck(density)
     if fields.bottleneck == "variational":
         network = EncoderDecoder(
@@ -136,6 +173,12 @@ def build_archetypes(
         overshoot=fields.overshoot, weight_norm=fields.weight_norm)
     return ArchetypeModel(bottleneck, heads, fields.side, fields.weight_noise,
                           _distance(fields, spec, density.preprocessing))
+
+
+def _check_no_context(density: Density) -> None:
+    if density.flow.context_mean:
+        raise UserError("archetypes: a flow with context has none; leave the context out of "
+                        "the data, or set config.flow.conditional=False")
 
 
 def _distance(

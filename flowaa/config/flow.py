@@ -1,6 +1,7 @@
 """`config.flow` and `config.likelihood`: their fields, and the density they describe."""
 
 import dataclasses
+import functools
 import importlib
 from typing import Annotated, ClassVar, Literal
 
@@ -10,9 +11,15 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
+from flowaa.bijectors.base import Bijector
 from flowaa.bijectors.chain import Chain, Memory
+from flowaa.bijectors.elementwise import Elementwise
+from flowaa.bijectors.mixing import Linear
 from flowaa.bijectors.radial_tail import RadialTail
+from flowaa.bijectors.reshape import Flatten
+from flowaa.bijectors.spline import Spline
 from flowaa.bijectors.tail_transform import TailTransform
+from flowaa.config.archetypes import ArchetypeFields, check_simplex
 from flowaa.config.fields import COUNT, COUNT_0, HALF, POSITIVE, SHARE, read, read_seed
 from flowaa.data.dataset import DataSpec
 from flowaa.errors import UserError
@@ -21,6 +28,8 @@ from flowaa.flow.base_distribution import ClassMixture, StandardNormal
 from flowaa.flow.density import Density
 from flowaa.flow.flow import Flow
 from flowaa.flow.likelihood import Dequantise, Preprocessing, Standardise
+from flowaa.flow.noisy_simplex import NoisySimplex
+from flowaa.flow.subnets import DenseSubnet
 
 _Count = Annotated[int, COUNT]
 
@@ -32,7 +41,7 @@ class FlowFields:
     block: ClassVar[str] = "flow"
     architecture: Literal["stages", "auto"]
     reshape: tuple[Literal["none", "squeeze", "haar", "flatten"], ...]
-    n_blocks: tuple[_Count, ...]
+    n_blocks: tuple[Annotated[int, COUNT_0], ...]
     width: tuple[_Count, ...]
     depth: tuple[Annotated[int, COUNT_0], ...]
     kernel_sizes: tuple[tuple[_Count | tuple[_Count, ...], ...], ...]
@@ -53,7 +62,9 @@ class FlowFields:
     n_heads: _Count
     subnet_dtype: Literal["float32", "bfloat16"]
     conditional: bool
-    base: Literal["normal", "class_mixture"]
+    curves: bool
+    readout: bool
+    base: Literal["normal", "class_mixture", "simplex"]
     tails: Literal["gaussian", "transform", "student_t", "auto"]
     tail_features: tuple[Annotated[int, COUNT_0], ...] | tuple[()]
     bijector: str
@@ -62,6 +73,9 @@ class FlowFields:
         if self.tail_features and self.tails != "transform":
             raise UserError(f"flow.tail_features is given, which flow.tails={self.tails} does not "
                             "take; leave it out, or set flow.tails=transform")
+        if not sum(self.n_blocks) and not (self.curves or self.readout or self.bijector):
+            raise UserError("flow.n_blocks is 0 in every stage, which leaves nothing to train; set "
+                            "it to 1 or larger, or flow.readout=True")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,11 +130,20 @@ def build_density(
         chain, latent_shape = _imported(flow, spec.shape)
     else:
         chain, latent_shape = build_architecture(config).build(spec.shape)
+    chain, latent_shape = _with_ends(chain, latent_shape, flow, spec)
     chain = _with_tails(chain, flow, spec, tail_shapes)
     n_dims = int(np.prod(spec.shape))
     base: nn.Module = StandardNormal(n_dims)
     if flow.base == "class_mixture":
         base = ClassMixture(n_dims, spec.n_classes)
+    if flow.base == "simplex":
+        archetypes = read(ArchetypeFields, config)
+        if flow.tails == "student_t":
+            raise UserError("flow.base=simplex: flow.tails=student_t makes latents normal; set "
+                            "flow.tails to transform or gaussian")
+        check_simplex(archetypes, n_dims, has_readout=flow.readout)
+        base = NoisySimplex(n_dims, archetypes.n_archetypes, archetypes.simplex_points,
+                            archetypes.concentration)
     return Density(
         Flow(chain, base, spec.shape, latent_shape,
              n_condition_classes=spec.n_classes if flow.conditional else 0,
@@ -128,6 +151,27 @@ def build_density(
              context_std=spec.context_std if flow.conditional else ()),
         _build_preprocessing(read(LikelihoodFields, config), spec),
     )
+
+
+def _with_ends(
+    chain: Chain, latent_shape: tuple[int, ...], flow: FlowFields, spec: DataSpec
+) -> tuple[Chain, tuple[int, ...]]:
+    """The chain with each feature's curve before it and a learned matrix after it."""
+    blocks = chain.blocks
+    if flow.curves:
+        if len(spec.shape) != 1:
+            raise UserError(f"flow.curves=True: examples of the shape {spec.shape} are no rows of "
+                            "numbers; leave it out")
+        spline = Spline(flow.spline_bins, flow.spline_bound)
+        subnet = functools.partial(DenseSubnet, flow.width[0])
+        blocks = (Elementwise(subnet, spline), *blocks)
+    if flow.readout:
+        flatten: tuple[Bijector, ...] = ()
+        if len(latent_shape) != 1:
+            flatten, latent_shape = (Flatten(latent_shape),), (int(np.prod(latent_shape)),)
+        blocks = (*blocks, *flatten, Linear())
+    same = blocks is chain.blocks
+    return chain if same else Chain(blocks, chain.memory, chain.scan), latent_shape
 
 
 def check_tails(flow: FlowFields, spec: DataSpec) -> None:

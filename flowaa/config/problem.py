@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from flowaa.config.archetypes import ArchetypeFields, build_archetypes, read_archetypes
-from flowaa.config.fields import read
+from flowaa.config.fields import read, read_seed
 from flowaa.config.flow import FlowFields, LikelihoodFields
 from flowaa.config.optimizer import build_optimizer
 from flowaa.config.training import TrainingFields
@@ -17,10 +17,15 @@ from flowaa.data.dataset import Dataset
 from flowaa.errors import UserError
 from flowaa.flow.density import Density
 from flowaa.flow.reversibility import with_memory
-from flowaa.training.archetypes.objective import archetype_objective, archetype_values
+from flowaa.training.archetypes.objective import (
+    ArchetypeModel,
+    archetype_objective,
+    archetype_values,
+)
+from flowaa.training.archetypes.simplex_start import start_latent
 from flowaa.training.guard import ReversibilityGuard
 from flowaa.training.objective import evaluation_values, nll_loss
-from flowaa.training.problem import Problem
+from flowaa.training.problem import Phase, Problem
 from flowaa.training.state import Params
 
 
@@ -32,14 +37,20 @@ def build_problem(
     Args:
         config: the run's.
         density: the flow's.
-        dataset: the rows that archetypes start from.
+        dataset: the rows that archetypes, or a readout, start from.
         flow_params: of a flow trained before, in which archetypes are to be found.
     """
     archetypes = read_archetypes(config)
-    if archetypes.n_archetypes:
+    flow, training = read(FlowFields, config), read(TrainingFields, config)
+    if archetypes.n_archetypes and flow.base != "simplex":
         assert dataset is not None, "archetypes start from rows"
         return _archetype_problem(config, archetypes, density, dataset, flow_params)
-    flow, training = read(FlowFields, config), read(TrainingFields, config)
+    loss = nll_loss(density, with_dropout=flow.dropout > 0)
+    phases: tuple[Phase, ...] = ()
+    if flow.readout and dataset is not None and archetypes.start != "random":
+        phases = (Phase(0, loss, functools.partial(
+            start_latent, density, dataset.train, n_rows=archetypes.start_rows,
+            seed=read_seed(config))),)
     guard = None
     if flow.memory == "reversible" and training.check_reversible_steps:
         stored = dataclasses.replace(density, flow=with_memory(density.flow, "stored"))
@@ -51,11 +62,12 @@ def build_problem(
     n_samples = read(LikelihoodFields, config).evaluation_samples
     return Problem(
         init=lambda key, rows: density.init(key, rows.x, rows.y, rows.context),
-        loss=nll_loss(density, with_dropout=flow.dropout > 0),
+        loss=loss,
         values=evaluation_values(density, n_samples=n_samples),
         optimizer=build_optimizer(config),
         n_dims=density.flow.n_dims,
         guard=guard,
+        phases=phases,
         validation_loss=f"{'conditional_' if density.mixes_classes else ''}bits_per_dim",
     )
 
@@ -69,7 +81,7 @@ def _archetype_problem(
         raise UserError("training.check_reversible_steps: there is no such check with archetypes; "
                         "set it to 0")
     model = build_archetypes(config, dataset.spec, density)
-    assert model is not None
+    assert isinstance(model, ArchetypeModel)
     objective = functools.partial(archetype_objective, model, freeze_flow=fields.freeze_flow,
                                   with_dropout=read(FlowFields, config).dropout > 0)
 

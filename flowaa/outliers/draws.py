@@ -18,7 +18,15 @@ from flowaa import extremes
 from flowaa.bijectors.base import bound
 from flowaa.errors import UserError
 from flowaa.flow.density import MIDDLE_OF_LEVEL, Density
-from flowaa.outliers.evidence import has_classes, latent_radius, moments, n_classes
+from flowaa.outliers.beyond_simplex import draw_beyond, gauge_period
+from flowaa.outliers.evidence import (
+    has_classes,
+    has_normal_latents,
+    latent_radius,
+    moments,
+    n_classes,
+    simplex_law,
+)
 from flowaa.outliers.plane import (
     ArchetypePlane,
     coordinates,
@@ -81,6 +89,11 @@ def draw_latents(
     class_key, latent_key = jax.random.split(key)
     if label is None and has_classes(density):
         label = jax.random.randint(class_key, (n,), 0, n_classes(density))
+    if method in METHODS and not has_normal_latents(density):
+        if method != "simplex":
+            require_normal_latents(density, f"method {method}")
+        law = simplex_law(density, params, stretch)
+        return Latents(draw_beyond(law, latent_key, n, extremeness=extremeness), label)
     mean, scale = moments(density, params, label, stretch)
     if method == "simplex":
         if plane is None:
@@ -95,6 +108,13 @@ def draw_latents(
     d = density.flow.n_dims
     z = samplers[method](latent_key, n, d, extremeness=extremeness, mean=mean, scale=scale)
     return Latents(z, label)
+
+
+def require_normal_latents(density: Density, what: str) -> None:
+    """Raises a `UserError` where the latents' radii follow no normal law's."""
+    if not has_normal_latents(density):
+        raise UserError(f"{what}: with flow.base=simplex latents are no normal law, whose radii it "
+                        "goes by; take simplex, or train with flow.base=normal")
 
 
 def draw_between(
@@ -186,6 +206,8 @@ def numbers(
     def period(z: Array, label: Array | None) -> Array:
         radius = latent_radius(density, params, z, label)
         of_radius = extremes.chi_return_period(radius, density.flow.n_dims)
+        if not has_normal_latents(density):
+            return gauge_period(simplex_law(density, params), z)
         if plane is None:
             return of_radius
         mean, scale = moments(density, params, label)

@@ -16,6 +16,7 @@ from flowaa.detection.evidence import evidence_scale
 from flowaa.detection.model import FlowEvidence
 from flowaa.flow.base_distribution import ClassMixture
 from flowaa.flow.density import MIDDLE_OF_LEVEL, Density
+from flowaa.flow.noisy_simplex import NoisySimplex, NoisySimplexLaw
 from flowaa.training.state import Params
 
 Array = jax.Array
@@ -92,11 +93,28 @@ def moments(
     density: Density, params: Params, label: Array | None, stretch: float = 1.0
 ) -> tuple[ArrayLike, ArrayLike]:
     """Mean and standard deviation of the latents' law, [n, D] for each row's class, or numbers."""
+    if isinstance(density.flow.base, NoisySimplex):
+        law = simplex_law(density, params)
+        return law.mean(), stretch * law.stddev()
     if not isinstance(density.flow.base, ClassMixture):
         return 0.0, stretch
     assert label is not None, "each class has moments of its own"
     mean, scale = bound(density.flow, params).latent_moments(label)
     return mean, stretch * scale
+
+
+def has_normal_latents(density: Density) -> bool:
+    """Whether latents are normal, given the class where there is one: their radii follow chi."""
+    return not isinstance(density.flow.base, NoisySimplex)
+
+
+def simplex_law(
+    density: Density, params: Params, stretch: float = 1.0
+) -> NoisySimplexLaw:
+    """The law of the latents of a density whose base is a `NoisySimplex`, its noise stretched."""
+    law = bound(density.flow, params).base(None, stretch)
+    assert isinstance(law, NoisySimplexLaw)
+    return law
 
 
 def statistics(density: Density) -> Callable[[Params, Array], Array]:

@@ -189,6 +189,8 @@ def outlier_mixture(
     if "simplex" in sources and plane is None:
         raise UserError("detector.sources: simplex: this run has no archetypes; train with "
                         "config.archetypes.n_archetypes=3, or take shell or gumbel")
+    for source in set(sources) & {"shell", "gumbel"}:
+        outliers.require_normal_latents(density, f"detector.sources: {source}")
     if len(shares) != len(sources) or not sources or min(shares) < 0 or not sum(shares) > 0:
         raise UserError(f"detector.shares is {shares}; give one share, 0 or larger, for each of "
                         f"the sources {sources}")

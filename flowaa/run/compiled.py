@@ -11,6 +11,7 @@ from flowaa.outliers import evidence
 from flowaa.outliers.plane import ArchetypePlane
 from flowaa.run.batching import Batched, batch_size
 from flowaa.training.archetypes.objective import ArchetypeModel
+from flowaa.training.archetypes.simplex import SimplexModel
 from flowaa.training.state import Params
 
 Array = jax.Array
@@ -19,7 +20,7 @@ Array = jax.Array
 class Compiled:
     """The functions by name; each is compiled when it is first called."""
 
-    def __init__(self, density: Density, model: ArchetypeModel | None) -> None:
+    def __init__(self, density: Density, model: ArchetypeModel | SimplexModel | None) -> None:
         """`model` is that of the archetypes, where the run has any."""
         size = batch_size(density.flow.n_dims)
 
@@ -58,3 +59,7 @@ class Compiled:
             self.weights = Batched(
                 lambda params, x, label: model.weights(params, x, label, MIDDLE_OF_LEVEL), size)
             self.decode_weights = Batched(model.decode_weights, size)
+        if isinstance(model, SimplexModel):
+            self.with_weights = Batched(
+                lambda params, x, weights, label: model.with_weights(
+                    params, x, weights, label, MIDDLE_OF_LEVEL), size)

@@ -16,6 +16,7 @@ from flowaa.errors import UserError
 from flowaa.flow.density import Density
 from flowaa.run.run import Run
 from flowaa.training.archetypes.objective import ArchetypeModel
+from flowaa.training.archetypes.simplex import SimplexModel
 from flowaa.training.files.checkpoints import Checkpoints
 from flowaa.training.files.run_folder import RunFolder
 from flowaa.training.state import Params
@@ -69,6 +70,8 @@ def run_of(
     model = build_archetypes(config, spec, density)
     if model is None:
         return Run(config, spec, density, params, step, summary=summary or {})
+    if isinstance(model, SimplexModel):
+        return Run(config, spec, density, params, step, model, params, summary or {})
     has_flow = config.archetypes.bottleneck == "flow"
     return Run(config, spec, density, params["flow"] if has_flow else None, step, model, params,
                summary or {})
@@ -84,7 +87,7 @@ def spec_from_json(fields: dict[str, Any]) -> DataSpec:
     return DataSpec(**as_tuples(fields))
 
 
-def params_like(spec: DataSpec, model: Density | ArchetypeModel) -> Params:
+def params_like(spec: DataSpec, model: Density | ArchetypeModel | SimplexModel) -> Params:
     """Shapes of a model's parameters."""
     x, label = jnp.zeros((2, *spec.shape)), jnp.zeros(2, jnp.int32)
     context = (jnp.zeros((2, spec.context_width)),) if isinstance(model, Density) else ()

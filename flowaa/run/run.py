@@ -17,7 +17,6 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from flowaa.arguments import random_key
-from flowaa.bijectors.base import bound
 from flowaa.data.dataset import DataSpec
 from flowaa.errors import UserError, warn
 from flowaa.extremes import distance_to_simplex
@@ -32,6 +31,7 @@ from flowaa.outliers.scores import SCORES, Reference, load_labels, load_rows, re
 from flowaa.run import arguments
 from flowaa.run.compiled import Compiled
 from flowaa.training.archetypes.objective import ArchetypeModel
+from flowaa.training.archetypes.simplex import SimplexModel
 from flowaa.training.files.checkpoints import Checkpoints
 from flowaa.training.files.run_folder import RunFolder
 from flowaa.training.state import Params, TrainState
@@ -53,8 +53,8 @@ class Run:
     density: Density
     params: Params | None  # the flow's; None where a variational bottleneck takes its place
     step: int  # of the checkpoint
-    archetype_model: ArchetypeModel | None = None
-    archetype_params: Params | None = None  # of flow and heads
+    archetype_model: ArchetypeModel | SimplexModel | None = None
+    archetype_params: Params | None = None  # of flow and heads; of a simplex base, the flow's
     summary: Mapping[str, float] = dataclasses.field(default_factory=dict)  # of this step
     folder: Path | None = None  # where it lies, of a run that was trained or loaded
 
@@ -63,16 +63,19 @@ class Run:
         spec, flow, config = self.spec, self.config.flow, self.config
         values = f"levels 0 … {spec.n_levels - 1}" if spec.n_levels else "continuous"
         n_params = sum(leaf.size for leaf in jax.tree.leaves(self.archetype_params or self.params))
+        blocks = flow.bijector or f"{sum(flow.n_blocks)} {flow.law} blocks"
+        if flow.curves:
+            blocks = f"curves, {blocks}"
         archetypes = "none"
         if self.archetype_model is not None:
-            heads = self.archetype_model.heads
-            archetypes = f"{heads.n_archetypes}" + (
-                f" of each of {heads.n_classes} classes" if heads.n_classes else "")
+            model = self.archetype_model
+            archetypes = f"{model.n_archetypes}" + (
+                f" of each of {model.n_classes} classes" if model.n_classes else "")
         figure = self.summary.get("test/bits_per_dim")
         return "\n".join((
             f"Run of {config.data.name}, step {self.step} of {config.training.steps}",
             f"  data: examples {spec.shape}, {values}, {spec.n_classes or 'no'} classes",
-            f"  flow: {flow.bijector or f'{sum(flow.n_blocks)} {flow.law} blocks'}, "
+            f"  flow: {blocks}, "
             f"{n_params:,} parameters",
             f"  archetypes: {archetypes}",
             "  test: " + (f"no bits/dim of step {self.step} is known" if figure is None
@@ -161,7 +164,8 @@ class Run:
             extremeness: return period, in draws: at least 1, which is the most typical point for
                 "shell" and an ordinary one for "gumbel"; 1e6 is a once-in-a-million outlier. Where
                 rows held out from training are not as the model says, these two go to the radius
-                that one *row of the data* in so many exceeds (`radius_dial`).
+                that one *row of the data* in so many exceeds (`radius_dial`). With
+                `flow.base=simplex` there is "simplex" alone, whose periods are the model's own.
             label: class index, or one for each; None draws them where the run knows classes.
 
         Raises:
@@ -237,10 +241,13 @@ class Run:
     @property
     def archetypes(self) -> Array:
         """The vertices [K, L] of the simplex."""
-        return bound(self._model.heads, self._heads).vertices()
+        return self._model.vertices(self.archetype_params)
 
     def archetype_weights(self, x: Any, label: Any = None) -> Array:
-        """A [B, K] of x [B, *shape]: how much of each archetype there is in it; rows sum to one."""
+        """A [B, K] of x [B, *shape]: how much of each archetype there is in it; rows sum to one.
+
+        With `flow.base=simplex` it is the posterior mean of the weights.
+        """
         x = arguments.examples(x, self.spec)
         labels = self._archetype_labels(label, len(x))
         return self._compiled.weights(self.archetype_params, rows=(x, labels))
@@ -250,17 +257,34 @@ class Run:
 
         Weights beyond [0, 1] exaggerate: they leave the simplex.
         """
-        weights = arguments.matrix(weights, "weights", self._model.heads.n_archetypes)
-        if not np.allclose(weights.sum(1), 1.0, atol=1e-3):
-            raise UserError("weights must sum to one in each row")
+        weights = self._mixtures(weights)
         labels = self._archetype_labels(label, len(weights))
         return self._compiled.decode_weights(self.archetype_params, rows=(weights, labels))
+
+    def with_weights(self, x: Any, weights: Any, label: Any = None) -> Array:
+        """x [B, *shape] with other weights [B, K]: what else there is of each row stays its own.
+
+        Weights as in `decode_weights`, where the rest is at its mean instead.
+
+        Raises:
+            UserError: the run's base distribution is no simplex (`flow.base=simplex`), so that no
+                part of the latent is free of the weights.
+        """
+        x, weights = arguments.examples(x, self.spec), self._mixtures(weights)
+        if not isinstance(self._model, SimplexModel):
+            raise UserError("with_weights: the latent of this run has no part that is free of the "
+                            "weights; train with config.flow.base=simplex, or take decode_weights")
+        if len(x) != len(weights):
+            raise UserError(f"with_weights: x has {len(x)} rows and weights {len(weights)}; give "
+                            "weights for each")
+        labels = self._archetype_labels(label, len(x))
+        return self._compiled.with_weights(self.archetype_params, rows=(x, weights, labels))
 
     @property
     def uses_labels(self) -> bool:
         """Whether anything of the run depends on a label: flow, base or archetypes."""
-        heads = self.archetype_model and self.archetype_model.heads
-        return evidence.has_classes(self.density) or bool(heads and heads.n_classes)
+        model = self.archetype_model
+        return evidence.has_classes(self.density) or bool(model and model.n_classes)
 
     @functools.cached_property
     def radius_dial(self) -> RadiusDial | None:
@@ -309,7 +333,7 @@ class Run:
         return self.folder / name
 
     @property
-    def _model(self) -> ArchetypeModel:
+    def _model(self) -> ArchetypeModel | SimplexModel:
         if self.archetype_model is None:
             raise UserError("this run has no archetypes; train with "
                             "config.archetypes.n_archetypes=3 or another number")
@@ -322,14 +346,16 @@ class Run:
                             "weights alone; see archetype_weights and decode_weights")
         return self.params
 
-    @property
-    def _heads(self) -> Params:
-        assert self.archetype_params is not None
-        return self.archetype_params["heads"]
+    def _mixtures(self, weights: Any) -> Any:
+        """Weights [B, K] that sum to one."""
+        weights = arguments.matrix(weights, "weights", self._model.n_archetypes)
+        if not np.allclose(weights.sum(1), 1.0, atol=1e-3):
+            raise UserError("weights must sum to one in each row")
+        return weights
 
     def _archetype_labels(self, label: Any, n: int) -> Any:
         labels = self._labels(label, n)
-        if labels is None and self._model.heads.n_classes:
+        if labels is None and self._model.n_classes:
             raise UserError("each class has archetypes of its own in this run: give label, a class "
                             "index or one for each example")
         return labels
@@ -339,7 +365,7 @@ class Run:
         """The plane through the archetypes in the latent space, where the run has both."""
         if self.archetype_model is None or self.params is None:
             return None
-        return archetype_plane(bound(self.archetype_model.heads, self._heads).corners())
+        return archetype_plane(self.archetype_model.corners(self.archetype_params))
 
     @functools.cached_property
     def _compiled(self) -> Compiled:

@@ -12,7 +12,7 @@ from flowaa.bijectors.chain import Chain
 from flowaa.bijectors.coupling import Coupling
 from flowaa.bijectors.elementwise import Elementwise
 from flowaa.bijectors.laws import Additive, Affine, Law, VolumePreserving
-from flowaa.bijectors.mixing import ActNorm, InvertibleLinear, Orthogonal, Permutation
+from flowaa.bijectors.mixing import ActNorm, InvertibleLinear, Linear, Orthogonal, Permutation
 from flowaa.bijectors.radial_tail import RadialTail
 from flowaa.bijectors.reshape import Flatten, Haar, Squeeze
 from flowaa.bijectors.spline import Spline
@@ -102,6 +102,7 @@ def mixing_cases() -> Iterator[tuple[str, Case]]:
     yield "tails-some", Case(lambda: TailTransform((3, 0), ((0.2, 0.4), (1.0, 0.1))), VECTOR)
     yield "radial_tail-vector", Case(RadialTail, VECTOR, "label")
     yield "radial_tail-one", Case(RadialTail, (1,))
+    yield "linear", Case(Linear, VECTOR, "label")
     yield "squeeze", Case(Squeeze, IMAGE)
     yield "haar", Case(Haar, IMAGE)
     yield "flatten", Case(lambda: Flatten(IMAGE), IMAGE)

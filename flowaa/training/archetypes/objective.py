@@ -58,6 +58,24 @@ class ArchetypeModel:
     weight_noise: float = 0.0  # standard deviation of noise on the weights, in training
     distance: TangentDistance | None = None  # between pictures; None: pixel by pixel
 
+    @property
+    def n_archetypes(self) -> int:
+        """K."""
+        return self.heads.n_archetypes
+
+    @property
+    def n_classes(self) -> int:
+        """How many classes have archetypes of their own; 0 where all share them."""
+        return self.heads.n_classes
+
+    def vertices(self, params: Params) -> Array:
+        """Z [K, L]."""
+        return bound(self.heads, params["heads"]).vertices()
+
+    def corners(self, params: Params) -> Array:
+        """Latents [G, K, D] of the vertices; G sets, one a class, or one of all."""
+        return bound(self.heads, params["heads"]).corners()
+
     def init(self, key: Array, x: Array, label: Array | None) -> Params:
         """Parameters to start from."""
         flow_key, heads_key = jax.random.split(key)

@@ -8,6 +8,8 @@ _OBJECTIVE = "flowaa/training/archetypes/objective.py"
 _OF_TANGENTS, _OF_HEADS = "tests/archetypes/test_tangents.py", "tests/archetypes/test_heads.py"
 _OF_OBJECTIVE = "tests/training/test_archetype_objective.py"
 _OF_RUNS = "tests/training/test_archetypes.py"
+_SIMPLEX_START = "flowaa/training/archetypes/simplex_start.py"
+_OF_SIMPLEX = "tests/training/test_simplex_flow.py"
 
 MUTATIONS: tuple[Mutation, ...] = (
     Mutation("the nearest archetype is the furthest", "flowaa/outliers/draws.py",
@@ -111,4 +113,17 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation("corners of the triangle are drawn in another order", "flowaa/figures/simplex.py",
              "np.pi / 2 - 2 * np.pi", "np.pi / 2 + 2 * np.pi",
              ("tests/test_analyse.py::test_points_stand_at_their_mixtures_of_the_corners",)),
+    Mutation("a readout starts as the last components", _SIMPLEX_START,
+             "= variances[::-1], directions[:, ::-1]", "= variances, directions",
+             (f"{_OF_SIMPLEX}::"
+              "test_a_run_starts_as_whitened_components_and_their_archetypes",)),
+    Mutation("the first simplex is the classical one", _SIMPLEX_START,
+             "_SHRINKINGS = (1.0, 0.9, 0.8, 0.7, 0.6)", "_SHRINKINGS = (1.0,)",
+             (f"{_OF_SIMPLEX}::test_noise_moves_the_first_vertices_inwards",)),
+    Mutation("other weights forget the rest of the row", "flowaa/training/archetypes/simplex.py",
+             "law.latent(weights, law.rest(z))", "law.latent(weights)",
+             (f"{_OF_SIMPLEX}::test_other_weights_leave_the_rest_of_a_row_its_own",)),
+    Mutation("a simplex as the base takes side information and drops it",
+             "flowaa/config/archetypes.py", '"side": "none", "blur_px"', '"blur_px"',
+             (f"{_OF_SIMPLEX}::test_what_is_refused",)),
 )

@@ -146,4 +146,17 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation("a radius beyond the tail's end is impossible", "flowaa/outliers/dial.py",
              "if tail.shape_ < 0:", "if False:",
              (f"{_DIAL}::test_no_radius_is_impossible",)),
+    Mutation("weights beyond the simplex: the chance of one facet is each one's",
+             "flowaa/outliers/beyond_simplex.py",
+             "axis=(-2, -1)) - np.log(len(law.points))",
+             "axis=(-2, -1)) - np.log(3 * len(law.points))",
+             ("tests/test_beyond_simplex.py::test_one_draw_in_so_many_exceeds_the_level",)),
+    Mutation("weights beyond the simplex: the rest of the latent is at its mean",
+             "flowaa/outliers/beyond_simplex.py", "return law.latent(weights, rest)",
+             "return law.latent(weights)",
+             ("tests/test_beyond_simplex.py::test_draws_beyond_are_ordinary_in_the_rest",)),
+    Mutation("shells are drawn of latents that are no normal law", "flowaa/outliers/draws.py",
+             'require_normal_latents(density, f"method {method}")', "pass",
+             ("tests/training/test_simplex_flow.py::"
+              "test_outliers_beyond_the_simplex_have_the_period_asked_for",)),
 )

@@ -8,6 +8,7 @@ _DENSITY = "tests/flow/test_flow_density.py"
 _LIKELIHOOD = "tests/flow/test_likelihood.py"
 _MEMORY = "tests/test_memory_modes.py"
 _MIXING = "tests/bijectors/test_mixing.py"
+_SIMPLEX = "tests/flow/test_noisy_simplex.py"
 _SPLINE = "tests/bijectors/test_spline.py"
 _SUBNETS = "tests/flow/test_subnets.py"
 _RADIAL = "tests/bijectors/test_radial_tail.py"
@@ -181,4 +182,31 @@ MUTATIONS: tuple[Mutation, ...] = (
              "if log_det.shape != (BATCH,):", "if False:",
              ("tests/bijectors/test_checks_can_fail.py::"
               "test_what_is_no_bijector_is_told_in_one_line",)),
+    Mutation("a simplex's density forgets how many points it has", "flowaa/flow/noisy_simplex.py",
+             " - np.log(len(self.points))\n", "\n",
+             (f"{_SIMPLEX}::test_a_segments_density_is_a_difference_of_normal_integrals",)),
+    Mutation("a simplex's noise counts in one dimension", "flowaa/flow/noisy_simplex.py",
+             "- (k - 1) * (jnp.log", "- 1 * (jnp.log",
+             (f"{_SIMPLEX}::test_a_triangles_density_and_weights_are_the_integrals",)),
+    Mutation("the rest of a latent has no density", "flowaa/flow/noisy_simplex.py",
+             "return log_u + (log_rest - 0.5 * np.log(2 * np.pi)).sum(-1)", "return log_u",
+             (f"{_SIMPLEX}::test_the_rest_is_normal_whatever_the_weights",)),
+    Mutation("weights are the nearest point's", "flowaa/flow/noisy_simplex.py",
+             "jax.nn.softmax(self._exponents(self._parts(z)[0]))",
+             "jax.nn.softmax(1e6 * self._exponents(self._parts(z)[0]))",
+             (f"{_SIMPLEX}::test_a_triangles_density_and_weights_are_the_integrals",)),
+    Mutation("draws of a simplex have no noise", "flowaa/flow/noisy_simplex.py",
+             "[self.noise * u, jnp.zeros_like(rest)]", "[0.0 * u, jnp.zeros_like(rest)]",
+             (f"{_SIMPLEX}::test_draws_follow_the_density",)),
+    Mutation("the temperature leaves the rest as it is", "flowaa/flow/noisy_simplex.py",
+             "self._rest, self._n_rest = jnp.asarray(temperature), n_rest",
+             "self._rest, self._n_rest = jnp.asarray(1.0), n_rest",
+             (f"{_SIMPLEX}::test_draws_follow_the_density[0.5]",)),
+    Mutation("sticks break as if nothing were left", "flowaa/flow/noisy_simplex.py",
+             "n_left = n_archetypes - 1 - index", "n_left = 1",
+             (f"{_SIMPLEX}::test_points_are_dirichlets_in_every_dimension",)),
+    Mutation("a learned matrix keeps volume", "flowaa/bijectors/mixing.py",
+             "return _times(x, matrix) + bias, jnp.full(len(x), log_det)",
+             "return _times(x, matrix) + bias, jnp.full(len(x), 0.0 * log_det)",
+             _law("linear", "log_det")),
 )

@@ -1,0 +1,124 @@
+"""The law of a noisy simplex against quadrature, closed forms and its own draws."""
+
+import distrax
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import integrate, stats
+
+from flowaa.flow.noisy_simplex import NoisySimplex, NoisySimplexLaw, simplex_points
+
+TRIANGLE = np.array([[0.0, 0.3], [2.0, -0.5], [0.7, 1.8]])
+SIGMA = 0.25
+
+
+def law_of(vertices, *, noise=SIGMA, n_rest=0, n_points=4096, concentration=1.0, temperature=1.0):
+    points = simplex_points(len(vertices), n_points, concentration)
+    return NoisySimplexLaw(jnp.asarray(vertices, jnp.float32), points, noise, n_rest, temperature)
+
+
+def by_quadrature(u, values=lambda a: 1.0):
+    """The integral of values(a) Dir(a; 1) N(u; Z^T a, sigma^2 I) over the triangle."""
+    def integrand(a2, a1):
+        a = np.array([a1, a2, 1 - a1 - a2])
+        return 2.0 * values(a) * stats.norm.pdf((u - a @ TRIANGLE) / SIGMA).prod() / SIGMA**2
+
+    return integrate.dblquad(integrand, 0, 1, 0, lambda a1: 1 - a1, epsabs=1e-7, epsrel=1e-7)[0]
+
+
+def test_a_segments_density_is_a_difference_of_normal_integrals():
+    low, high = -1.0, 2.0
+    u = np.linspace(-2, 3, 41)
+    exact = (stats.norm.cdf((u - low) / SIGMA) - stats.norm.cdf((u - high) / SIGMA)) / (high - low)
+    found = law_of([[low], [high]]).log_prob(jnp.asarray(u[:, None], jnp.float32))
+    np.testing.assert_allclose(np.exp(found), exact, rtol=2e-4, atol=1e-7)
+
+
+def test_concentrated_weights_have_the_dirichlet_laws_density():
+    u, alpha = 0.3, 0.5
+    exact = integrate.quad(  # of the segment from 0 to 1, by the angle that evens arcsine's law
+        lambda angle: stats.norm.pdf(u, np.sin(angle)**2, SIGMA) * 2 / np.pi, 0, np.pi / 2)[0]
+    found = law_of([[1.0], [0.0]], concentration=alpha).log_prob(jnp.array([[u]]))
+    np.testing.assert_allclose(np.exp(found), exact, rtol=1e-3)
+
+
+@pytest.mark.parametrize("u", [(0.9, 0.5), (0.1, 0.2), (2.4, -0.6)])
+def test_a_triangles_density_and_weights_are_the_integrals(u):
+    """Within, at a corner and outside."""
+    law, z = law_of(TRIANGLE), jnp.array([u], jnp.float32)
+    density = by_quadrature(np.array(u))
+    np.testing.assert_allclose(np.exp(law.log_prob(z))[0], density, rtol=5e-3)
+    weights = [by_quadrature(np.array(u), lambda a, j=j: a[j]) / density for j in range(3)]
+    found = np.asarray(law.weights(z))[0]
+    np.testing.assert_allclose(found, weights, atol=2e-3)
+    np.testing.assert_allclose(found.sum(), 1.0, rtol=1e-5)
+
+
+def test_512_points_are_as_good_as_many():
+    """Of the law's own draws; the noise is an eighth of the edges, as that of trained flows is."""
+    few, many = law_of(TRIANGLE, n_points=512), law_of(TRIANGLE, n_points=16384)
+    z = many.sample(seed=jax.random.key(0), sample_shape=(500,))
+    difference = np.asarray(few.log_prob(z) - many.log_prob(z))
+    assert np.abs(difference).mean() < 0.01
+    assert abs(difference.mean()) < 2e-3
+    np.testing.assert_allclose(few.weights(z), many.weights(z), atol=0.01)
+
+
+def test_the_rest_is_normal_whatever_the_weights():
+    law, alone = law_of(TRIANGLE, n_rest=2, n_points=64), law_of(TRIANGLE, n_points=64)
+    z = jnp.asarray(np.random.default_rng(1).normal(size=(20, 4)), jnp.float32)
+    rest = stats.norm.logpdf(np.asarray(z[:, 2:])).sum(1)
+    np.testing.assert_allclose(law.log_prob(z), alone.log_prob(z[:, :2]) + rest, rtol=1e-5)
+    np.testing.assert_allclose(law.weights(z), alone.weights(z[:, :2]), rtol=1e-6)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.5])
+def test_draws_follow_the_density(temperature):
+    """By their mean log-density, which is that of the law's own quadrature, and their moments."""
+    law = law_of([[-1.0], [1.0]], n_rest=1, temperature=temperature, n_points=256)
+    drawn = law.sample(seed=jax.random.key(0), sample_shape=(20_000,))
+    grid = jnp.linspace(-4, 4, 4001)
+    log_p = law.log_prob(jnp.stack([grid, 0 * grid], 1)) - law.log_prob(
+        jnp.array([[0.0, 0.0]])) + law_of([[-1.0], [1.0]], noise=SIGMA * temperature,
+                                          n_points=256).log_prob(jnp.array([[0.0]]))
+    p = np.exp(np.asarray(log_p, np.float64))
+    assert integrate.trapezoid(p, grid) == pytest.approx(1.0, abs=1e-4)
+    entropy = (-integrate.trapezoid(p * log_p, grid)
+               + 0.5 * np.log(2 * np.pi * np.e * temperature**2))
+    assert -law.log_prob(drawn).mean() == pytest.approx(entropy, abs=0.03)
+    np.testing.assert_allclose(drawn.mean(0), law.mean(), atol=0.03)
+    np.testing.assert_allclose(drawn.std(0), law.stddev(), rtol=0.02)
+    np.testing.assert_allclose(law.stddev() ** 2, law.variance(), rtol=1e-6)
+
+
+def test_weights_and_rest_make_a_latent():
+    law = law_of(TRIANGLE, n_rest=2)
+    weights = jnp.array([[0.2, 0.3, 0.5], [1.5, -0.25, -0.25]])
+    rest = jnp.array([[1.0, 2.0], [-1.0, 0.5]])
+    z = law.latent(weights, rest)
+    np.testing.assert_allclose(z[:, :2], np.asarray(weights) @ TRIANGLE, rtol=1e-5)
+    np.testing.assert_array_equal(law.rest(z), rest)
+    np.testing.assert_array_equal(law.rest(law.latent(weights)), 0.0)
+
+
+def test_points_are_dirichlets_in_every_dimension():
+    for k, alpha in ((2, 1.0), (3, 1.0), (10, 0.3)):
+        points = simplex_points(k, 1024, alpha)
+        np.testing.assert_allclose(points.sum(1), 1.0, rtol=1e-6)
+        for index in (0, k - 1):
+            law = stats.beta(alpha, (k - 1) * alpha)
+            assert stats.kstest(points[:, index], law.cdf).statistic < 0.03
+
+
+def test_far_out_gradients_are_finite():
+    base = NoisySimplex(n_dims=3, n_archetypes=3, n_points=64)
+    params = jax.jit(base.init)(jax.random.key(0))
+
+    def log_prob(params, z):
+        law = base.apply(params)
+        assert isinstance(law, distrax.Distribution)
+        return law.log_prob(z).sum()
+
+    gradients = jax.jit(jax.grad(log_prob, (0, 1)))(params, jnp.full((2, 3), 1e4))
+    assert all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(gradients))

@@ -1,0 +1,162 @@
+"""Runs whose base distribution is a noisy simplex: their start, what they give, what is refused."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import flowaa
+from flowaa.archetypes.classical.comparison import weight_error
+from flowaa.archetypes.simplex import regular_vertices
+from flowaa.config.data import build_data
+from flowaa.config.flow import build_density
+from flowaa.data.dataset import Split
+from flowaa.data.description import describe
+from flowaa.errors import UserError
+from flowaa.flow.noisy_simplex import NoisySimplex
+from flowaa.training.archetypes.simplex_start import fit_simplex, start_latent
+from tests.training.tiny import config_of, summary, train
+
+pytestmark = pytest.mark.usefixtures("no_figures")
+K = 3
+SIMPLEX = {"data.name": "keller", "archetypes.n_archetypes": K, "flow.base": "simplex",
+           "flow.readout": True, "flow.curves": True, "archetypes.simplex_points": 64}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("simplex")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("flowaa.run.train._save_curves", lambda folder, rows: None)
+        train(config_of(**SIMPLEX), str(folder))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(folder):
+    return flowaa.load_run(folder)
+
+
+@pytest.fixture(scope="module")
+def test_split(run):
+    return build_data(run.config).test
+
+
+def test_weights_and_archetypes_of_a_run(folder, run, test_split):
+    assert run.archetypes.shape == (K, K - 1)
+    weights = np.asarray(run.archetype_weights(test_split.x))
+    np.testing.assert_allclose(weights.sum(1), 1.0, atol=1e-5)
+    assert weights.min() >= 0
+    assert {"test/weight_mae", "start/weight_mae", "test/bits_per_dim"} <= set(summary(folder))
+    assert "archetypes: 3" in repr(run)
+    assert "curves" in repr(run)
+
+
+def test_decoded_weights_lie_at_their_mixture_of_the_vertices(run):
+    """With the rest at its mean, also beyond the simplex."""
+    weights = np.array([[0.2, 0.3, 0.5], [1.0, 0.0, 0.0], [1.4, -0.2, -0.2]])
+    z, _ = run.encode(run.decode_weights(weights))
+    np.testing.assert_allclose(z[:, :K - 1], weights @ np.asarray(run.archetypes), atol=1e-3)
+    np.testing.assert_allclose(z[:, K - 1:], 0.0, atol=1e-3)
+
+
+def test_other_weights_leave_the_rest_of_a_row_its_own(run, test_split):
+    x, weights = test_split.x[:5], np.tile([0.1, 0.2, 0.7], (5, 1))
+    before, _ = run.encode(x)
+    after, _ = run.encode(run.with_weights(x, weights))
+    np.testing.assert_allclose(after[:, :K - 1], weights @ np.asarray(run.archetypes), atol=1e-3)
+    np.testing.assert_allclose(after[:, K - 1:], before[:, K - 1:], atol=1e-3)
+
+
+def test_density_is_the_bases_through_the_flow(run, test_split):
+    x = test_split.x[:20]
+    z, log_det = run.encode(x)
+    law = run.density.flow.base.apply({"params": run.params["base"]})
+    np.testing.assert_allclose(run.log_prob(x), law.log_prob(z) + log_det, rtol=1e-5)
+    assert run.sample(jax.random.key(0), 7).shape == (7, 8)
+
+
+def test_outliers_beyond_the_simplex_have_the_period_asked_for(run):
+    drawn = run.draw_outliers(jax.random.key(0), 40, "simplex", extremeness=1e5)
+    np.testing.assert_allclose(drawn.return_period, 1e5, rtol=0.05)
+    assert (drawn.hull_distance > 0).all()
+    assert np.isfinite(run.outlier_score(drawn.x, "combined")).all()
+    for method in ("shell", "gumbel"):
+        with pytest.raises(UserError, match=f"method {method}: with flow.base=simplex"):
+            run.sample_outliers(jax.random.key(0), 4, method, extremeness=1e3)
+
+
+def mixtures(n: int, k: int, noise: float, d: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows [n, D] of a noisy simplex in a random place, and their weights."""
+    random = np.random.default_rng(0)
+    weights = random.dirichlet(np.ones(k), n)
+    x = weights @ random.normal(size=(k, d)) + noise * random.normal(size=(n, d))
+    return x.astype(np.float32), weights.astype(np.float32)
+
+
+def test_a_run_starts_as_whitened_components_and_their_archetypes():
+    """Through blocks that permute: the latent's first dimensions are the first components."""
+    x, weights = mixtures(2_000, K, 0.05, 6)
+    train_split = Split(x)
+    spec = describe(train_split, n_levels=0)
+    density = build_density(config_of(**SIMPLEX), spec)
+    params = jax.jit(density.init)(jax.random.key(0), jnp.asarray(x[:16]), None)
+    params = start_latent(density, train_split, params, n_rows=2_000, seed=0)
+    z, _ = jax.jit(density.encode)(params, jnp.asarray(x), None, 0.0)
+    np.testing.assert_allclose(np.cov(np.asarray(z).T), np.eye(6), atol=0.01)
+    u = (x - x.mean(0)) / np.asarray(spec.std)
+    components = np.linalg.svd(u - u.mean(0), full_matrices=False)[0][:, :K - 1]
+    shares = np.abs(np.corrcoef(components.T, np.asarray(z[:, :K - 1]).T)[:2, 2:])
+    np.testing.assert_allclose(shares, np.eye(2), atol=0.01)
+    law = density.flow.base.apply({"params": params["base"]})
+    assert weight_error(np.asarray(law.weights(z)), weights) < 0.03
+
+
+def test_noise_moves_the_first_vertices_inwards():
+    """Classical archetypes lie among the furthest rows, which noise has taken there."""
+    random, true = np.random.default_rng(0), 2.0 * regular_vertices(K)
+    z = random.dirichlet(np.ones(K), 1_500) @ true + 0.3 * random.normal(size=(1_500, 2))
+    vertices, noise = fit_simplex(z, NoisySimplex(2, K, n_points=128), seed=0)
+    area = [abs(np.linalg.det(points[1:] - points[0])) for points in (vertices, true)]
+    assert 0.8 < area[0] / area[1] < 1.25
+    assert 0.7 < noise / 0.3 < 1.4
+
+
+@pytest.mark.parametrize(("overrides", "message"), [
+    ({"archetypes.side": "scores"}, "archetypes.side is for heads"),
+    ({"archetypes.warm_up_steps": 4}, "archetypes.warm_up_steps is for heads"),
+    ({"archetypes.start": "side"}, "archetypes.start=side is for heads"),
+    ({"archetypes.n_archetypes": 0}, "archetypes.n_archetypes is 0; set it between 2 and 9"),
+    ({"archetypes.n_archetypes": 10}, "between 2 and 9"),
+    ({"flow.readout": False}, "set flow.readout=True"),
+    ({"flow.tails": "student_t"}, "flow.tails=student_t makes latents normal"),
+    ({"archetypes.concentration": 0.0}, "larger than 0"),
+])
+def test_what_is_refused(overrides, message, tmp_path):
+    with pytest.raises(UserError, match=message):
+        train(config_of(**{**SIMPLEX, **overrides}), str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_flow_without_anything_to_train_is_refused():
+    with pytest.raises(UserError, match=r"flow\.n_blocks is 0 in every stage"):
+        build_density(config_of(**{"flow.n_blocks": (0,)}), describe(
+            Split(np.zeros((4, 3), np.float32)), n_levels=0))
+
+
+def test_curves_are_for_rows():
+    with pytest.raises(UserError, match=r"flow\.curves=True: examples of the shape \(4, 4, 1\)"):
+        build_density(config_of(**{"flow.curves": True, "flow.reshape": ("flatten",)}), describe(
+            Split(np.zeros((4, 4, 4, 1), np.uint8)), n_levels=256))
+
+
+def test_a_readout_of_pictures_flattens_them():
+    density = build_density(
+        config_of(**{"flow.readout": True, "flow.reshape": ("squeeze",), "flow.n_blocks": (1,)}),
+        describe(Split(np.zeros((4, 4, 4, 1), np.uint8)), n_levels=256))
+    assert density.flow.latent_shape == (16,)
+
+
+def test_other_weights_need_a_simplex_as_the_base(plane_run):
+    with pytest.raises(UserError, match="no archetypes"):
+        plane_run.with_weights(np.zeros((2, 2)), np.eye(2))
