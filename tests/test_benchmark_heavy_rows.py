@@ -14,7 +14,8 @@ def test_level_of_an_elliptical_law_is_that_of_its_radius(degrees):
     law = HeavyRows((degrees,) * 4, "elliptical")
     squared = (stats.chi2(4).isf(RARE) if np.isinf(degrees)
                else 4 * stats.f(4, degrees).isf(RARE))
-    assert np.log10(law.level(n=N) / np.sqrt(squared)) == pytest.approx(0, abs=0.03)
+    found = law.stretched(n=N).level(law.log_prob)
+    assert np.log10(found / np.sqrt(squared)) == pytest.approx(0, abs=0.03)
 
 
 @pytest.mark.parametrize("kind", ["rotated", "copula"])
@@ -23,7 +24,7 @@ def test_level_of_joined_coordinates_is_that_of_drawn_rows(kind):
     # P(|x| > r) is that of two coordinates, up to a thousandth.
     law = HeavyRows((1.5, 1.5), kind)
     alone = stats.t(1.5).isf(RARE / 4)
-    found = np.log10(law.level(n=N) / alone)
+    found = np.log10(law.stretched(n=N).level(law.log_prob) / alone)
     assert found == pytest.approx(0, abs=0.05 if kind == "rotated" else 0.08)
 
 
@@ -31,7 +32,7 @@ def test_level_of_another_density():
     law = HeavyRows((2.0, 2.0), "rotated")
     other = stats.multivariate_t(np.zeros(2), np.eye(2), 2.5)
     true = np.sqrt(2 * stats.f(2, 2.5).isf(RARE))
-    assert np.log10(law.level(other.logpdf, n=4 * N) / true) == pytest.approx(0, abs=0.05)
+    assert np.log10(law.stretched(n=4 * N).level(other.logpdf) / true) == pytest.approx(0, abs=0.05)
 
 
 @pytest.mark.parametrize("kind", ["rotated", "copula"])

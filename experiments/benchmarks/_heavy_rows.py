@@ -47,24 +47,15 @@ class HeavyRows:
         """log p [n]."""
         return self._log_prob_of_sources(x @ self._rotation.T)
 
-    def level(self, log_prob: Callable[[np.ndarray], np.ndarray] | None = None, *,
-              n: int = 100_000) -> float:
-        """The radius that rows of a density exceed with probability 1e-6.
+    def stretched(self, *, n: int = 100_000) -> "Stretched":
+        """n rows of this law, stretched, by which levels of densities are found.
 
-        By importance sampling. Rows of this law are stretched, as a whole or (independent or joined
-        coordinates, half of the rows) in one coordinate, so that rows beyond the level are no
-        rarity; each counts by its density over that of stretched rows. With 100 000 of them the
-        level of a density whose tails are like this law's has a standard error of a hundredth of
-        its common logarithm, most of it shared with this law's own level.
-
-        Args:
-            log_prob: of rows [m, d]; None: this law's own.
-            n: rows drawn.
+        As a whole or, where coordinates are independent or joined by a copula, half of the rows in
+        one coordinate: rows beyond the level are no rarity then.
         """
-        log_prob = log_prob or self.log_prob
         rng = np.random.default_rng(1)
         stretches = self._stretches()
-        radii, log_weights = [], []
+        rows, log_probs = [], []
         for part in np.array_split(np.arange(n), -(-n // _CHUNK)):
             y = self._draw_sources(rng, len(part))
             by = rng.choice(stretches, len(y))
@@ -73,13 +64,9 @@ class HeavyRows:
             column = rng.integers(y.shape[1], size=len(y))
             alone = np.flatnonzero(~as_whole)
             y[alone, column[alone]] *= by[alone]
-            radii.append(np.linalg.norm(y, axis=1))
-            log_weights.append(
-                log_prob(y @ self._rotation) - self._log_prob_of_stretched(y, stretches))
-        radius, log_weight = np.concatenate(radii), np.concatenate(log_weights)
-        order = np.argsort(-radius)
-        beyond = np.cumsum(np.exp(log_weight[order])) / n
-        return float(radius[order][np.searchsorted(beyond, RARE)])
+            rows.append(y @ self._rotation)
+            log_probs.append(self._log_prob_of_stretched(y, stretches))
+        return Stretched(np.concatenate(rows), np.concatenate(log_probs))
 
     def _stretches(self) -> np.ndarray:
         """Factors from one to what takes usual rows to rare ones."""
@@ -126,7 +113,7 @@ class HeavyRows:
         return -0.5 * (square - total_square + log_det)
 
     def _log_prob_of_stretched(self, y: np.ndarray, stretches: np.ndarray) -> np.ndarray:
-        """log density [n] of what `level` draws."""
+        """log density [n] of what `stretched` draws."""
         d = y.shape[1]
         as_whole = logsumexp([self._log_prob_of_sources(y / by) - d * np.log(by)
                               for by in stretches], axis=0)
@@ -142,6 +129,26 @@ class HeavyRows:
                                    (z**2).sum(1, keepdims=True) - z**2 + new_z**2))
         alone = logsumexp(np.concatenate(terms, 1), axis=1)
         return np.logaddexp(as_whole, alone - np.log(d)) - np.log(2 * len(stretches))
+
+
+@dataclasses.dataclass(frozen=True)
+class Stretched:
+    """Rows [n, d] of a stretched law and their log densities [n] under it."""
+
+    rows: np.ndarray
+    log_prob: np.ndarray
+
+    def level(self, log_prob: Callable[[np.ndarray], np.ndarray]) -> float:
+        """The radius that rows of a density exceed with probability 1e-6, by importance sampling.
+
+        Each row counts by its density over that of stretched rows. With 100 000 of them the level
+        of a density whose tails are like the law's has a standard error of a hundredth of its
+        common logarithm, most of it shared with the law's own level.
+        """
+        radius = np.linalg.norm(self.rows, axis=1)
+        order = np.argsort(-radius)
+        beyond = np.cumsum(np.exp(log_prob(self.rows) - self.log_prob)[order]) / len(order)
+        return float(radius[order][np.searchsorted(beyond, RARE)])
 
 
 def cases() -> dict[str, HeavyRows]:

@@ -39,10 +39,11 @@ def run() -> dict[str, float]:
     for (name, law), seed in itertools.product(_chosen().items(), range(flags.FLAGS.splits)):
         rng = np.random.default_rng(seed)
         train, test = law.draw(rng, _N_ROWS), law.draw(rng, _N_ROWS)
-        true_level = law.level()
+        stretched = law.stretched()
+        true_level = stretched.level(law.log_prob)
         log_probs, weights = _fitted(train, has_peers=seed == 0)
         with np.errstate(over="ignore", invalid="ignore"):
-            levels = {method: law.level(log_prob) for method, log_prob in log_probs.items()}
+            levels = {method: stretched.level(log_prob) for method, log_prob in log_probs.items()}
         levels["pareto_of_radii"] = float(PeaksOverThreshold().fit(
             np.linalg.norm(train, axis=1)).return_level(1 / RARE))
         log_probs["true"] = law.log_prob
