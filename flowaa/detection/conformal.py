@@ -23,6 +23,28 @@ def p_values(scores: np.ndarray, calibration: np.ndarray) -> np.ndarray:
     return (1 + n_as_large) / (1 + len(ordered))
 
 
+def weighted_p_values(
+    scores: np.ndarray, weight: np.ndarray, calibration: np.ndarray,
+    calibration_weight: np.ndarray,
+) -> np.ndarray:
+    """(w + sum of weights of calibration scores at least as large) / (w + sum of all weights) [m].
+
+    For new inliers whose law has a density ratio w to that of the calibration rows, P(p ≤ α) ≤ α at
+    every level α, if those trained nothing (Tibshirani et al. 2019, arXiv 1904.06019). A common
+    factor of all weights changes nothing, and equal weights give `p_values`.
+
+    Args:
+        scores: [m] of new rows, larger = more outlying.
+        weight: [m] density ratios at these.
+        calibration: [n] scores of inliers.
+        calibration_weight: [n] density ratios at those.
+    """
+    order = np.argsort(calibration)
+    up_to = np.concatenate([[0.0], np.cumsum(calibration_weight[order])])
+    n_below = np.searchsorted(calibration[order], scores, side="left")
+    return (weight + up_to[-1] - up_to[n_below]) / (weight + up_to[-1])
+
+
 def benjamini_hochberg(p: np.ndarray, fdr: float) -> np.ndarray:
     """Which rows to call outliers, so that on average a share of at most `fdr` of them are not.
 

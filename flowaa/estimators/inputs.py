@@ -61,6 +61,22 @@ def checked_array(values: Any, name: str) -> np.ndarray:
         raise UserError(line if name in line.split() else f"{name}: {line}") from None
 
 
+def checked_weights(values: Any, name: str, n: int) -> np.ndarray:
+    """Weights [n] of rows, the argument of that name, at least 0 and of a finite sum."""
+    try:
+        weights = check_array(values, dtype=np.float64, input_name=name, ensure_2d=False,
+                              ensure_min_samples=0)
+    except ValueError as error:
+        raise UserError(f"{name}: {_in_a_line(error)}") from None
+    if weights.shape != (n,):
+        raise UserError(f"{name} has shape {weights.shape}; give one number for each of {n} rows")
+    with np.errstate(over="ignore"):
+        total = weights.sum()
+    if (weights < 0).any() or not np.isfinite(total):
+        raise UserError(f"{name} must hold numbers of at least 0 and of a finite sum")
+    return weights
+
+
 def _in_a_line(error: ValueError) -> UserError:
     """scikit-learn's complaint without the array that it shows."""
     reason, *rest = str(error).splitlines()

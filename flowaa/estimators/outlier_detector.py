@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
-from flowaa.detection.conformal import benjamini_hochberg, p_values
+from flowaa.detection.conformal import benjamini_hochberg, p_values, weighted_p_values
 from flowaa.detection.tables.columns import fit_columns
 from flowaa.detection.tables.default_members import (
     default_members,
@@ -28,7 +28,13 @@ from flowaa.detection.tables.explanation import Explanation, explain
 from flowaa.detection.tables.units import deviations
 from flowaa.errors import UserError, warn
 from flowaa.estimators.fold_rows import first_of_copies
-from flowaa.estimators.inputs import check_names, check_seconds, checked_rows, random_state_of
+from flowaa.estimators.inputs import (
+    check_names,
+    check_seconds,
+    checked_rows,
+    checked_weights,
+    random_state_of,
+)
 from flowaa.estimators.outlier_files import read_detector, write_detector
 
 _ALARM = 0.05  # false-alarm rate of `predict` where no contamination is stated
@@ -209,6 +215,33 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
         from flowaa.estimators.tail_p_values import calibrated  # JAX is imported only for p-values
 
         return calibrated(-self.score_samples(X), self.calibration_)
+
+    def shifted_p_value(
+        self, X: ArrayLike, weight: ArrayLike, *, inliers: ArrayLike, inlier_weight: ArrayLike,
+    ) -> np.ndarray:
+        """p-values [n_samples] where new rows are not drawn as the training rows were.
+
+        More old patients than in training, say, and age is a feature: what raises no alarm in
+        training does then. With w = p_new / p_old, the ratio of the densities of what has shifted,
+        stated or estimated, P(p ≤ α) ≤ α holds for new inliers (Tibshirani et al. 2019).
+
+        Args:
+            X: [n_samples, n_features] rows.
+            weight: [n_samples] w of them, at least 0.
+            inliers: [n, n_features] rows drawn as those of the fit, but not among them.
+            inlier_weight: [n] w of these, not all 0.
+
+        Raises:
+            ValueError: weights are not as described.
+        """
+        x, known = self._checked(X), self._checked(inliers)
+        weights = [checked_weights(values, name, len(rows)) for values, name, rows in (
+            (weight, "weight", x), (inlier_weight, "inlier_weight", known))]
+        if not weights[1].any():
+            raise UserError("inlier_weight is 0 everywhere: new rows are unlike every inlier, and "
+                            "these say nothing of them; give inliers from where new rows are")
+        return weighted_p_values(self._outlier_scores(x), weights[0],
+                                 self._outlier_scores(known), weights[1])
 
     def return_period(self, X: ArrayLike) -> np.ndarray:
         """How many inliers it takes, on average, to see one as far out [n_samples]."""

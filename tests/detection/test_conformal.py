@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from flowaa.detection.conformal import benjamini_hochberg, p_values
+from flowaa.detection.conformal import benjamini_hochberg, p_values, weighted_p_values
 from flowaa.detection.tables.tail_probability import fit_tail_probability
 from flowaa.estimators.tail_p_values import fit_tail
 
@@ -22,6 +22,35 @@ def test_p_values_hold_their_level_however_few_rows_calibrate():
     p = np.array([p_values(row[:1], row[1:])[0] for row in drawn])
     for level in (0.05, 0.1, 0.5):  # multiples of 1/20, where the level is met exactly
         assert abs((p <= level).mean() - level) < 4 * np.sqrt(level * (1 - level) / len(p))
+
+
+def test_weighted_p_values_of_one_weight_are_the_others():
+    random = np.random.default_rng(0)
+    scores, calibration = random.integers(0, 9, 40) * 1.0, random.integers(0, 9, 30) * 1.0
+    np.testing.assert_allclose(
+        weighted_p_values(scores, np.full(40, 3.0), calibration, np.full(30, 3.0)),
+        p_values(scores, calibration))
+
+
+def test_weighted_p_values_are_the_sums_of_their_weights():
+    found = weighted_p_values(
+        np.array([2.0, 5.0]), np.array([0.5, 2.0]), np.array([3.0, 1.0, 2.0]),
+        np.array([4.0, 1.0, 3.0]))
+    np.testing.assert_allclose(found, [(0.5 + 4 + 3) / 8.5, 2 / 10])
+
+
+def test_weighted_p_values_hold_their_level_where_the_law_has_shifted():
+    """Scores rise with x; new x are N(1, 1) where calibrating ones were N(0, 1): w = exp(x)."""
+    random = np.random.default_rng(0)
+    alarms = {"weighted": 0.0, "counted": 0.0}
+    for _ in range(200):
+        known, new = random.normal(size=300), random.normal(1.0, size=100)
+        score_known, score_new = (x + 0.3 * random.normal(size=len(x)) for x in (known, new))
+        p = weighted_p_values(score_new, np.exp(new), score_known, np.exp(known))
+        alarms["weighted"] += (p <= 0.1).mean() / 200
+        alarms["counted"] += (p_values(score_new, score_known) <= 0.1).mean() / 200
+    assert 0.05 < alarms["weighted"] <= 0.105
+    assert alarms["counted"] > 0.3
 
 
 def test_false_discoveries_are_scipys():

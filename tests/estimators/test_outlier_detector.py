@@ -16,7 +16,8 @@ import flowaa
 from flowaa.errors import FlowaaWarning
 
 RNG = np.random.default_rng(0)
-ROWS = RNG.normal(size=(300, 5)) @ RNG.normal(size=(5, 5))
+DRAWN, MIXING = RNG.normal(size=(300, 5)), RNG.normal(size=(5, 5))
+ROWS = DRAWN @ MIXING
 
 
 def detector(**parameters):
@@ -98,6 +99,40 @@ def test_flagged_rows_are_mostly_outliers(fitted):
     flagged = fitted.flag(rows, fdr=0.1)
     assert flagged[150:].mean() > 0.8
     assert flagged[:150].sum() <= 4
+
+
+def test_alarms_where_new_rows_are_drawn_otherwise_come_at_their_rate(fitted):
+    """New rows are those of high first feature, by a stated ratio of densities."""
+    random = np.random.default_rng(3)
+    inliers = random.normal(size=(1500, 5)) @ MIXING
+
+    def ratio(x):
+        return np.exp(x[:, 0] / ROWS[:, 0].std())
+
+    half = len(inliers) // 2
+    known, others = inliers[:half], inliers[half:]
+    weight = ratio(others)
+    new = others[random.choice(len(others), 2000, p=weight / weight.sum())]
+    p = fitted.shifted_p_value(new, ratio(new), inliers=known, inlier_weight=ratio(known))
+    assert (p <= 0.1).mean() == pytest.approx(0.1, abs=0.05)
+    # All weights alike: the conformal p-values of those inliers.
+    alike = fitted.shifted_p_value(new[:9], np.ones(9), inliers=known,
+                                   inlier_weight=np.ones(len(known)))
+    calibration = -fitted.score_samples(known)
+    expected = [(1 + (calibration >= score).sum()) / (1 + len(known))
+                for score in -fitted.score_samples(new[:9])]
+    np.testing.assert_allclose(alike, expected)
+
+
+@pytest.mark.parametrize(("weight", "inlier_weight", "message"), [
+    ([1.0], [1.0, 1.0], "weight has shape"), ([1.0, -1.0], [1.0, 1.0], "weight must hold"),
+    ([1.0, 1.0], [0.0, 0.0], "inlier_weight is 0 everywhere"),
+    ([1.0, np.nan], [1.0, 1.0], "weight: .*NaN"), ([1.0, 1.0], ["a", 1.0], "inlier_weight: "),
+    ([1.0, 1.0], [1e308, 1e308], "inlier_weight must hold"),
+])
+def test_wrong_weights_are_named(fitted, weight, inlier_weight, message):
+    with pytest.raises(ValueError, match=message):
+        fitted.shifted_p_value(ROWS[:2], weight, inliers=ROWS[2:4], inlier_weight=inlier_weight)
 
 
 def test_few_rows_that_calibrate_flag_nothing_on_the_word_of_a_fitted_tail():
