@@ -80,6 +80,7 @@ def test_the_smallest_number_within_a_standard_error():
     assert [_least_within_an_error(one) for one in (found, noisy)] == [4, 3]
 
 
+@pytest.mark.slow
 def test_the_number_suggested_does_not_depend_on_the_range():
     settings = Settings(1, n_init=2)
     suggested = [choose_n_archetypes(ROWS, numbers, settings=settings, n_bootstraps=0).elbow
