@@ -35,6 +35,12 @@ def test_level_of_another_density():
     assert np.log10(law.stretched(n=4 * N).level(other.logpdf) / true) == pytest.approx(0, abs=0.05)
 
 
+def test_a_density_that_is_not_a_number_somewhere_has_no_level():
+    stretched = HeavyRows((2.0, 2.0), "rotated").stretched(n=500)
+    assert np.isnan(stretched.level(lambda x: np.full(len(x), np.nan)))
+    assert np.isnan(stretched.level(lambda x: np.full(len(x), -np.inf)))
+
+
 @pytest.mark.parametrize("kind", ["rotated", "copula"])
 def test_densities_are_those_of_the_rows(kind):
     """The density integrates to one: over a square in which most of the rows are."""

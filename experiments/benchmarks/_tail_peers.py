@@ -27,6 +27,7 @@ def fit_tail_peers(
     train: np.ndarray, seconds: float, seed: int
 ) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
     """Name → log-likelihoods of rows, of each fitted to `train` [n, d] in so many seconds."""
+    torch.manual_seed(seed)
     middle = np.median(train, axis=0)
     scale = np.subtract(*np.quantile(train, [0.75, 0.25], axis=0)) / 2
     log_volume = float(np.log(scale).sum())

@@ -13,10 +13,10 @@ from flowaa.archetypes.deep.tangents import Change, ChangeSizes, TangentDistance
 from flowaa.config.fields import COUNT, COUNT_0, COUNT_0_OR_2, FROM_0, POSITIVE, read
 from flowaa.config.training import TrainingFields
 from flowaa.data.dataset import DataSpec, Split
-from flowaa.errors import UserError
+from flowaa.errors import UserError, warn
 from flowaa.flow.density import Density
 from flowaa.flow.likelihood import Preprocessing
-from flowaa.flow.noisy_simplex import NoisySimplex
+from flowaa.flow.noisy_simplex import NoisySimplex, simplex_points
 from flowaa.training.archetypes.bottleneck import Bottleneck, FlowBottleneck
 from flowaa.training.archetypes.objective import ArchetypeModel, LossWeights, Side
 from flowaa.training.archetypes.simplex import SimplexModel
@@ -109,10 +109,14 @@ def read_archetypes(config: ConfigDict) -> ArchetypeFields:
 
 
 # What only the heads and their losses know, and the values at which nothing of it is asked for.
-_OF_HEADS: dict[str, Any] = {
-    "bottleneck": "flow", "sets": "shared", "prototype": False, "overshoot": 0.0,
-    "weight_noise": 0.0, "side": "none", "blur_px": 0.0, "invariant_to": (), "pretrained": "",
-    "freeze_flow": False, "warm_up_steps": 0}
+OF_HEADS: dict[str, Any] = {
+    "bottleneck": "flow", "vertices": "fixed", "sets": "shared", "prototype": False,
+    "overshoot": 0.0, "weight_norm": False, "weight_noise": 0.0, "side": "none", "blur_px": 0.0,
+    "invariant_to": (), "pretrained": "", "freeze_flow": False, "warm_up_steps": 0,
+    "nll_weight": 0.1, "archetype_weight": 10.0, "reconstruction_weight": 80.0,
+    "latent_reconstruction_weight": 0.0, "side_weight": 1.0, "prototype_weight": 0.0,
+    "volume_weight": 0.0}
+_LEAST_LARGEST_WEIGHT = 0.9  # of a pure archetype, below which the user is told
 
 
 def check_simplex(fields: ArchetypeFields, n_dims: int, *, has_readout: bool) -> None:
@@ -132,10 +136,22 @@ def check_simplex(fields: ArchetypeFields, n_dims: int, *, has_readout: bool) ->
     if fields.start == "side":
         raise UserError("flow.base=simplex: archetypes.start=side is for heads that are told the "
                         "weights; set it to linear")
-    for key, value in _OF_HEADS.items():
+    for key, value in OF_HEADS.items():
         if getattr(fields, key) != value:
             raise UserError(f"flow.base=simplex trains by likelihood alone, and archetypes.{key} "
                             f"is for heads and their losses; set it to {value!r}")
+
+
+def warn_of_few_points(n_archetypes: int, n_points: int, concentration: float) -> None:
+    """Says where the weights of `flow.base=simplex` cannot come near one.
+
+    They are means over the points, none of which is a corner.
+    """
+    largest = float(simplex_points(n_archetypes, n_points, concentration).max(0).min())
+    if largest < _LEAST_LARGEST_WEIGHT:
+        warn(f"the weight of a pure archetype comes out as at most {largest:.2f} for one of the "
+             f"{n_archetypes} archetypes with archetypes.simplex_points={n_points}: weights are "
+             "drawn towards the middle; take fewer archetypes or more points")
 
 
 def build_archetypes(

@@ -7,7 +7,12 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from flowaa.config.archetypes import ArchetypeFields, build_archetypes, read_archetypes
+from flowaa.config.archetypes import (
+    ArchetypeFields,
+    build_archetypes,
+    read_archetypes,
+    warn_of_few_points,
+)
 from flowaa.config.fields import read, read_seed
 from flowaa.config.flow import FlowFields, LikelihoodFields
 from flowaa.config.optimizer import build_optimizer
@@ -47,10 +52,14 @@ def build_problem(
         return _archetype_problem(config, archetypes, density, dataset, flow_params)
     loss = nll_loss(density, with_dropout=flow.dropout > 0)
     phases: tuple[Phase, ...] = ()
-    if flow.readout and dataset is not None and archetypes.start != "random":
-        phases = (Phase(0, loss, functools.partial(
+    if flow.readout and dataset is not None:
+        start = None if archetypes.start == "random" else functools.partial(
             start_latent, density, dataset.train, n_rows=archetypes.start_rows,
-            seed=read_seed(config))),)
+            seed=read_seed(config))
+        phases = (Phase(0, loss, start),)
+    if flow.base == "simplex":
+        warn_of_few_points(archetypes.n_archetypes, archetypes.simplex_points,
+                           archetypes.concentration)
     guard = None
     if flow.memory == "reversible" and training.check_reversible_steps:
         stored = dataclasses.replace(density, flow=with_memory(density.flow, "stored"))

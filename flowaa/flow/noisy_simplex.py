@@ -23,8 +23,10 @@ mixture of Taleb & Jutten 1999, who prove it for independent sources) we know of
 data are such, weights come out nearly as exact as the noise allows. Behind a flow that can be any
 map nothing is identifiable, since maps that keep p(z) are many; Khemakhem et al. (2020, arXiv
 1907.04809) condition on side information therefore. There the weights found are those of the
-smoothest map that training meets. Rows held out tell which flow to trust: on Keller et al.'s
-mixtures couplings have the lower likelihood than curves, and the worse weights
+smoothest map that training meets. What p(a) is said to be counts too: vertices are placed so that
+weights come out as Dir(alpha) has them, and where true weights are far from it (one archetype rare,
+or all rows near the middle), the simplex is misplaced. Rows held out tell which flow to trust: on
+Keller et al.'s mixtures couplings have the lower likelihood than curves, and the worse weights
 (`python -m experiments.benchmark archetypal_flow`, figures in the README).
 """
 
@@ -95,6 +97,13 @@ class NoisySimplexLaw(distrax.Distribution):
     def rest(self, z: Array) -> Array:
         """v [..., D - K + 1] of z [..., D]: what is not weight."""
         return self._parts(z)[1]
+
+    def with_weights(self, z: Array, weights: Array) -> Array:
+        """z [..., D] moved from its own weights to others [..., K]; its noise and rest stay."""
+        u, rest = self._parts(z)
+        moved = jnp.matmul(weights - self.weights(z), self.vertices,
+                           precision=jax.lax.Precision.HIGHEST)
+        return jnp.concatenate([u + moved, rest], axis=-1)
 
     def mean(self) -> Array:
         """[D]."""

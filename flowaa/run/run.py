@@ -264,6 +264,7 @@ class Run:
     def with_weights(self, x: Any, weights: Any, label: Any = None) -> Array:
         """x [B, *shape] with other weights [B, K]: what else there is of each row stays its own.
 
+        The row's own `archetype_weights` give x again, up to what the flow's inverse rounds.
         Weights as in `decode_weights`, where the rest is at its mean instead.
 
         Raises:

@@ -1,5 +1,7 @@
 """Runs whose base distribution is a noisy simplex: their start, what they give, what is refused."""
 
+import warnings
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,11 +10,13 @@ import pytest
 import flowaa
 from flowaa.archetypes.classical.comparison import weight_error
 from flowaa.archetypes.simplex import regular_vertices
+from flowaa.config.archetypes import OF_HEADS, warn_of_few_points
 from flowaa.config.data import build_data
 from flowaa.config.flow import build_density
+from flowaa.configs import default
 from flowaa.data.dataset import Split
 from flowaa.data.description import describe
-from flowaa.errors import UserError
+from flowaa.errors import FlowaaWarning, UserError
 from flowaa.flow.noisy_simplex import NoisySimplex
 from flowaa.training.archetypes.simplex_start import fit_simplex, start_latent
 from tests.training.tiny import config_of, summary, train
@@ -64,8 +68,11 @@ def test_other_weights_leave_the_rest_of_a_row_its_own(run, test_split):
     x, weights = test_split.x[:5], np.tile([0.1, 0.2, 0.7], (5, 1))
     before, _ = run.encode(x)
     after, _ = run.encode(run.with_weights(x, weights))
-    np.testing.assert_allclose(after[:, :K - 1], weights @ np.asarray(run.archetypes), atol=1e-3)
+    own = np.asarray(run.archetype_weights(x))
+    np.testing.assert_allclose(after[:, :K - 1] - before[:, :K - 1],
+                               (weights - own) @ np.asarray(run.archetypes), atol=1e-3)
     np.testing.assert_allclose(after[:, K - 1:], before[:, K - 1:], atol=1e-3)
+    np.testing.assert_allclose(run.with_weights(x, own), x, atol=1e-3)
 
 
 def test_density_is_the_bases_through_the_flow(run, test_split):
@@ -92,6 +99,24 @@ def mixtures(n: int, k: int, noise: float, d: int) -> tuple[np.ndarray, np.ndarr
     weights = random.dirichlet(np.ones(k), n)
     x = weights @ random.normal(size=(k, d)) + noise * random.normal(size=(n, d))
     return x.astype(np.float32), weights.astype(np.float32)
+
+
+def test_a_run_may_start_at_random(tmp_path):
+    train(config_of(**SIMPLEX, **{"archetypes.start": "random"}), str(tmp_path))
+    assert np.isfinite(summary(tmp_path)["test/bits_per_dim"])
+
+
+def test_what_is_refused_of_heads_is_what_is_not_the_default():
+    fields = default.get_config().archetypes
+    assert {key: fields[key] for key in OF_HEADS} == OF_HEADS
+
+
+def test_few_points_for_many_archetypes_are_said():
+    with pytest.warns(FlowaaWarning, match=r"at most 0\.47 .*archetypes\.simplex_points=512"):
+        warn_of_few_points(10, 512, 1.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warn_of_few_points(3, 512, 1.0)
 
 
 def test_a_run_starts_as_whitened_components_and_their_archetypes():
@@ -128,6 +153,8 @@ def test_noise_moves_the_first_vertices_inwards():
     ({"archetypes.start": "side"}, "archetypes.start=side is for heads"),
     ({"archetypes.n_archetypes": 0}, "archetypes.n_archetypes is 0; set it between 2 and 9"),
     ({"archetypes.n_archetypes": 10}, "between 2 and 9"),
+    ({"archetypes.reconstruction_weight": 7.0}, "archetypes.reconstruction_weight is for heads"),
+    ({"archetypes.vertices": "learned"}, "archetypes.vertices is for heads"),
     ({"flow.readout": False}, "set flow.readout=True"),
     ({"flow.tails": "student_t"}, "flow.tails=student_t makes latents normal"),
     ({"archetypes.concentration": 0.0}, "larger than 0"),

@@ -58,10 +58,10 @@ class SimplexModel:
     def with_weights(
         self, params: Params, x: Array, weights: Array, label: Array | None, noise: Array | float
     ) -> Array:
-        """Data [B, *shape] of weights [B, K] and the rest of the latents of x [B, *shape]."""
+        """x [B, *shape] moved to weights [B, K]; what its own leave of it in the latent stays."""
         law = self._law(params)
         z, _ = self.density.encode(params, x, label, noise)
-        return self.density.decode(params, law.latent(weights, law.rest(z)), label)
+        return self.density.decode(params, law.with_weights(z, weights), label)
 
     def _law(self, params: Params) -> NoisySimplexLaw:
         law = bound(self.density.flow, params).base()

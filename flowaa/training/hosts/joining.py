@@ -22,8 +22,8 @@ _LEAVING_S = 5  # that hosts which end with an error wait for the others
 _ARGUMENTS = ("coordinator_address", "num_processes", "process_id")
 # The code of an error in XLA, but those that have nothing to do with other hosts.
 _FAILED = re.compile("(UNKNOWN|INTERNAL|UNAVAILABLE|ABORTED|CANCELLED|DEADLINE_EXCEEDED): ")
-_LOST = ("another process of this training was lost, or cannot be reached; start all of them again:"
-         " the same command goes on from the last checkpoint")
+_LOST = ("another process of this training was lost or cannot be reached, or this one failed in "
+         "XLA; start all of them again: the same command goes on from the last checkpoint")
 
 
 def join(

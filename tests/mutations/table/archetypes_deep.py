@@ -121,7 +121,7 @@ MUTATIONS: tuple[Mutation, ...] = (
              "_SHRINKINGS = (1.0, 0.9, 0.8, 0.7, 0.6)", "_SHRINKINGS = (1.0,)",
              (f"{_OF_SIMPLEX}::test_noise_moves_the_first_vertices_inwards",)),
     Mutation("other weights forget the rest of the row", "flowaa/training/archetypes/simplex.py",
-             "law.latent(weights, law.rest(z))", "law.latent(weights)",
+             "law.with_weights(z, weights)", "law.latent(weights)",
              (f"{_OF_SIMPLEX}::test_other_weights_leave_the_rest_of_a_row_its_own",)),
     Mutation("a simplex as the base takes side information and drops it",
              "flowaa/config/archetypes.py", '"side": "none", "blur_px"', '"blur_px"',
