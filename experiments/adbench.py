@@ -53,6 +53,9 @@ def main() -> None:
     if not files:
         raise UserError(f"--data_dir: {_DATA.value} holds no .npz file")
     out = Path(_OUT.value).expanduser()
+    if out.suffix != ".json":
+        raise UserError(f"--out: {out} does not end in .json; FILE.jsonl and FILE.png lie beside "
+                        "it")
     if not out.parent.is_dir():
         raise UserError(f"--out: the folder {out.parent} does not exist; make it first")
     for seed in _SEEDS.value:

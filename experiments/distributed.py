@@ -12,12 +12,14 @@ _DISTRIBUTED = flags.DEFINE_bool(
 _ADDRESS = flags.DEFINE_string(
     "coordinator_address", None, "HOST:PORT of process 0; any free port.")
 _COUNT = flags.DEFINE_integer(
-    "num_processes", None, "How many processes there are.", lower_bound=1)
+    "num_processes", None, "How many processes there are.", lower_bound=1,
+    upper_bound=100_000)
 _INDEX = flags.DEFINE_integer(
-    "process_id", None, "Which of them this one is, from 0 on.", lower_bound=0)
+    "process_id", None, "Which of them this one is, from 0 on.", lower_bound=0,
+    upper_bound=100_000)
 _TIMEOUT = flags.DEFINE_integer(
     "join_timeout_s", 300, "Seconds after which processes that have not met give up.",
-    lower_bound=1)
+    lower_bound=1, upper_bound=86_400)
 
 
 def join() -> bool:

@@ -171,10 +171,11 @@ def _extremes(run: Run, figures: Path, notes: list[str]) -> Section:
         numbers = json.loads(file.read_text())
         for period in (100, 1000, 10_000, 1_000_000):
             if f"radius/level_{period}_low" in numbers:
-                level, low, high, law = (numbers[f"radius/{kind}_{period}{end}"] for kind, end in (
-                    ("level", ""), ("level", "_low"), ("level", "_high"), ("law_level", "")))
+                level, low, high = (
+                    numbers[f"radius/level_{period}{end}"] for end in ("", "_low", "_high"))
+                law = numbers.get(f"radius/law_level_{period}")  # latents may have no radial law
                 rows.append((f"1 in {period:,}", f"{level:.4g}", f"{low:.4g} to {high:.4g}",
-                             f"{law:.4g}"))
+                             "–" if law is None else f"{law:.4g}"))
     table = Table("Latent radius that one row exceeds",
                   ("row", "radius", "95 % interval", "the model's law"), tuple(rows))
     return Section(section.anchor, section.title, paragraphs, (table,) if rows else (),

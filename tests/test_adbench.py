@@ -27,6 +27,7 @@ def folder(tmp_path_factory):
     np.savez(folder / "apart.npz", X=x, y=np.arange(70) >= 60)
     np.savez(folder / "alike.npz", X=random.normal(size=(40, 2)), y=np.arange(40) >= 30)
     (folder / "broken.npz").write_bytes(b"PK")
+    np.savez(folder / "vast.npz", X=1e200 * x, y=np.arange(70) >= 60)
     return folder
 
 
@@ -35,6 +36,7 @@ def test_figures_are_flat_and_a_second_run_measures_nothing_again(folder, tmp_pa
     first = command(folder, *flags)
     assert first.returncode == 0, first.stderr
     assert "broken" in first.stderr
+    assert "vast: holds a value beyond 1e+150" in first.stderr
     figures = json.loads((tmp_path / "out.json").read_text())
     assert figures["halves/apart/1-NN/auroc"] == 100.0
     assert figures["halves/apart/1-NN/fpr95"] == 0.0
@@ -120,7 +122,7 @@ def test_ranks_of_three_detectors_are_drawn(folder, tmp_path):
 
 
 @pytest.mark.parametrize(("flags", "message"), [
-    ((), "--out"), (("--out=x/y.json",), "--out"),
+    ((), "--out"), (("--out=x/y.json",), "--out"), (("--out=y.jsonl",), "does not end in .json"),
     (("--out=y.json", "--detectors=magic"), "magic"), (("--out=y.json", "--seeds=a"), "--seeds"),
     (("--out=y.json", "--seeds=0,-1"), "--seeds"),
     (("--out=y.json", "--contamination=0.7"), "contamination"),

@@ -5,6 +5,7 @@ import dataclasses
 import io
 import json
 import re
+import types
 from html.parser import HTMLParser
 
 import numpy as np
@@ -15,7 +16,7 @@ from scipy import stats
 import flowaa
 from experiments import report as report_command
 from experiments.report_page import Paragraph, Section, Table, render
-from experiments.report_sections import report_of
+from experiments.report_sections import _extremes, report_of
 from tests.commands import run_command
 from tests.training.tiny import config_of
 
@@ -119,3 +120,11 @@ def test_the_command_writes_it_or_says_why_not(folder, tmp_path, capfd):
         assert result.status == 2
         assert words in result.err
         assert "Traceback" not in result.err
+
+
+def test_levels_without_a_radial_law_are_in_the_table(tmp_path):
+    """As of a run whose base distribution is a simplex."""
+    (tmp_path / "extremes.json").write_text(json.dumps({
+        "radius/level_100": 3.0, "radius/level_100_low": 2.5, "radius/level_100_high": 4.0}))
+    section = _extremes(types.SimpleNamespace(folder=tmp_path), tmp_path, [])
+    assert section.tables[0].rows == (("1 in 100", "3", "2.5 to 4", "–"),)

@@ -24,6 +24,7 @@ from flowaa.detection.conformal import benjamini_hochberg, p_values
 WithAlarms = tuple[np.ndarray, np.ndarray, np.ndarray]
 Scores = Callable[[np.ndarray, np.ndarray, int], np.ndarray | WithAlarms]
 STATED = "ours_stated"  # ours, told the share of outliers among its training rows
+_LARGEST = 1e150  # of a table's values
 _FDR = 0.1
 _OUTLIERS_OF_BATCH = 0.05
 _BATCHES = 20
@@ -138,11 +139,16 @@ def measure(job: Job) -> dict:
     table = Path(job.path).stem
     try:
         with np.load(job.path, allow_pickle=False) as file:
-            x, y = np.asarray(file["X"], float), np.asarray(file["y"]).ravel().astype(int)
+            x, y = np.asarray(file["X"], float), np.asarray(file["y"], float).ravel()
         if x.ndim != 2 or len(x) != len(y) or set(np.unique(y)) != {0, 1}:
-            raise ValueError("needs X [N, D] and y [N] with both 0 and 1")
+            raise ValueError("needs X [N, D] and y [N] with both 0 and 1, and nothing else")
+        y = y.astype(int)
         if not np.isfinite(x).all() or (y == 0).sum() < 4:
             raise ValueError("needs finite X and at least four inliers")
+        if np.abs(x).max() > _LARGEST:
+            raise ValueError(f"holds a value beyond {_LARGEST:g}, whose square is infinite")
+        if table == "mean":
+            raise ValueError("a table of this name would be taken for the mean of all")
     except Exception as error:
         return {"table": table, "problem": " ".join(str(error).split())}
     row = {"table": table, "split": job.split, "detector": job.detector,

@@ -116,6 +116,8 @@ OF_HEADS: dict[str, Any] = {
     "nll_weight": 0.1, "archetype_weight": 10.0, "reconstruction_weight": 80.0,
     "latent_reconstruction_weight": 0.0, "side_weight": 1.0, "prototype_weight": 0.0,
     "volume_weight": 0.0}
+_LEAST_POINTS = 8  # of the simplex, for each archetype
+_MOST_CONCENTRATION = 1e3
 _LEAST_LARGEST_WEIGHT = 0.9  # of a pure archetype, below which the user is told
 
 
@@ -133,6 +135,16 @@ def check_simplex(fields: ArchetypeFields, n_dims: int, *, has_readout: bool) ->
     if not has_readout:
         raise UserError("flow.base=simplex: set flow.readout=True, which finds the simplex's place "
                         "in the latent")
+    least = _LEAST_POINTS * fields.n_archetypes
+    if fields.simplex_points < least:
+        raise UserError(f"archetypes.simplex_points is {fields.simplex_points}; set it to at least "
+                        f"{least}, {_LEAST_POINTS} for each archetype")
+    if fields.concentration > _MOST_CONCENTRATION:
+        raise UserError(f"archetypes.concentration is {fields.concentration:g}; set it to at most "
+                        f"{_MOST_CONCENTRATION:g}: beyond it all points are the centre")
+    if fields.start != "random" and fields.start_rows < n_dims + 2:
+        raise UserError(f"archetypes.start_rows is {fields.start_rows}; set it to at least "
+                        f"{n_dims + 2}, two more than an example has dimensions")
     if fields.start == "side":
         raise UserError("flow.base=simplex: archetypes.start=side is for heads that are told the "
                         "weights; set it to linear")

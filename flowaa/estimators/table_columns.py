@@ -7,11 +7,13 @@ import numpy as np
 
 from flowaa.detection.tables.units import power_of_two
 from flowaa.errors import UserError
+from flowaa.flow.tables.ties import are_atoms
 
 _LEAST_DEVIATION = 1e-9  # of a column that varies, in units of its largest value
 _FURTHEST = 1e160  # deviations, whose squares are infinite: such a row has density 0
 _MOST_OF_A_CONTEXT = 1e30  # deviations; what is computed of it stays in float32
 _FAR_FROM_QUARTILES = 1e3  # deviations by the quartiles, of a deviation that a few rows make
+_LEAST_OTHERS = 10  # values beside a column's atoms, that have quartiles
 _FURTHEST_FITTED = 1e30  # deviations by the quartiles; what is computed of a fit's rows is finite
 _MOST_LOST = 0.5  # of a column's distinct values that may become equal when it is standardised
 
@@ -86,19 +88,30 @@ def fit_columns(x: np.ndarray, names: Any) -> Columns:
 
 
 def _by_usual_rows(columns: Columns, x: np.ndarray) -> Columns:
-    """Mean and deviation by the quartiles of x [n, n_features] where tails alone make the latter.
+    """Mean and deviation by the quartiles of x [n, n_features] where a few values make the latter.
 
     The deviation of a law whose tail index is 2 or more grows without bound with the rows, and all
-    other values would be one level to it.
+    other values would be one level to it. So would they be to that of a column with a sentinel:
+    quartiles are of values that few rows share.
     """
     scaled = x[:, columns.varies] / columns.unit
-    quartiles = np.quantile(scaled, [0.25, 0.5, 0.75], axis=0)
+    quartiles = np.stack([_quartiles(column) for column in scaled.T], 1)
     spread = (quartiles[2] - quartiles[0]) / 1.349
-    is_heavy = ((columns.deviation > _FAR_FROM_QUARTILES * spread)
+    is_heavy = ((spread > _LEAST_DEVIATION * np.abs(quartiles[1]))
+                & (columns.deviation > _FAR_FROM_QUARTILES * spread)
                 & (np.abs(scaled - quartiles[1]).max(0) < _FURTHEST_FITTED * spread))
     return dataclasses.replace(
         columns, mean=np.where(is_heavy, quartiles[1], columns.mean),
         deviation=np.where(is_heavy, spread, columns.deviation))
+
+
+def _quartiles(column: np.ndarray) -> np.ndarray:
+    """The quartiles [3] of a column's values that are no atoms; zeros where there are few such."""
+    values, inverse, counts = np.unique(column, return_inverse=True, return_counts=True)
+    others = column[~are_atoms(counts, len(column))[inverse]]
+    if len(values) < 2 or len(others) < _LEAST_OTHERS:
+        return np.zeros(3)
+    return np.quantile(others, [0.25, 0.5, 0.75])
 
 
 def moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -86,7 +86,13 @@ class NoisySimplexLaw(distrax.Distribution):
 
     def weights(self, z: Array) -> Array:
         """The posterior mean A [..., K] of the weights of z [..., D]; rows sum to one."""
-        return jax.nn.softmax(self._exponents(self._parts(z)[0])) @ self.points
+        u, _ = self._parts(z)
+        places = self._places()
+        # |u|^2, the same for all points, is left out: of far rows nothing else would be left.
+        exponents = (jnp.matmul(u / self.noise, places.T / self.noise,
+                                precision=jax.lax.Precision.HIGHEST)
+                     - 0.5 * jnp.square(places / self.noise).sum(-1))
+        return jax.nn.softmax(exponents) @ self.points
 
     def latent(self, weights: Array, rest: ArrayLike = 0.0) -> Array:
         """z [..., D] of weights [..., K], with v the given rest [..., D - K + 1], or its mean."""
@@ -133,8 +139,11 @@ class NoisySimplexLaw(distrax.Distribution):
 
     def _exponents(self, u: Array) -> Array:
         """-|u - Z^T a_k|^2 / (2 sigma^2), [..., N] of u [..., K - 1]."""
-        places = jnp.matmul(self.points, self.vertices, precision=jax.lax.Precision.HIGHEST)
-        return -0.5 * jnp.square((u[..., None, :] - places) / self.noise).sum(-1)
+        return -0.5 * jnp.square((u[..., None, :] - self._places()) / self.noise).sum(-1)
+
+    def _places(self) -> Array:
+        """Z^T a_k, [N, K - 1]."""
+        return jnp.matmul(self.points, self.vertices, precision=jax.lax.Precision.HIGHEST)
 
 
 class NoisySimplex(nn.Module):

@@ -13,7 +13,12 @@ from flowaa.data.rows import read_all
 from flowaa.errors import UserError
 from flowaa.flow.density import Density
 from flowaa.outliers import draws as outliers
-from flowaa.outliers.evidence import flow_statistics, latent_radius, split_statistics
+from flowaa.outliers.evidence import (
+    flow_statistics,
+    has_normal_latents,
+    latent_radius,
+    split_statistics,
+)
 from flowaa.outliers.plane import ArchetypePlane
 from flowaa.training.state import Params
 
@@ -76,7 +81,10 @@ class OutlierMixture:
 
     def all_sources(self) -> tuple[str, ...]:
         """Every source there is for this run, in the mixture or not."""
-        return tuple(name for name in SOURCES if name != "simplex" or self.plane is not None)
+        left_out = set() if has_normal_latents(self.density) else {"shell", "gumbel"}
+        if self.plane is None and not left_out:
+            left_out = {"simplex"}
+        return tuple(name for name in SOURCES if name not in left_out)
 
     def only(self, source: str) -> "OutlierMixture":
         """The same with one source alone."""

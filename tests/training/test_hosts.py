@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -122,6 +123,21 @@ def test_what_is_wrong_with_the_flags_is_said_in_one_line(flags, words, tmp_path
     assert ended.stderr.startswith("error: ")
     for word in words:
         assert word in ended.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_port_in_use_is_said_in_one_line(tmp_path):
+    """JAX would end with a segmentation fault."""
+    with socket.create_server(("0.0.0.0", 0)) as server:
+        ended = subprocess.run(
+            [sys.executable, "-m", "experiments.train", f"--config={CONFIG}",
+             f"--workdir={tmp_path / 'run'}", "--distributed", "--num_processes=2",
+             f"--coordinator_address=localhost:{server.getsockname()[1]}", "--process_id=0"],
+            cwd=ROOT, capture_output=True, text=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=120)
+    assert ended.returncode == 2
+    assert ended.stderr.count("\n") == 1
+    assert "process 0 cannot listen at port" in ended.stderr
     assert not (tmp_path / "run").exists()
 
 

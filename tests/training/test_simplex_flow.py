@@ -83,6 +83,16 @@ def test_density_is_the_bases_through_the_flow(run, test_split):
     assert run.sample(jax.random.key(0), 7).shape == (7, 8)
 
 
+def test_weights_of_rows_however_far_lie_on_the_simplex(run, test_split):
+    law = run.density.flow.base.apply({"params": run.params["base"]})
+    z = law.latent(jnp.eye(K)) + 0.05
+    weights = np.asarray(law.weights(z))
+    far = np.asarray(law.weights(1e19 * (z - z.mean(0))))
+    np.testing.assert_allclose(far.sum(1), 1.0, atol=1e-6)
+    assert far.min() >= 0
+    assert (far.argmax(1) == weights.argmax(1)).all()
+
+
 def test_outliers_beyond_the_simplex_have_the_period_asked_for(run):
     drawn = run.draw_outliers(jax.random.key(0), 40, "simplex", extremeness=1e5)
     np.testing.assert_allclose(drawn.return_period, 1e5, rtol=0.05)
@@ -109,6 +119,11 @@ def test_a_run_may_start_at_random(tmp_path):
 def test_what_is_refused_of_heads_is_what_is_not_the_default():
     fields = default.get_config().archetypes
     assert {key: fields[key] for key in OF_HEADS} == OF_HEADS
+    # The others have a meaning with a simplex, or are sizes of what is refused.
+    assert set(fields) - set(OF_HEADS) == {
+        "n_archetypes", "simplex_points", "concentration", "start", "start_rows",
+        "variational_width", "shift_px", "rotation_degrees", "scale_percent",
+        "brightness_percent"}
 
 
 def test_few_points_for_many_archetypes_are_said():
@@ -155,6 +170,9 @@ def test_noise_moves_the_first_vertices_inwards():
     ({"archetypes.n_archetypes": 10}, "between 2 and 9"),
     ({"archetypes.reconstruction_weight": 7.0}, "archetypes.reconstruction_weight is for heads"),
     ({"archetypes.vertices": "learned"}, "archetypes.vertices is for heads"),
+    ({"archetypes.simplex_points": 20}, "archetypes.simplex_points is 20; set it to at least 24"),
+    ({"archetypes.concentration": 1e30}, "archetypes.concentration is 1e.30; set it to at most"),
+    ({"archetypes.start_rows": 4}, "archetypes.start_rows is 4; set it to at least 10"),
     ({"flow.readout": False}, "set flow.readout=True"),
     ({"flow.tails": "student_t"}, "flow.tails=student_t makes latents normal"),
     ({"archetypes.concentration": 0.0}, "larger than 0"),

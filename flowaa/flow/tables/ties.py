@@ -70,8 +70,7 @@ def _ties(column: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
     values, counts = np.unique(column, return_counts=True)
     first = np.flatnonzero(np.diff(values, prepend=-np.inf) > _SAME)  # of values that are one level
     values, counts = values[first], np.add.reduceat(counts, first)
-    is_atom = (len(values) > 1) & (counts >= max(_LEAST_ROWS, _LEAST_SHARE * len(column)))
-    atoms = values[is_atom]
+    atoms = values[are_atoms(counts, len(column))] if len(values) > 1 else values[:0]
     gaps = np.diff(atoms, prepend=-np.inf, append=np.inf)
     half_widths = np.minimum(
         _ATOM_HALF_WIDTH * np.minimum(gaps[:-1], gaps[1:]), _MOST_HALF_WIDTH)
@@ -79,6 +78,11 @@ def _ties(column: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
     if 1 < len(values) < _FEW_VALUES * len(column):
         noise = float(min(_TIE_NOISE * np.median(np.diff(values)), _MOST_NOISE))
     return atoms, half_widths, noise
+
+
+def are_atoms(counts: np.ndarray, n: int) -> np.ndarray:
+    """Which values that so many of n rows share are atoms."""
+    return counts >= max(_LEAST_ROWS, _LEAST_SHARE * n)
 
 
 def _nearest(sorted_values: np.ndarray, x: np.ndarray) -> np.ndarray:

@@ -36,7 +36,7 @@ def on_main(function: Callable[[], _T]) -> _T | None:
         What it returned, on the main host; None on the others.
 
     Raises:
-        UserError: the function raised one; on all hosts.
+        UserError: the function raised one, or its disk failed; on all hosts.
     """
     if n_hosts() == 1:
         return function()
@@ -44,7 +44,7 @@ def on_main(function: Callable[[], _T]) -> _T | None:
     if is_main():
         try:
             result = function()
-        except UserError as error:
+        except (UserError, OSError) as error:  # a disk's is theirs too: they cannot go on
             problem = str(error)
     if problem := tell(problem):
         raise UserError(problem)

@@ -2,9 +2,11 @@
 
 import contextlib
 import ctypes
+import errno
 import os
 import re
 import signal
+import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -52,6 +54,8 @@ def join(
     if num_processes is not None and process_id is not None and process_id >= num_processes:
         raise UserError(f"--process_id is {process_id}, but --num_processes {num_processes}; count "
                         "from 0")
+    if coordinator_address is not None and process_id == 0:
+        _check_port(int(coordinator_address.rpartition(":")[2]))
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     # Signals are Python's: JAX's own notice of SIGTERM would take it away from us.
     jax.config.update("jax_enable_preemption_service", False)
@@ -75,6 +79,23 @@ def join(
     _on_abort(f"error: {_LOST}\n", HostLost.STATUS)
     # Now that all are here: later one host may come long after another, as at its compilation.
     multihost_utils.sync_global_devices("flowaa")
+
+
+def _check_port(port: int) -> None:
+    """Refuses one that process 0 cannot listen at: JAX ends with a segmentation fault there."""
+    for family, host in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):
+        try:
+            with socket.socket(family, socket.SOCK_STREAM) as ours:
+                ours.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if family == socket.AF_INET6:
+                    ours.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                ours.bind((host, port))
+        except (OSError, OverflowError) as error:
+            if isinstance(error, OSError) and error.errno not in (
+                    errno.EADDRINUSE, errno.EACCES, errno.EPERM):
+                continue  # a machine without addresses of this family
+            raise UserError(f"--coordinator_address: process 0 cannot listen at port {port} "
+                            f"({error}); give one that is free") from None
 
 
 def leave() -> None:
