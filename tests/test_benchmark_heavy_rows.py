@@ -24,7 +24,7 @@ def test_level_of_joined_coordinates_is_that_of_drawn_rows(kind):
     # P(|x| > r) is that of two coordinates, up to a thousandth.
     law = HeavyRows((1.5, 1.5), kind)
     alone = stats.t(1.5).isf(RARE / 4)
-    found = np.log10(law.stretched(n=N).level(law.log_prob) / alone)
+    found = np.log10(law.stretched(n=4 * N).level(law.log_prob) / alone)
     assert found == pytest.approx(0, abs=0.05 if kind == "rotated" else 0.08)
 
 
@@ -39,6 +39,18 @@ def test_a_density_that_is_not_a_number_somewhere_has_no_level():
     stretched = HeavyRows((2.0, 2.0), "rotated").stretched(n=500)
     assert np.isnan(stretched.level(lambda x: np.full(len(x), np.nan)))
     assert np.isnan(stretched.level(lambda x: np.full(len(x), -np.inf)))
+
+
+def test_a_density_far_out_along_other_directions_has_no_level():
+    """The same sources, turned by a fiftieth: their rays miss those of the stretched rows."""
+    law = HeavyRows((1.5,) * 5 + (np.inf,) * 5, "rotated")
+    turn = np.eye(10)
+    turn[0, 9], turn[9, 0], turn[0, 0], turn[9, 9] = 0.02, -0.02, 0.9998, 0.9998
+    turned = law._rotation.T @ turn @ law._rotation
+    stretched = law.stretched(n=N)
+    assert np.isfinite(stretched.level(law.log_prob))
+    found = stretched.level(lambda x: law.log_prob(x @ turned))
+    assert np.isnan(found) or np.log10(found / stretched.level(law.log_prob)) > -0.1
 
 
 @pytest.mark.parametrize("kind", ["rotated", "copula"])

@@ -14,6 +14,7 @@ RARE = 1e-6
 _CORRELATION = 0.6  # of the copula
 _N_STRETCHES = 8
 _CHUNK = 4096
+_LEAST_EFFECTIVE = 50  # rows beyond a level that count, of which it is told
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,15 +144,22 @@ class Stretched:
 
         Each row counts by its density over that of stretched rows. With 100 000 of them the level
         of a density whose tails are like the law's has a standard error of a hundredth of its
-        common logarithm, most of it shared with the law's own level. NaN where a density has less
-        than 1e-6 beyond any of the rows, or is NaN at some.
+        common logarithm, most of it shared with the law's own level.
+
+        NaN where the rows cannot tell: a density has less than 1e-6 beyond any of them, or is NaN
+        at some, or so few count beyond the level that chance rules, as where it lies far out along
+        other directions than the law does (of sources whose mixing it has nearly found).
         """
         radius = np.linalg.norm(self.rows, axis=1)
         order = np.argsort(-radius)
-        beyond = np.cumsum(np.exp(log_prob(self.rows) - self.log_prob)[order]) / len(order)
+        weight = np.exp(log_prob(self.rows) - self.log_prob)[order]
+        beyond = np.cumsum(weight) / len(order)
         if not beyond[-1] > RARE:
             return float("nan")
-        return float(radius[order][np.searchsorted(beyond, RARE)])
+        level = int(np.searchsorted(beyond, RARE))
+        far = weight[:level + 1]
+        n_effective = far.sum() ** 2 / (far**2).sum()
+        return float(radius[order][level]) if n_effective > _LEAST_EFFECTIVE else float("nan")
 
 
 def cases() -> dict[str, HeavyRows]:
