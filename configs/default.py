@@ -24,6 +24,7 @@ def get_config(variant: str = "") -> ConfigDict:
     data.label = "character"  # faces and ferg: character | expression
     data.nuisance = 1.0  # faces: scales what tilt, shift, size and brightness vary; 0 = nothing
     data.nonlinear = True  # keller: bends the data out of the plane of its archetypes
+    data.concentration = (1.0, 1.0, 1.0)  # keller: of the weights' Dirichlet law; 1 is even
     data.validation_fraction = 0.1  # of the training rows, where data has no such split
     data.test_fraction = 0.2  # of all rows, where the data has no test split
     data.device_bytes = 2 * 2**30  # data up to this size lives on the device; more streams
@@ -94,10 +95,8 @@ def get_config(variant: str = "") -> ConfigDict:
     archetypes.variational_width = 256  # hidden features of that encoder and decoder
     archetypes.vertices = "fixed"  # fixed | learned, e.g. for a flow that was trained before
     archetypes.sets = "shared"  # shared | per_class: archetypes of all classes, or of each its own
-    # Of flow.base=simplex: points that the integral over the simplex is a sum of, and the
-    # concentration of the weights' Dirichlet law: 1 is even, smaller is nearer to the corners.
+    # Of flow.base=simplex: least number of points that the integral over the simplex is a sum of.
     archetypes.simplex_points = 512
-    archetypes.concentration = 1.0
     archetypes.prototype = False  # a further point in the centre that examples are mixtures of
     archetypes.overshoot = 0.0  # how far below 0 weights may go; above 1, K - 1 times as far
     archetypes.weight_norm = False  # the heads' lengths and directions are learned apart

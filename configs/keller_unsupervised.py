@@ -3,15 +3,12 @@
 python -m experiments.train --config=configs/keller_unsupervised.py --workdir=runs/keller_alone
 
 About a minute on two cores. The base distribution is a noisy simplex, training is by likelihood
-alone, and the best checkpoint is that of the validation rows. Settings were chosen on seeds 5 and 6
-by validation likelihood, in nats: 12 bins and 4 000 steps -4.029 and -4.014, 8 bins and 2 000 steps
--4.024 and -4.011; with 2 couplings after the curves -3.998, and with 5 in their place -3.987 (seed
-5). On seeds 0 to 4 weights are off by 1.01, 1.01, 1.01, 1.04 and 1.02 times what the noise allows
+alone, and the best checkpoint is that of the validation rows. Settings were chosen on seeds 5 and
+6, by validation likelihood. On seeds 0 to 4 weights are off by RATIOS times what the noise allows
 (`python -m experiments.benchmark archetypal_flow`). The data is of the kind that this flow is made
-for: a curve of one feature away from a plane, and weights that are even on the simplex, as
-`archetypes.concentration=1` has them. Where a bend mixes features, couplings are needed, of which
-less is identifiable (see flowaa/flow/noisy_simplex.py), and where weights are far from even, the
-simplex is misplaced.
+for: a curve of one feature away from a plane, and weights of a Dirichlet law, whose concentration
+is learned (`--config.data.concentration=1,2,4` draws others). Where a bend mixes features,
+couplings are needed, of which less is identifiable (see flowaa/flow/noisy_simplex.py).
 """
 
 from ml_collections import ConfigDict

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from experiments.benchmarks import _tabular_detectors as detectors
-from experiments.benchmarks._ranks import rank
+from experiments.benchmarks._ranks import Ranks, rank
 from experiments.benchmarks._tabular_figures import summarise
 
 
@@ -108,6 +108,20 @@ def test_ties_share_ranks_and_tables_that_one_lacks_do_not_count():
     assert ranks.n_tables == 2
     assert ranks.mean == {"a": (1.5 + 1) / 2, "b": (1.5 + 2.5) / 2, "c": (3 + 2.5) / 2}
     assert rank({name: scores[name] for name in "ab"}) is None  # Friedman's test needs three
+    assert rank({name: {"t": of_one["t"]} for name, of_one in scores.items()}) is None
+
+
+def test_a_group_is_the_largest_in_which_no_pair_differs():
+    """Mean ranks 1, 2, 3 and 6 with a critical difference of 1.5."""
+    ranks = Ranks({"d": 6.0, "b": 2.0, "a": 1.0, "c": 3.0}, 9, 0.01, 1.5)
+    assert ranks.groups() == [["a", "b"], ["b", "c"]]
+    assert Ranks(ranks.mean, 9, 0.01, 2.5).groups() == [["a", "b", "c"]]
+
+
+def test_dte_np_is_the_mean_distance_of_five_neighbours():
+    train = np.arange(8.0)[:, None]
+    found = detectors.DETECTORS["DTE-NP"](train, np.array([[-1.0], [3.5]]), 0)
+    np.testing.assert_allclose(found, [3.0, (0.5 + 0.5 + 1.5 + 1.5 + 2.5) / 5])
 
 
 def test_ranks_of_three_detectors_are_drawn(folder, tmp_path):
@@ -119,6 +133,9 @@ def test_ranks_of_three_detectors_are_drawn(folder, tmp_path):
                for name in ("1-NN", "5-NN", "DTE-NP")) == pytest.approx(6.0)
     width, height = Image.open(tmp_path / "out.png").size
     assert min(width, height) >= 600
+    done = command(folder, *flags[:2], "--detectors=1-NN,5-NN")
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "out.png").exists()  # of figures that are no longer beside it
 
 
 @pytest.mark.parametrize(("flags", "message"), [

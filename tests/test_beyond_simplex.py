@@ -8,11 +8,14 @@ from scipy import stats
 
 from flowaa import extremes
 from flowaa.errors import UserError
-from flowaa.flow.noisy_simplex import NoisySimplexLaw, simplex_points
+from flowaa.flow.noisy_simplex import NoisySimplexLaw
+from flowaa.flow.simplex_points import simplex_points
 from flowaa.outliers.beyond_simplex import coordinates, draw_beyond, gauge_level, gauge_period
 
 VERTICES = jnp.array([[0.0, 0.3], [2.0, -0.5], [0.7, 1.8]])
-LAW = NoisySimplexLaw(VERTICES, simplex_points(3, 512), 0.2, n_rest=2)
+POINTS = simplex_points(3, 512)
+LAW = NoisySimplexLaw(VERTICES, POINTS.weights, POINTS.log_masses(jnp.array([0.8, 1.0, 1.5])), 0.2,
+                      n_rest=2)
 
 
 def gauges_of(z):
@@ -32,6 +35,11 @@ def test_the_period_is_the_inverse_of_the_level():
     periods = jnp.array([10.0, 1e3, 1e6])
     z = draw_beyond(LAW, jax.random.key(1), 3, extremeness=periods)
     np.testing.assert_allclose(jax.jit(lambda z: gauge_period(LAW, z))(z), periods, rtol=1e-2)
+
+
+def test_the_middle_is_no_rarity():
+    z = LAW.latent(jnp.full((1, 3), 1 / 3))
+    np.testing.assert_array_equal(jax.jit(lambda z: gauge_period(LAW, z))(z), 1.0)
 
 
 def test_draws_beyond_are_ordinary_in_the_rest():

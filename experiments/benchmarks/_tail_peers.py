@@ -4,8 +4,8 @@ Each is the spline flow of `_density_peers`. mTAF (Laszkiewicz et al. 2022, arXi
 from independent Student-t noise whose degrees of freedom are estimated per feature beforehand, gTAF
 learns them, and TTF (Hickling & Prangle 2025, arXiv 2406.16971) maps from normal noise and ends in
 a transform whose tail indices, per feature and side, start at the estimates and are learned. The
-estimates are Hill's of a feature's outermost 5 %. The order of mTAF's features does not matter
-here, where all have heavy tails or none has; rows are in units of the quartiles.
+estimates are Hill's of a feature's outermost 5 %. All features are taken for heavy, which spares
+mTAF's sorting of heavy from light ones; rows are in units of the quartiles.
 """
 
 import math

@@ -61,18 +61,23 @@ def ridge(seed: int) -> float:
     return float(np.abs(weights - data.test.side).mean())
 
 
-def floor(seed: int) -> float:
-    """Mean absolute error of the posterior mean of the weights of a seed's rows."""
+def floor(seed: int, concentration: tuple[float, ...] = (1.0, 1.0, 1.0)) -> float:
+    """Mean absolute error of the posterior mean of the weights of a seed's rows.
+
+    Of weights from Dir(concentration), summed over the middles of the cells of a grid.
+    """
     rows = keller.keller(n_rows=10_000, nonlinear=False, seed=seed, test_fraction=0.2,
-                         validation_fraction=0.1).test
+                         validation_fraction=0.1, concentration=concentration).test
     x, weights = np.asarray(rows.x[np.arange(_ROWS)], np.float64), rows.side
     assert weights is not None
     archetypes = np.linalg.lstsq(weights[:_ROWS].astype(np.float64), x, rcond=None)[0]
-    steps = range(_GRID_STEPS + 1)
-    grid = np.array([(i, j, _GRID_STEPS - i - j) for i in steps for j in steps
-                     if i + j <= _GRID_STEPS]) / _GRID_STEPS
+    steps = range(_GRID_STEPS)
+    grid = (np.array([(i, j, _GRID_STEPS - 1 - i - j) for i in steps for j in steps
+                      if i + j < _GRID_STEPS]) + 1 / 3) / _GRID_STEPS
     squared = np.square(x[:, None] - (grid @ archetypes)[None]).sum(-1)
-    share = np.exp(-(squared - squared.min(1, keepdims=True)) / (2 * keller.NOISE**2))
+    log_share = (np.log(grid) @ (np.asarray(concentration) - 1.0)
+                 - squared / (2 * keller.NOISE**2))
+    share = np.exp(log_share - log_share.max(1, keepdims=True))
     mean = share @ grid / share.sum(1, keepdims=True)
     return float(np.abs(mean - weights[:_ROWS]).mean())
 

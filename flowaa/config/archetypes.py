@@ -13,10 +13,10 @@ from flowaa.archetypes.deep.tangents import Change, ChangeSizes, TangentDistance
 from flowaa.config.fields import COUNT, COUNT_0, COUNT_0_OR_2, FROM_0, POSITIVE, read
 from flowaa.config.training import TrainingFields
 from flowaa.data.dataset import DataSpec, Split
-from flowaa.errors import UserError, warn
+from flowaa.errors import UserError
 from flowaa.flow.density import Density
 from flowaa.flow.likelihood import Preprocessing
-from flowaa.flow.noisy_simplex import NoisySimplex, simplex_points
+from flowaa.flow.noisy_simplex import NoisySimplex
 from flowaa.training.archetypes.bottleneck import Bottleneck, FlowBottleneck
 from flowaa.training.archetypes.objective import ArchetypeModel, LossWeights, Side
 from flowaa.training.archetypes.simplex import SimplexModel
@@ -40,7 +40,6 @@ class ArchetypeFields:
     vertices: Literal["fixed", "learned"]
     sets: Literal["shared", "per_class"]
     simplex_points: Annotated[int, COUNT]
-    concentration: _Positive
     prototype: bool
     overshoot: _From0
     weight_norm: bool
@@ -117,8 +116,6 @@ OF_HEADS: dict[str, Any] = {
     "latent_reconstruction_weight": 0.0, "side_weight": 1.0, "prototype_weight": 0.0,
     "volume_weight": 0.0}
 _LEAST_POINTS = 8  # of the simplex, for each archetype
-_MOST_CONCENTRATION = 1e3
-_LEAST_LARGEST_WEIGHT = 0.9  # of a pure archetype, below which the user is told
 
 
 def check_simplex(fields: ArchetypeFields, n_dims: int, *, has_readout: bool) -> None:
@@ -139,9 +136,6 @@ def check_simplex(fields: ArchetypeFields, n_dims: int, *, has_readout: bool) ->
     if fields.simplex_points < least:
         raise UserError(f"archetypes.simplex_points is {fields.simplex_points}; set it to at least "
                         f"{least}, {_LEAST_POINTS} for each archetype")
-    if fields.concentration > _MOST_CONCENTRATION:
-        raise UserError(f"archetypes.concentration is {fields.concentration:g}; set it to at most "
-                        f"{_MOST_CONCENTRATION:g}: beyond it all points are the centre")
     if fields.start != "random" and fields.start_rows < n_dims + 2:
         raise UserError(f"archetypes.start_rows is {fields.start_rows}; set it to at least "
                         f"{n_dims + 2}, two more than an example has dimensions")
@@ -152,18 +146,6 @@ def check_simplex(fields: ArchetypeFields, n_dims: int, *, has_readout: bool) ->
         if getattr(fields, key) != value:
             raise UserError(f"flow.base=simplex trains by likelihood alone, and archetypes.{key} "
                             f"is for heads and their losses; set it to {value!r}")
-
-
-def warn_of_few_points(n_archetypes: int, n_points: int, concentration: float) -> None:
-    """Says where the weights of `flow.base=simplex` cannot come near one.
-
-    They are means over the points, none of which is a corner.
-    """
-    largest = float(simplex_points(n_archetypes, n_points, concentration).max(0).min())
-    if largest < _LEAST_LARGEST_WEIGHT:
-        warn(f"the weight of a pure archetype comes out as at most {largest:.2f} for one of the "
-             f"{n_archetypes} archetypes with archetypes.simplex_points={n_points}: weights are "
-             "drawn towards the middle; take fewer archetypes or more points")
 
 
 def build_archetypes(
@@ -182,11 +164,12 @@ def build_archetypes(
     fields = read_archetypes(config)
     if not fields.n_archetypes:
         return None
+    if density.flow.context_mean:
+        raise UserError("archetypes: a flow with context has none; leave the context out of "
+                        "the data, or set config.flow.conditional=False")
     if isinstance(density.flow.base, NoisySimplex):
-        _check_no_context(density)
         return SimplexModel(density)
     _check_data(fields, spec)
-    _check_no_context(density)
     bottleneck: Bottleneck = FlowBottleneck(density)
     if fields.bottleneck == "variational":
         network = EncoderDecoder(
@@ -201,12 +184,6 @@ def build_archetypes(
         overshoot=fields.overshoot, weight_norm=fields.weight_norm)
     return ArchetypeModel(bottleneck, heads, fields.side, fields.weight_noise,
                           _distance(fields, spec, density.preprocessing))
-
-
-def _check_no_context(density: Density) -> None:
-    if density.flow.context_mean:
-        raise UserError("archetypes: a flow with context has none; leave the context out of "
-                        "the data, or set config.flow.conditional=False")
 
 
 def _distance(

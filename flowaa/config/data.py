@@ -29,6 +29,7 @@ class DataFields:
     label: Literal["character", "expression"]
     nuisance: Annotated[float, FROM_0]
     nonlinear: bool
+    concentration: tuple[float, ...]
     validation_fraction: Annotated[float, UNIT]
     test_fraction: Annotated[float, UNIT]
     device_bytes: Annotated[int, FROM_0]
@@ -64,7 +65,8 @@ def build_data(config: ConfigDict) -> Dataset:
         "mixture": lambda: toy.mixture(n_rows=data.n_rows, **tested),
         "moons": lambda: toy.moons(n_rows=data.n_rows, **tested),
         "digits": lambda: digits.digits(**splits),
-        "keller": lambda: keller.keller(n_rows=data.n_rows, nonlinear=data.nonlinear, **tested),
+        "keller": lambda: keller.keller(n_rows=data.n_rows, nonlinear=data.nonlinear,
+                                       concentration=data.concentration, **tested),
         "faces": lambda: faces.faces(
             dir=data.dir, label=data.label, image_size=data.image_size, n_rows=data.n_rows,
             nuisance=data.nuisance, **tested,

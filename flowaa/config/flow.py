@@ -142,8 +142,7 @@ def build_density(
             raise UserError("flow.base=simplex: flow.tails=student_t makes latents normal; set "
                             "flow.tails to transform or gaussian")
         check_simplex(archetypes, n_dims, has_readout=flow.readout)
-        base = NoisySimplex(n_dims, archetypes.n_archetypes, archetypes.simplex_points,
-                            archetypes.concentration)
+        base = NoisySimplex(n_dims, archetypes.n_archetypes, archetypes.simplex_points)
     return Density(
         Flow(chain, base, spec.shape, latent_shape,
              n_condition_classes=spec.n_classes if flow.conditional else 0,
@@ -170,8 +169,7 @@ def _with_ends(
         if len(latent_shape) != 1:
             flatten, latent_shape = (Flatten(latent_shape),), (int(np.prod(latent_shape)),)
         blocks = (*blocks, *flatten, Linear())
-    same = blocks is chain.blocks
-    return chain if same else Chain(blocks, chain.memory, chain.scan), latent_shape
+    return Chain(blocks, chain.memory, chain.scan), latent_shape
 
 
 def check_tails(flow: FlowFields, spec: DataSpec) -> None:

@@ -11,7 +11,6 @@ from flowaa.config.archetypes import (
     ArchetypeFields,
     build_archetypes,
     read_archetypes,
-    warn_of_few_points,
 )
 from flowaa.config.fields import read, read_seed
 from flowaa.config.flow import FlowFields, LikelihoodFields
@@ -57,9 +56,6 @@ def build_problem(
             start_latent, density, dataset.train, n_rows=archetypes.start_rows,
             seed=read_seed(config))
         phases = (Phase(0, loss, start),)
-    if flow.base == "simplex":
-        warn_of_few_points(archetypes.n_archetypes, archetypes.simplex_points,
-                           archetypes.concentration)
     guard = None
     if flow.memory == "reversible" and training.check_reversible_steps:
         stored = dataclasses.replace(density, flow=with_memory(density.flow, "stored"))

@@ -3,14 +3,16 @@
 A latent z = (u, v) holds the place u [K - 1] among the archetypes and the rest v [D - K + 1]:
 
     p(u) = integral Dir(a; alpha) N(u; Z^T a, sigma^2 I) da
-         ~ 1/N sum_k N(u; Z^T a_k, sigma^2 I),     v ~ N(0, I),
+         ~ sum_k m_k N(u; Z^T a_k, sigma^2 I),     v ~ N(0, I),
 
-with a_k a quasi-random Dirichlet sample, so that the integral is a sum and its gradient exact; the
-vertices Z [K, K - 1] and the noise sigma are learned. It is the probabilistic reading of Cutler &
-Breiman (1994, Technometrics 36): rows are mixtures of extremes, and noise. Training a flow with it
-is maximum likelihood and nothing else; the weights of a row are the posterior mean
+with a_k quasi-random points of the simplex and m_k the shares of the Dirichlet law that they carry
+(`flow.simplex_points`), so that the integral is a sum and its gradient exact. The vertices
+Z [K, K - 1], the concentration alpha [K] and the noise sigma are learned. It is the probabilistic
+reading of Cutler & Breiman (1994, Technometrics 36): rows are mixtures of extremes, and noise.
+Training a flow with it is maximum likelihood and nothing else; the weights of a row are the
+posterior mean
 
-    A(u) = sum_k p(k | u) a_k,
+    A(u) = sum_k p(k | u) a_k,     p(k | u) ~ m_k N(u; Z^T a_k, sigma^2 I),
 
 whose entries lie in [0, 1] and sum to one. Deep archetypal analysis (Keller et al. 2019, 2021)
 balances losses of an encoder and a decoder instead; here decoding is the flow's inverse.
@@ -24,13 +26,13 @@ data are such, weights come out nearly as exact as the noise allows. Behind a fl
 map nothing is identifiable, since maps that keep p(z) are many; Khemakhem et al. (2020, arXiv
 1907.04809) condition on side information therefore. There the weights found are those of the
 smoothest map that training meets. What p(a) is said to be counts too: vertices are placed so that
-weights come out as Dir(alpha) has them, and where true weights are far from it (one archetype rare,
-or all rows near the middle), the simplex is misplaced. Rows held out tell which flow to trust: on
-Keller et al.'s mixtures couplings have the lower likelihood than curves, and the worse weights
-(`python -m experiments.benchmark archetypal_flow`, figures in the README).
+weights come out as a Dirichlet law has them. Its concentration is learned, from how the density
+falls towards faces and corners, of which rows that keep to the middle say little: a simplex found
+from such rows is known less well. Other laws (two groups of weights, say) misplace it. Rows held
+out tell which flow to trust: on Keller et al.'s mixtures couplings have the lower likelihood than
+curves, and the worse weights (`python -m experiments.benchmark archetypal_flow`, figures in the
+README).
 """
-
-import functools
 
 import distrax
 import flax.linen as nn
@@ -39,7 +41,8 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.linalg
 from jax.typing import ArrayLike
-from scipy import stats
+
+from flowaa.flow.simplex_points import simplex_points
 
 Array = jax.Array
 
@@ -54,19 +57,21 @@ class NoisySimplexLaw(distrax.Distribution):
     """
 
     def __init__(
-        self, vertices: Array, points: ArrayLike, noise: ArrayLike, n_rest: int,
-        temperature: ArrayLike = 1.0,
+        self, vertices: Array, points: ArrayLike, log_masses: ArrayLike, noise: ArrayLike,
+        n_rest: int, temperature: ArrayLike = 1.0,
     ) -> None:
         """A law with vertices Z [K, K - 1].
 
         Args:
             vertices: Z, in the latent's units.
             points: [N, K] weights on the simplex.
+            log_masses: [N] logarithms of the points' shares, which sum to one.
             noise: sigma, the standard deviation of u about its place.
             n_rest: D - K + 1, the dimensions of v.
             temperature: factor on the deviations of noise and rest; weights stay as they are.
         """
         self.vertices, self.points = vertices, jnp.asarray(points)
+        self.log_masses = jnp.asarray(log_masses)
         self.noise = noise * jnp.asarray(temperature)
         self._rest, self._n_rest = jnp.asarray(temperature), n_rest
 
@@ -79,7 +84,7 @@ class NoisySimplexLaw(distrax.Distribution):
         """log p(z) [...] in nats of z [..., D]."""
         u, rest = self._parts(value)
         k = self.vertices.shape[0]
-        log_u = (jax.nn.logsumexp(self._exponents(u), axis=-1) - np.log(len(self.points))
+        log_u = (jax.nn.logsumexp(self._exponents(u) + self.log_masses, axis=-1)
                  - (k - 1) * (jnp.log(self.noise) + 0.5 * np.log(2 * np.pi)))
         log_rest = -0.5 * jnp.square(rest / self._rest) - jnp.log(self._rest)
         return log_u + (log_rest - 0.5 * np.log(2 * np.pi)).sum(-1)
@@ -92,7 +97,7 @@ class NoisySimplexLaw(distrax.Distribution):
         exponents = (jnp.matmul(u / self.noise, places.T / self.noise,
                                 precision=jax.lax.Precision.HIGHEST)
                      - 0.5 * jnp.square(places / self.noise).sum(-1))
-        return jax.nn.softmax(exponents) @ self.points
+        return jax.nn.softmax(exponents + self.log_masses) @ self.points
 
     def latent(self, weights: Array, rest: ArrayLike = 0.0) -> Array:
         """z [..., D] of weights [..., K], with v the given rest [..., D - K + 1], or its mean."""
@@ -113,11 +118,12 @@ class NoisySimplexLaw(distrax.Distribution):
 
     def mean(self) -> Array:
         """[D]."""
-        return self.latent(self.points.mean(0))
+        return self.latent(jnp.exp(self.log_masses) @ self.points)
 
     def variance(self) -> Array:
         """[D], of each dimension."""
-        of_u = (self.points @ self.vertices).var(0) + self.noise**2
+        masses, places = jnp.exp(self.log_masses), self._places()
+        of_u = masses @ jnp.square(places - masses @ places) + self.noise**2
         return jnp.concatenate([of_u, jnp.full(self._n_rest, self._rest**2, of_u.dtype)])
 
     def stddev(self) -> Array:
@@ -126,7 +132,7 @@ class NoisySimplexLaw(distrax.Distribution):
 
     def _sample_n(self, key: Array, n: int) -> Array:
         point_key, noise_key = jax.random.split(key)
-        place = jax.random.randint(point_key, (n,), 0, len(self.points))
+        place = jax.random.categorical(point_key, self.log_masses, shape=(n,))
         drawn = jax.random.normal(noise_key, (n, *self.event_shape))
         u, rest = self._parts(drawn)
         return self.latent(self.points[place], self._rest * rest) + jnp.concatenate(
@@ -147,12 +153,17 @@ class NoisySimplexLaw(distrax.Distribution):
 
 
 class NoisySimplex(nn.Module):
-    """The base distribution with learned vertices and noise; see the module."""
+    """The base distribution with learned vertices, concentration and noise; see the module.
+
+    What is learned of the vertices is their shape. They are moved and scaled so that Z^T a, a from
+    Dir(alpha), has mean 0 and a covariance that is that of the shape under an even law where alpha
+    is the same for all: gradients find concentration and place each alone, which otherwise make up
+    for one another.
+    """
 
     n_dims: int  # D, at least K - 1
     n_archetypes: int  # K
-    n_points: int = 512  # N
-    concentration: float = 1.0  # alpha; 1 is even on the simplex, smaller is nearer to its corners
+    n_points: int = 512  # N, at least
 
     @nn.compact
     def __call__(
@@ -161,31 +172,14 @@ class NoisySimplex(nn.Module):
         """A law over [D], whatever the label."""
         del label
         k = self.n_archetypes
-        vertices = self.param("vertices", lambda _: jnp.asarray(
-            scipy.linalg.helmert(k).T, jnp.float32))
+        shape = jnp.asarray(self.param("shape", lambda _: jnp.asarray(
+            scipy.linalg.helmert(k).T, jnp.float32)))
         log_noise = self.param("log_noise", lambda _: jnp.log(jnp.float32(_FIRST_NOISE)))
-        points = simplex_points(k, self.n_points, self.concentration)
-        return NoisySimplexLaw(jnp.asarray(vertices), points, jnp.exp(log_noise),
-                               self.n_dims - k + 1, temperature)
-
-
-@functools.lru_cache
-def simplex_points(n_archetypes: int, n: int, concentration: float = 1.0) -> np.ndarray:
-    """A quasi-random sample [n, K] float32 of the symmetric Dirichlet law, always the same.
-
-    Sobol's sequence, each number in the middle of its cell, goes through the quantiles of the beta
-    laws by which a stick of length one is broken. Powers of two are the most even.
-
-    >>> simplex_points(2, 4).tolist()
-    [[0.125, 0.875], [0.625, 0.375], [0.875, 0.125], [0.375, 0.625]]
-    """
-    n_bits = max(int(np.ceil(np.log2(n))), 1)
-    sobol = stats.qmc.Sobol(n_archetypes - 1, scramble=False).random_base2(n_bits)[:n]
-    shares = sobol + 0.5 ** (n_bits + 1)
-    weights, rest = np.empty((n, n_archetypes)), np.ones(n)
-    for index in range(n_archetypes - 1):
-        n_left = n_archetypes - 1 - index
-        broken = stats.beta.ppf(shares[:, index], concentration, n_left * concentration)
-        weights[:, index], rest = rest * broken, rest * (1.0 - broken)
-    weights[:, -1] = rest
-    return weights.astype(np.float32)
+        log_concentration = self.param("log_concentration", lambda _: jnp.zeros(k))
+        concentration = jnp.exp(jnp.asarray(log_concentration))
+        total = concentration.sum()
+        mean = jnp.matmul(concentration / total, shape, precision=jax.lax.Precision.HIGHEST)
+        points = simplex_points(k, self.n_points)
+        return NoisySimplexLaw(
+            (shape - mean) * jnp.sqrt((1 + total) / (1 + k)), points.weights,
+            points.log_masses(concentration), jnp.exp(log_noise), self.n_dims - k + 1, temperature)

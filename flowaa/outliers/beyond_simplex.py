@@ -8,7 +8,6 @@ chance of a gauge is thus a sum of normal tails; the rest of the latent is indep
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.typing import ArrayLike
 
 from flowaa import extremes
@@ -91,4 +90,4 @@ def _log_chance(law: NoisySimplexLaw, gauge: Array) -> Array:
     means = 1.0 - len(law.vertices) * law.points  # [N, K], at most 1
     scores = (gauge[..., None, None] - means) / _deviations(law)
     log_chances = jax.scipy.stats.norm.logsf(scores)
-    return jax.nn.logsumexp(log_chances, axis=(-2, -1)) - np.log(len(law.points))
+    return jax.nn.logsumexp(log_chances + law.log_masses[:, None], axis=(-2, -1))

@@ -204,10 +204,10 @@ def numbers(
         archetype, distance = weights.argmax(-1), extremes.distance_to_simplex(weights)
 
     def period(z: Array, label: Array | None) -> Array:
-        radius = latent_radius(density, params, z, label)
-        of_radius = extremes.chi_return_period(radius, density.flow.n_dims)
         if not has_normal_latents(density):
             return gauge_period(simplex_law(density, params), z)
+        radius = latent_radius(density, params, z, label)
+        of_radius = extremes.chi_return_period(radius, density.flow.n_dims)
         if plane is None:
             return of_radius
         mean, scale = moments(density, params, label)

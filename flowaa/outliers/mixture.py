@@ -81,9 +81,10 @@ class OutlierMixture:
 
     def all_sources(self) -> tuple[str, ...]:
         """Every source there is for this run, in the mixture or not."""
-        left_out = set() if has_normal_latents(self.density) else {"shell", "gumbel"}
-        if self.plane is None and not left_out:
-            left_out = {"simplex"}
+        if not has_normal_latents(self.density):
+            left_out = {"shell", "gumbel"}
+        else:
+            left_out = {"simplex"} if self.plane is None else set()
         return tuple(name for name in SOURCES if name not in left_out)
 
     def only(self, source: str) -> "OutlierMixture":

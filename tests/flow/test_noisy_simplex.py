@@ -5,24 +5,29 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy import integrate, stats
+from scipy import integrate, special, stats
 
-from flowaa.flow.noisy_simplex import NoisySimplex, NoisySimplexLaw, simplex_points
+from flowaa.flow.noisy_simplex import NoisySimplex, NoisySimplexLaw
+from flowaa.flow.simplex_points import simplex_points
 
 TRIANGLE = np.array([[0.0, 0.3], [2.0, -0.5], [0.7, 1.8]])
 SIGMA = 0.25
 
 
-def law_of(vertices, *, noise=SIGMA, n_rest=0, n_points=4096, concentration=1.0, temperature=1.0):
-    points = simplex_points(len(vertices), n_points, concentration)
-    return NoisySimplexLaw(jnp.asarray(vertices, jnp.float32), points, noise, n_rest, temperature)
+def law_of(vertices, *, noise=SIGMA, n_rest=0, n_points=8192, concentration=1.0, temperature=1.0):
+    points = simplex_points(len(vertices), n_points)
+    alpha = jnp.broadcast_to(jnp.asarray(concentration, jnp.float32), (len(vertices),))
+    return NoisySimplexLaw(jnp.asarray(vertices, jnp.float32), points.weights,
+                           points.log_masses(alpha), noise, n_rest, temperature)
 
 
-def by_quadrature(u, values=lambda a: 1.0):
-    """The integral of values(a) Dir(a; 1) N(u; Z^T a, sigma^2 I) over the triangle."""
+def by_quadrature(u, values=lambda a: 1.0, alpha=(1.0, 1.0, 1.0)):
+    """The integral of values(a) Dir(a; alpha) N(u; Z^T a, sigma^2 I) over the triangle."""
     def integrand(a2, a1):
-        a = np.array([a1, a2, 1 - a1 - a2])
-        return 2.0 * values(a) * stats.norm.pdf((u - a @ TRIANGLE) / SIGMA).prod() / SIGMA**2
+        a = np.array([a1, a2, max(1 - a1 - a2, 1e-12)])
+        density = np.exp(special.gammaln(np.sum(alpha)) - special.gammaln(alpha).sum()
+                         + ((np.array(alpha) - 1) * np.log(np.maximum(a, 1e-300))).sum())
+        return density * values(a) * stats.norm.pdf((u - a @ TRIANGLE) / SIGMA).prod() / SIGMA**2
 
     return integrate.dblquad(integrand, 0, 1, 0, lambda a1: 1 - a1, epsabs=1e-7, epsrel=1e-7)[0]
 
@@ -43,24 +48,27 @@ def test_concentrated_weights_have_the_dirichlet_laws_density():
     np.testing.assert_allclose(np.exp(found), exact, rtol=1e-3)
 
 
+@pytest.mark.parametrize("alpha", [(1.0, 1.0, 1.0), (1.0, 2.0, 4.0), (6.0, 6.0, 6.0)])
 @pytest.mark.parametrize("u", [(0.9, 0.5), (0.1, 0.2), (2.4, -0.6)])
-def test_a_triangles_density_and_weights_are_the_integrals(u):
+def test_a_triangles_density_and_weights_are_the_integrals(u, alpha):
     """Within, at a corner and outside."""
-    law, z = law_of(TRIANGLE), jnp.array([u], jnp.float32)
-    density = by_quadrature(np.array(u))
+    law, z = law_of(TRIANGLE, concentration=alpha), jnp.array([u], jnp.float32)
+    density = by_quadrature(np.array(u), alpha=alpha)
     np.testing.assert_allclose(np.exp(law.log_prob(z))[0], density, rtol=5e-3)
-    weights = [by_quadrature(np.array(u), lambda a, j=j: a[j]) / density for j in range(3)]
+    weights = [by_quadrature(np.array(u), lambda a, j=j: a[j], alpha) / density for j in range(3)]
     found = np.asarray(law.weights(z))[0]
     np.testing.assert_allclose(found, weights, atol=2e-3)
     np.testing.assert_allclose(found.sum(), 1.0, rtol=1e-5)
 
 
-def test_512_points_are_as_good_as_many():
+@pytest.mark.parametrize(("alpha", "atol"), [
+    ((0.4, 0.4, 0.4), 0.015), ((1.0, 1.0, 1.0), 0.01), ((1.0, 2.0, 4.0), 0.015)])
+def test_512_points_are_as_good_as_many(alpha, atol):
     """Of the law's own draws; the noise is an eighth of the edges, as that of trained flows is."""
-    few, many = law_of(TRIANGLE, n_points=512), law_of(TRIANGLE, n_points=16384)
+    few, many = (law_of(TRIANGLE, n_points=n, concentration=alpha) for n in (512, 16384))
     z = many.sample(seed=jax.random.key(0), sample_shape=(500,))
     difference = np.asarray(few.log_prob(z) - many.log_prob(z))
-    assert np.abs(difference).mean() < 0.01
+    assert np.abs(difference).mean() < atol
     assert abs(difference.mean()) < 2e-3
     np.testing.assert_allclose(few.weights(z), many.weights(z), atol=0.01)
 
@@ -102,13 +110,51 @@ def test_weights_and_rest_make_a_latent():
     np.testing.assert_array_equal(law.rest(law.latent(weights)), 0.0)
 
 
-def test_points_are_dirichlets_in_every_dimension():
-    for k, alpha in ((2, 1.0), (3, 1.0), (10, 0.3)):
-        points = simplex_points(k, 1024, alpha)
-        np.testing.assert_allclose(points.sum(1), 1.0, rtol=1e-6)
-        for index in (0, k - 1):
-            law = stats.beta(alpha, (k - 1) * alpha)
-            assert stats.kstest(points[:, index], law.cdf).statistic < 0.03
+@pytest.mark.parametrize(("alpha", "n", "atol"), [
+    ((1.0, 1.0), 1024, 0.01), ((1.0, 2.0, 4.0), 1024, 0.01), ((0.3, 0.3, 0.3), 1024, 0.02),
+    ((1.0,) * 10, 4096, 0.02), ((0.2,) * 10, 4096, 0.02)])
+def test_masses_are_those_of_a_dirichlet_law(alpha, n, atol):
+    """Every weight has its beta law and, of two, the covariance."""
+    k, total = len(alpha), sum(alpha)
+    points = simplex_points(k, n)
+    np.testing.assert_allclose(points.weights.sum(1), 1.0, rtol=1e-6)
+    masses = np.exp(np.asarray(points.log_masses(jnp.asarray(alpha)), np.float64))
+    assert masses.sum() == pytest.approx(1.0, abs=1e-5)
+    for index in range(k):
+        order = np.argsort(points.weights[:, index])
+        law, weights = stats.beta(alpha[index], total - alpha[index]), points.weights[order, index]
+        below = np.cumsum(masses[order]) - masses[order] / 2
+        # Smaller weights are set to 1e-6.
+        assert np.abs(below - law.cdf(weights))[weights > 1e-5].max() < 3 * atol
+        assert masses @ points.weights[:, index] == pytest.approx(law.mean(), abs=atol / 2)
+    covariance = masses @ (points.weights[:, 0] * points.weights[:, 1]) - (
+        alpha[0] * alpha[1] / total**2)
+    exact = -alpha[0] * alpha[1] / (total**2 * (total + 1))
+    assert covariance == pytest.approx(exact, abs=atol / 2)
+
+
+def test_points_favour_no_archetype_and_come_near_to_each():
+    for k in (2, 3, 6, 10):
+        weights = simplex_points(k, 512).weights
+        assert len(weights) >= 512
+        np.testing.assert_allclose(weights.mean(0), 1 / k, rtol=1e-5)
+        np.testing.assert_allclose(np.sort(weights, 0), np.sort(np.roll(weights, 1, 1), 0))
+        assert weights.max(0).min() > 0.9
+
+
+def test_the_score_of_the_concentration_is_zero_on_the_laws_own_draws():
+    """And not elsewhere: rows tell how concentrated their weights are."""
+    alpha = jnp.array([1.0, 2.0, 4.0])
+    law = law_of(TRIANGLE, concentration=alpha, n_points=512)
+    z = law.sample(seed=jax.random.key(0), sample_shape=(20_000,))
+
+    @jax.jit
+    @jax.grad
+    def score(log_alpha):
+        return law_of(TRIANGLE, concentration=jnp.exp(log_alpha), n_points=512).log_prob(z).mean()
+
+    np.testing.assert_allclose(score(jnp.log(alpha)), 0.0, atol=0.01)
+    assert np.abs(score(jnp.zeros(3))).max() > 0.05
 
 
 def test_far_out_gradients_are_finite():

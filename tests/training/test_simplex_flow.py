@@ -1,7 +1,5 @@
 """Runs whose base distribution is a noisy simplex: their start, what they give, what is refused."""
 
-import warnings
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,13 +8,13 @@ import pytest
 import flowaa
 from flowaa.archetypes.classical.comparison import weight_error
 from flowaa.archetypes.simplex import regular_vertices
-from flowaa.config.archetypes import OF_HEADS, warn_of_few_points
+from flowaa.config.archetypes import OF_HEADS
 from flowaa.config.data import build_data
 from flowaa.config.flow import build_density
 from flowaa.configs import default
 from flowaa.data.dataset import Split
 from flowaa.data.description import describe
-from flowaa.errors import FlowaaWarning, UserError
+from flowaa.errors import UserError
 from flowaa.flow.noisy_simplex import NoisySimplex
 from flowaa.training.archetypes.simplex_start import fit_simplex, start_latent
 from tests.training.tiny import config_of, summary, train
@@ -54,6 +52,11 @@ def test_weights_and_archetypes_of_a_run(folder, run, test_split):
     assert {"test/weight_mae", "start/weight_mae", "test/bits_per_dim"} <= set(summary(folder))
     assert "archetypes: 3" in repr(run)
     assert "curves" in repr(run)
+
+
+def test_concentration_is_learned(run):
+    """It starts the same for all archetypes."""
+    assert np.ptp(run.params["base"]["log_concentration"]) > 0
 
 
 def test_decoded_weights_lie_at_their_mixture_of_the_vertices(run):
@@ -121,17 +124,8 @@ def test_what_is_refused_of_heads_is_what_is_not_the_default():
     assert {key: fields[key] for key in OF_HEADS} == OF_HEADS
     # The others have a meaning with a simplex, or are sizes of what is refused.
     assert set(fields) - set(OF_HEADS) == {
-        "n_archetypes", "simplex_points", "concentration", "start", "start_rows",
-        "variational_width", "shift_px", "rotation_degrees", "scale_percent",
-        "brightness_percent"}
-
-
-def test_few_points_for_many_archetypes_are_said():
-    with pytest.warns(FlowaaWarning, match=r"at most 0\.47 .*archetypes\.simplex_points=512"):
-        warn_of_few_points(10, 512, 1.0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        warn_of_few_points(3, 512, 1.0)
+        "n_archetypes", "simplex_points", "start", "start_rows", "variational_width", "shift_px",
+        "rotation_degrees", "scale_percent", "brightness_percent"}
 
 
 def test_a_run_starts_as_whitened_components_and_their_archetypes():
@@ -139,10 +133,11 @@ def test_a_run_starts_as_whitened_components_and_their_archetypes():
     x, weights = mixtures(2_000, K, 0.05, 6)
     train_split = Split(x)
     spec = describe(train_split, n_levels=0)
-    density = build_density(config_of(**SIMPLEX), spec)
+    density = build_density(config_of(**SIMPLEX | {"archetypes.simplex_points": 512}), spec)
     params = jax.jit(density.init)(jax.random.key(0), jnp.asarray(x[:16]), None)
     params = start_latent(density, train_split, params, n_rows=2_000, seed=0)
     z, _ = jax.jit(density.encode)(params, jnp.asarray(x), None, 0.0)
+    np.testing.assert_allclose(np.mean(np.asarray(z), 0), 0.0, atol=1e-4)
     np.testing.assert_allclose(np.cov(np.asarray(z).T), np.eye(6), atol=0.01)
     u = (x - x.mean(0)) / np.asarray(spec.std)
     components = np.linalg.svd(u - u.mean(0), full_matrices=False)[0][:, :K - 1]
@@ -156,10 +151,25 @@ def test_noise_moves_the_first_vertices_inwards():
     """Classical archetypes lie among the furthest rows, which noise has taken there."""
     random, true = np.random.default_rng(0), 2.0 * regular_vertices(K)
     z = random.dirichlet(np.ones(K), 1_500) @ true + 0.3 * random.normal(size=(1_500, 2))
-    vertices, noise = fit_simplex(z, NoisySimplex(2, K, n_points=128), seed=0)
+    base = NoisySimplex(2, K, n_points=128)
+    found = fit_simplex(z, base, seed=0)
+    vertices = base.apply({"params": found}).vertices
     area = [abs(np.linalg.det(points[1:] - points[0])) for points in (vertices, true)]
     assert 0.8 < area[0] / area[1] < 1.25
-    assert 0.7 < noise / 0.3 < 1.4
+    assert 0.7 < np.exp(found["log_noise"]) / 0.3 < 1.4
+    assert np.abs(found["log_concentration"]).max() < 0.4
+
+
+def test_weights_far_from_the_corners_move_the_first_vertices_outwards():
+    """No row is near a vertex, so that classical archetypes lie within the simplex."""
+    random, true = np.random.default_rng(0), 2.0 * regular_vertices(K)
+    z = random.dirichlet(np.full(K, 3.0), 1_500) @ true + 0.1 * random.normal(size=(1_500, 2))
+    base = NoisySimplex(2, K)
+    found = fit_simplex(z, base, seed=0)
+    assert (found["log_concentration"] > np.log(1.8)).all()
+    farthest = np.linalg.norm(z - z.mean(0), axis=1).max()
+    vertices = np.asarray(base.apply({"params": found}).vertices)
+    assert (np.linalg.norm(vertices, axis=1) > 0.9 * farthest).all()
 
 
 @pytest.mark.parametrize(("overrides", "message"), [
@@ -171,11 +181,11 @@ def test_noise_moves_the_first_vertices_inwards():
     ({"archetypes.reconstruction_weight": 7.0}, "archetypes.reconstruction_weight is for heads"),
     ({"archetypes.vertices": "learned"}, "archetypes.vertices is for heads"),
     ({"archetypes.simplex_points": 20}, "archetypes.simplex_points is 20; set it to at least 24"),
-    ({"archetypes.concentration": 1e30}, "archetypes.concentration is 1e.30; set it to at most"),
     ({"archetypes.start_rows": 4}, "archetypes.start_rows is 4; set it to at least 10"),
     ({"flow.readout": False}, "set flow.readout=True"),
     ({"flow.tails": "student_t"}, "flow.tails=student_t makes latents normal"),
-    ({"archetypes.concentration": 0.0}, "larger than 0"),
+    ({"data.concentration": (1.0, 2.0)}, "data.concentration is .1.0, 2.0.; set it to 3 numbers"),
+    ({"data.concentration": (1.0, 2.0, 0.0)}, "set it to 3 numbers larger than 0"),
 ])
 def test_what_is_refused(overrides, message, tmp_path):
     with pytest.raises(UserError, match=message):

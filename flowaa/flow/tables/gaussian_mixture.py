@@ -75,7 +75,7 @@ def choose_gaussians(
                 break
             try:
                 fitted = _fit(x, Choice(n_components, is_full), seed)
-            except ValueError:
+            except ValueError:  # a covariance has lost its digits; more components would as well
                 break
             scored.append((fitted.bic(x), Choice(n_components, is_full)))
             least = min(bic for bic, _ in scored)

@@ -7,10 +7,13 @@ analysis.
 """
 
 import itertools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.optimize
+from jax.flatten_util import ravel_pytree
 
 from flowaa.archetypes.classical.model import fit_model
 from flowaa.archetypes.classical.search import Settings
@@ -20,15 +23,19 @@ from flowaa.bijectors.mixing import Linear
 from flowaa.data.dataset import Split
 from flowaa.data.seeding import Stream, generator
 from flowaa.flow.density import MIDDLE_OF_LEVEL, Density
-from flowaa.flow.noisy_simplex import NoisySimplex, NoisySimplexLaw, simplex_points
+from flowaa.flow.noisy_simplex import NoisySimplex, NoisySimplexLaw
 from flowaa.training.archetypes.start import at, batches
 from flowaa.training.state import Params
+
+Array = jax.Array
 
 _LEAST_VARIANCE = 1e-6  # of a component, as a share of the largest
 _NOISES = np.geomspace(0.02, 0.8, 12)  # sigma, of components with deviation 1
 # Classical archetypes lie where the noise takes the furthest rows, the true ones within.
 _SHRINKINGS = (1.0, 0.9, 0.8, 0.7, 0.6)
-_LIKELIHOOD_ROWS = 1_000
+_CONCENTRATIONS = (0.5, 2.0)  # of weights, that the search begins with
+_MOST_ROUNDS = 60
+_LIKELIHOOD_ROWS, _MOST_POINTS = 1_000, 512
 
 
 def start_latent(
@@ -51,9 +58,7 @@ def start_latent(
     params = {**params, "bijector": {**params["bijector"], f"blocks_{index}": readout}}
     base = density.flow.base
     if isinstance(base, NoisySimplex):
-        vertices, noise = fit_simplex(t @ matrix + bias, base, seed=seed)
-        params["base"] = {"vertices": jnp.asarray(vertices, jnp.float32),
-                          "log_noise": jnp.asarray(np.log(noise), jnp.float32)}
+        params["base"] = fit_simplex(t @ matrix + bias, base, seed=seed)
     return params
 
 
@@ -72,28 +77,49 @@ def whitening(t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return matrix, -t.mean(0) @ matrix
 
 
-def fit_simplex(z: np.ndarray, base: NoisySimplex, *, seed: int) -> tuple[np.ndarray, float]:
-    """Vertices [K, K - 1] and noise to start from, of whitened latents z [n, D].
+def fit_simplex(z: np.ndarray, base: NoisySimplex, *, seed: int) -> Params:
+    """Parameters of a simplex to start from, of whitened latents z [n, D].
 
-    Classical archetypes of the first K - 1 components, moved towards their centre by what makes the
-    rows most likely together with the noise.
+    Those that make the first K - 1 components of some rows most likely, sought from classical
+    archetypes, these moved towards their centre, and weights of several concentrations.
     """
     k = base.n_archetypes
     u = np.asarray(z[:, :k - 1], np.float32)
     fitted = fit_model(u, Settings(n_archetypes=k), rng=np.random.default_rng(seed)).archetypes
     centre = fitted.mean(0)
-    points = simplex_points(k, base.n_points, base.concentration)
     some = jnp.asarray(u[:_LIKELIHOOD_ROWS])
+    alone = NoisySimplex(k - 1, k, min(base.n_points, _MOST_POINTS))
 
-    @jax.jit
-    def likelihood(some: jax.Array, vertices: jax.Array, noise: jax.Array) -> jax.Array:
-        return NoisySimplexLaw(vertices, points, noise, n_rest=0).log_prob(some).mean()
+    def nll(params: Params) -> Array:
+        law = alone.apply({"params": params})
+        assert isinstance(law, NoisySimplexLaw)
+        return -law.log_prob(some).mean()
 
-    def log_prob(candidate: tuple[np.ndarray, float]) -> float:
-        return float(likelihood(some, *(jnp.asarray(part, jnp.float32) for part in candidate)))
+    of_candidate, with_gradient = jax.jit(nll), jax.jit(jax.value_and_grad(nll))
 
-    return max(((centre + shrinking * (fitted - centre), float(noise))
-                for shrinking, noise in itertools.product(_SHRINKINGS, _NOISES)), key=log_prob)
+    def candidate(shrinking: float, noise: float, concentration: float) -> Params:
+        unscaled = np.sqrt((1 + k) / (1 + k * concentration))
+        values = {"shape": shrinking * unscaled * (fitted - centre), "log_noise": np.log(noise),
+                  "log_concentration": np.full(k, np.log(concentration))}
+        return {name: jnp.asarray(value, jnp.float32) for name, value in values.items()}
+
+    found = []
+    for concentration in _CONCENTRATIONS:
+        first = min((candidate(shrinking, noise, concentration)
+                     for shrinking, noise in itertools.product(_SHRINKINGS, _NOISES)),
+                    key=lambda params: float(of_candidate(params)))
+        flat, unflatten = ravel_pytree(first)
+
+        def objective(
+            values: np.ndarray, unflatten: Callable[[Array], Params] = unflatten
+        ) -> tuple[float, np.ndarray]:
+            value, gradient = with_gradient(unflatten(jnp.asarray(values, jnp.float32)))
+            return float(value), np.asarray(ravel_pytree(gradient)[0], np.float64)
+
+        best = scipy.optimize.minimize(objective, np.asarray(flat, np.float64), jac=True,
+                                       method="L-BFGS-B", options={"maxiter": _MOST_ROUNDS})
+        found.append((best.fun, unflatten(jnp.asarray(best.x, jnp.float32))))
+    return min(found, key=lambda pair: pair[0])[1]
 
 
 def _readout_index(density: Density) -> int:

@@ -118,15 +118,15 @@ MUTATIONS: tuple[Mutation, ...] = (
              (f"{_OF_SIMPLEX}::"
               "test_a_run_starts_as_whitened_components_and_their_archetypes",)),
     Mutation("the first simplex is the classical one", _SIMPLEX_START,
-             "_SHRINKINGS = (1.0, 0.9, 0.8, 0.7, 0.6)", "_SHRINKINGS = (1.0,)",
+             "return min(found, key=lambda pair: pair[0])[1]", "return candidate(1.0, 0.02, 1.0)",
              (f"{_OF_SIMPLEX}::test_noise_moves_the_first_vertices_inwards",)),
     Mutation("a random start has no phase", "flowaa/config/problem.py",
              "phases = (Phase(0, loss, start),)",
              "phases = (Phase(0, loss, start),) if start else ()",
              ("tests/training/test_simplex_flow.py::test_a_run_may_start_at_random",)),
     Mutation("rows far out have no weights", "flowaa/flow/noisy_simplex.py",
-             "return jax.nn.softmax(exponents) @ self.points",
-             "return jax.nn.softmax(self._exponents(u)) @ self.points",
+             "return jax.nn.softmax(exponents + self.log_masses) @ self.points",
+             "return jax.nn.softmax(self._exponents(u) + self.log_masses) @ self.points",
              ("tests/training/test_simplex_flow.py"
               "::test_weights_of_rows_however_far_lie_on_the_simplex",)),
     Mutation("other weights forget the rest of the row", "flowaa/training/archetypes/simplex.py",
