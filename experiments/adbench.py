@@ -9,9 +9,9 @@ FILE.jsonl as it is found, and is not measured again. Of three detectors or more
 more FILE.png shows the mean ranks by AUROC, with the difference that chance makes. FILE.json gets
 flat named figures: AUROC, AUPR and FPR95 in percent by table and on the mean, mean ranks, the
 tables lost to the nearest neighbour, and, of p-values (ours, and those of the nearest neighbour's
-distance), the rate of false alarms at 1, 5 and 10 %, the share of runs in which it is as stated (within 3 standard
-errors; as n rows calibrate and m test, the variance is p (1 - p) (1/m + 1/(n + 2)), as for the
-beta-binomial law of conformal p-values), and the false discovery rate and power of Benjamini and
+distance), the rate of false alarms at 1, 5 and 10 %, the share of runs in which it is as stated
+(within 3 standard errors; as n rows calibrate and m test, the variance is
+p (1 - p) (1/m + 1/(n + 2)), as for the beta-binomial law of conformal p-values), and the false discovery rate and power of Benjamini and
 Hochberg's rule at 10 % in batches of which 5 % are outliers.
 
 With --contamination=0.1 outliers are mixed into the training rows, and the loss is against the

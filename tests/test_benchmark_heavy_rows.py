@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from experiments.benchmarks._heavy_rows import RARE, HeavyRows
+from experiments.benchmarks._heavy_rows import RARE, HeavyRows, Stretched
 
 N = 20_000  # of the rows drawn: standard errors of 0.02 in the common logarithm
 
@@ -14,7 +14,7 @@ def test_level_of_an_elliptical_law_is_that_of_its_radius(degrees):
     law = HeavyRows((degrees,) * 4, "elliptical")
     squared = (stats.chi2(4).isf(RARE) if np.isinf(degrees)
                else 4 * stats.f(4, degrees).isf(RARE))
-    found = law.stretched(n=N).level(law.log_prob)
+    found = Stretched.of(law, n=N).level(law.log_prob)
     assert np.log10(found / np.sqrt(squared)) == pytest.approx(0, abs=0.03)
 
 
@@ -24,7 +24,7 @@ def test_level_of_joined_coordinates_is_that_of_drawn_rows(kind):
     # P(|x| > r) is that of two coordinates, up to a thousandth.
     law = HeavyRows((1.5, 1.5), kind)
     alone = stats.t(1.5).isf(RARE / 4)
-    found = np.log10(law.stretched(n=4 * N).level(law.log_prob) / alone)
+    found = np.log10(Stretched.of(law, n=4 * N).level(law.log_prob) / alone)
     assert found == pytest.approx(0, abs=0.05 if kind == "rotated" else 0.08)
 
 
@@ -32,25 +32,39 @@ def test_level_of_another_density():
     law = HeavyRows((2.0, 2.0), "rotated")
     other = stats.multivariate_t(np.zeros(2), np.eye(2), 2.5)
     true = np.sqrt(2 * stats.f(2, 2.5).isf(RARE))
-    assert np.log10(law.stretched(n=4 * N).level(other.logpdf) / true) == pytest.approx(0, abs=0.05)
+    found = Stretched.of(law, n=4 * N).level(other.logpdf)
+    assert np.log10(found / true) == pytest.approx(0, abs=0.05)
 
 
 def test_a_density_that_is_not_a_number_somewhere_has_no_level():
-    stretched = HeavyRows((2.0, 2.0), "rotated").stretched(n=500)
+    stretched = Stretched.of(HeavyRows((2.0, 2.0), "rotated"), n=500)
     assert np.isnan(stretched.level(lambda x: np.full(len(x), np.nan)))
     assert np.isnan(stretched.level(lambda x: np.full(len(x), -np.inf)))
 
 
-def test_a_density_far_out_along_other_directions_has_no_level():
+def test_a_density_far_out_along_other_directions_needs_rows_along_them():
     """The same sources, turned by a fiftieth: their rays miss those of the stretched rows."""
     law = HeavyRows((1.5,) * 5 + (np.inf,) * 5, "rotated")
     turn = np.eye(10)
     turn[0, 9], turn[9, 0], turn[0, 0], turn[9, 9] = 0.02, -0.02, 0.9998, 0.9998
-    turned = law._rotation.T @ turn @ law._rotation
-    stretched = law.stretched(n=N)
-    assert np.isfinite(stretched.level(law.log_prob))
-    found = stretched.level(lambda x: law.log_prob(x @ turned))
-    assert np.isnan(found) or np.log10(found / stretched.level(law.log_prob)) > -0.1
+    turned = HeavyRows(law.degrees, "rotated", mixing=turn @ law._matrix)
+    of_one = Stretched.of(law, n=N)
+    true = of_one.level(law.log_prob)
+    assert np.isfinite(true)
+    found = of_one.level(turned.log_prob)
+    assert np.isnan(found) or np.log10(found / true) > -0.1
+    found = Stretched.of(law, turned, n=2 * N).level(turned.log_prob)
+    assert np.log10(found / true) == pytest.approx(0, abs=0.05)
+
+
+def test_a_mixing_is_a_change_of_variables():
+    matrix = np.array([[2.0, 1.0], [0.0, 0.5]])
+    law = HeavyRows((np.inf, np.inf), "rotated", mixing=matrix)
+    x = np.random.default_rng(0).normal(size=(50, 2))
+    exact = stats.multivariate_normal(np.zeros(2), matrix.T @ matrix).logpdf(x)
+    np.testing.assert_allclose(law.log_prob(x), exact, rtol=1e-10)
+    drawn = law.draw(np.random.default_rng(1), 100_000)
+    np.testing.assert_allclose(np.cov(drawn.T), matrix.T @ matrix, atol=0.05)
 
 
 @pytest.mark.parametrize("kind", ["rotated", "copula"])

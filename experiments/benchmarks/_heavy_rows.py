@@ -22,52 +22,61 @@ class HeavyRows:
     """A law of rows [n, d].
 
     Attributes:
-        degrees: [d] of freedom of each coordinate's t law before the rotation.
+        degrees: [d] of freedom of each coordinate's t law before they are mixed.
         kind: "elliptical": one multivariate t law, of `degrees[0]`; "rotated": independent
-            coordinates, rotated; "copula": coordinates joined as equally correlated normal ones
-            are, not rotated.
+            coordinates, mixed; "copula": coordinates joined as equally correlated normal ones
+            are, not mixed.
+        mixing: [d, d] of independent coordinates, rows are coordinates times it; None is a
+            rotation.
     """
 
     degrees: tuple[float, ...]
     kind: str
+    mixing: np.ndarray | None = None
 
     @property
     def _laws(self) -> list:
         return [stats.norm() if np.isinf(nu) else stats.t(nu) for nu in self.degrees]
 
     @property
-    def _rotation(self) -> np.ndarray:
+    def _matrix(self) -> np.ndarray:
         d = len(self.degrees)
+        if self.mixing is not None:
+            return self.mixing
         return ortho_group.rvs(d, random_state=0) if self.kind == "rotated" else np.eye(d)
 
     def draw(self, rng: np.random.Generator, n: int) -> np.ndarray:
         """n rows."""
-        return self._draw_sources(rng, n) @ self._rotation
+        return self._draw_sources(rng, n) @ self._matrix
 
     def log_prob(self, x: np.ndarray) -> np.ndarray:
         """log p [n]."""
-        return self._log_prob_of_sources(x @ self._rotation.T)
+        log_volume = np.linalg.slogdet(self._matrix)[1]
+        return self._log_prob_of_sources(self._sources(x)) - log_volume
 
-    def stretched(self, *, n: int = 100_000) -> "Stretched":
-        """n rows of this law, stretched, by which levels of densities are found.
+    def draw_stretched(self, rng: np.random.Generator, n: int) -> np.ndarray:
+        """n rows of this law, stretched, so that rows beyond the level are no rarity.
 
         As a whole or, where coordinates are independent or joined by a copula, half of the rows in
-        one coordinate: rows beyond the level are no rarity then.
+        one coordinate.
         """
-        rng = np.random.default_rng(2**20)  # no draw of the benchmark's
-        stretches = self._stretches()
-        rows, log_probs = [], []
-        for part in np.array_split(np.arange(n), -(-n // _CHUNK)):
-            y = self._draw_sources(rng, len(part))
-            by = rng.choice(stretches, len(y))
-            as_whole = rng.random(len(y)) < (1.0 if self.kind == "elliptical" else 0.5)
-            y[as_whole] *= by[as_whole, None]
-            column = rng.integers(y.shape[1], size=len(y))
-            alone = np.flatnonzero(~as_whole)
-            y[alone, column[alone]] *= by[alone]
-            rows.append(y @ self._rotation)
-            log_probs.append(self._log_prob_of_stretched(y, stretches))
-        return Stretched(np.concatenate(rows), np.concatenate(log_probs))
+        y = self._draw_sources(rng, n)
+        by = rng.choice(self._stretches(), n)
+        as_whole = rng.random(n) < (1.0 if self.kind == "elliptical" else 0.5)
+        y[as_whole] *= by[as_whole, None]
+        column = rng.integers(y.shape[1], size=n)
+        alone = np.flatnonzero(~as_whole)
+        y[alone, column[alone]] *= by[alone]
+        return y @ self._matrix
+
+    def log_prob_of_stretched(self, x: np.ndarray) -> np.ndarray:
+        """log density [n] at x [n, d] of what `draw_stretched` draws."""
+        by_part = [self._log_prob_of_stretched(y, self._stretches())
+                   for y in np.array_split(self._sources(x), -(-len(x) // _CHUNK))]
+        return np.concatenate(by_part) - np.linalg.slogdet(self._matrix)[1]
+
+    def _sources(self, x: np.ndarray) -> np.ndarray:
+        return np.linalg.solve(self._matrix.T, x.T).T
 
     def _stretches(self) -> np.ndarray:
         """Factors from one to what takes usual rows to rare ones."""
@@ -134,10 +143,18 @@ class HeavyRows:
 
 @dataclasses.dataclass(frozen=True)
 class Stretched:
-    """Rows [n, d] of a stretched law and their log densities [n] under it."""
+    """Rows [n, d] of stretched laws and their log densities [n], by which levels are found."""
 
     rows: np.ndarray
     log_prob: np.ndarray
+
+    @classmethod
+    def of(cls, *laws: HeavyRows, n: int = 100_000) -> "Stretched":
+        """n rows, as many of each law: one that is none of them may have its far rows along any."""
+        rng = np.random.default_rng(2**20)  # no draw of the benchmark's
+        rows = np.concatenate([law.draw_stretched(rng, n // len(laws)) for law in laws])
+        log_probs = [law.log_prob_of_stretched(rows) for law in laws]
+        return cls(rows, logsumexp(log_probs, axis=0) - np.log(len(laws)))
 
     def level(self, log_prob: Callable[[np.ndarray], np.ndarray]) -> float:
         """The radius that rows of a density exceed with probability 1e-6, by importance sampling.
@@ -165,6 +182,7 @@ class Stretched:
 def cases() -> dict[str, HeavyRows]:
     """Every law by its name, as the benchmark's figures have it."""
     laws = {f"{d}_{nu:g}_{kind}": HeavyRows((nu,) * d, kind) for d, nu, kind in itertools.product(
-        DIMS, DEGREES, ("elliptical", "rotated"))}
+        DIMS, DEGREES, ("elliptical", "rotated"))
+        if np.isfinite(nu) or kind == "elliptical"}  # both are the same normal law
     laws |= {f"{d}_mixed": HeavyRows(tuple(np.resize(DEGREES, d)), "rotated") for d in DIMS}
     return laws | {f"{d}_copula": HeavyRows((2.0,) * d, "copula") for d in DIMS}
