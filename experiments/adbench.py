@@ -11,8 +11,9 @@ flat named figures: AUROC, AUPR and FPR95 in percent by table and on the mean, m
 tables lost to the nearest neighbour, and, of p-values (ours, and those of the nearest neighbour's
 distance), the rate of false alarms at 1, 5 and 10 %, the share of runs in which it is as stated
 (within 3 standard errors; as n rows calibrate and m test, the variance is
-p (1 - p) (1/m + 1/(n + 2)), as for the beta-binomial law of conformal p-values), and the false discovery rate and power of Benjamini and
-Hochberg's rule at 10 % in batches of which 5 % are outliers.
+p (1 - p) (1/m + 1/(n + 2)), as for the beta-binomial law of conformal p-values), and the false
+discovery rate and power of Benjamini and Hochberg's rule at 10 % in batches of which 5 % are
+outliers.
 
 With --contamination=0.1 outliers are mixed into the training rows, and the loss is against the
 same detector without them on the same test rows; `ours_stated` is ours, told the share.
