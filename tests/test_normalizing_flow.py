@@ -18,7 +18,7 @@ import flowaa
 from flowaa.configs import default
 from flowaa.errors import FlowaaWarning, UserError
 from flowaa.flow.architecture import Architecture, Stage
-from flowaa.training.files.compilation_cache import DEFAULT_FOLDER
+from flowaa.training.files.compilation_cache import DEFAULT_FOLDER, remove_oldest
 
 SMALL = Architecture((Stage("none", 2, 16, 1),), law="spline", mixing="orthogonal", spline_bins=4,
                      scan=True)
@@ -382,3 +382,16 @@ def test_a_kind_of_tails_that_does_not_exist_is_one_line(rows):
         flowaa.NormalizingFlow(tails=np.array(["auto", "gaussian"])).fit(rows)
     with pytest.raises(UserError, match="tails='heavy': give \"auto\" or \"gaussian\""):
         flowaa.NormalizingFlow(tails="heavy").fit(rows)
+
+
+def test_the_oldest_programs_leave_a_cache_that_is_too_large(tmp_path):
+    for age in range(6):
+        file = tmp_path / f"program{age}-cache"
+        file.write_bytes(bytes(100))
+        os.utime(file, (1e9 - age, 1e9 - age))
+    (tmp_path / "notes.txt").write_bytes(bytes(1000))  # not JAX's
+    remove_oldest(tmp_path, 600)
+    assert len(list(tmp_path.iterdir())) == 7
+    remove_oldest(tmp_path, 599)
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        "notes.txt", "program0-cache", "program1-cache"]
