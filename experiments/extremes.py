@@ -40,10 +40,12 @@ def main() -> None:
     pictures, figures = save_extremes(run, tails, command.figures_of(folder))
     write_json(folder / "extremes.json", figures)
     for name, tail in tails.items():
+        shape = (f"shape {tail.fit.shape_:.3f} +- {tail.fit.standard_errors_[1]:.3f}"
+                 if tail.fit.shape is None else
+                 f"shape set to {tail.fit.shape:g}, below which no row could lie further out")
         agreed = figures.get(f"{name}/agrees_with_law")
         print(f"{name}: {figures[f'{name}/n_rows']:.0f} rows held out, the largest "
-              f"{tail.fit.n_exceedances_} fitted, shape {tail.fit.shape_:.3f} +- "
-              f"{tail.fit.standard_errors_[1]:.3f}; one row in 1000 exceeds "
+              f"{tail.fit.n_exceedances_} fitted, {shape}; one row in 1000 exceeds "
               f"{figures[f'{name}/level_1000']:.4g}"
               + ("" if agreed is None else "; the model's law "
                  + ("agrees" if agreed else "does not agree: the dial goes by the rows")))

@@ -107,7 +107,13 @@ def test_features_that_are_large_together_depend():
     assert found[0, 1] > 0.95
     assert found[0, 2] == pytest.approx(0.05, abs=0.03)  # by chance
     coin = np.column_stack([x[:, 0], rng.random(20_000) < 0.5])
-    assert np.isfinite(tail_dependence(coin)).all()
+    found = tail_dependence(coin)
+    assert found[0, 0] == 1.0
+    assert np.isnan([found[0, 1], found[1, 0], found[1, 1]]).all()  # no toss is large
+    unequal = np.column_stack([x[:, 0], np.where(x[:, 0] > 30, x[:, 0], 0.0)])
+    of_few, of_many = tail_dependence(unequal)[1, 0], tail_dependence(unequal)[0, 1]
+    assert of_few == 1.0  # whatever is large in the second is in the first
+    assert of_many < 0.5
     with pytest.raises(UserError, match="ten are needed"):
         tail_dependence(x[:50])
     with pytest.raises(UserError, match="not finite"):

@@ -139,6 +139,10 @@ def test_the_radius_starts_from_its_own_tail_in_units_of_each_feature():
     assert np.ptp(tails.dataset.spec.std / np.array([1.0, 1e6])) < 0.1
     ((lower, upper),) = tails.shapes
     assert lower == upper == pytest.approx(0.5, abs=3 * 1.5 / np.sqrt(288))
+    random = np.random.default_rng(0)
+    of_one = np.column_stack([random.normal(size=4_000), x[:, 0]])  # the second alone is heavy
+    tails, _ = resolved(of_one.astype(np.float32), **{"flow.tails": "student_t"})
+    assert tails.shapes[0][0] > 0.25
 
 
 def test_a_flow_chosen_for_heavy_tails_has_wide_splines():

@@ -136,3 +136,13 @@ def test_rows_without_their_labels_leave_the_law(tmp_path, label):
     np.savez(tmp_path / "reference.npz", **arrays)
     with pytest.warns(FlowaaWarning, match="have no labels, or others than it knows"):
         assert flowaa.load_run(tmp_path).radius_dial is None
+
+
+def test_the_furthest_tail_makes_a_dial_and_what_cannot_be_fitted_is_said():
+    assert fit_radius_dial(stats.genpareto.rvs(4, size=2000, random_state=1)).tail.shape_ > 3
+    with pytest.warns(FlowaaWarning, match="goes by the model's own law"):
+        assert fit_radius_dial(np.ones(500)) is None
+
+
+def test_thirty_radii_are_beyond_the_threshold_of_a_dial_of_few():
+    assert fit_radius_dial(PARETO.rvs(150, random_state=0)).tail.n_exceedances_ == 30

@@ -1,10 +1,12 @@
 """p-values beyond a sample, by the generalised Pareto law of its largest values."""
 
+import contextlib
 import dataclasses
 
 import numpy as np
 
 from flowaa.detection.conformal import p_values
+from flowaa.errors import UserError
 from flowaa.extremes.tails.tail_fits import LEAST_ROWS, PARETO, fit_law
 
 _LEAST_SAMPLE = 100  # fewer values tell no law of their tail
@@ -39,9 +41,11 @@ def fit_tail(sample: np.ndarray) -> Tail:
     excess = values[-n_above:] - threshold
     scale, shape = float(excess.mean()) or 1e-9, 0.0
     if len(np.unique(excess[excess > 0])) >= LEAST_ROWS:
-        _, scale, shape = fit_law(PARETO, excess[excess > 0], method="ml").parameters
-        if shape < 0:
-            scale, shape = float(excess.mean()), 0.0
+        # Values that are repeated have no such law: an exponential tail is left.
+        with contextlib.suppress(UserError):
+            _, found, found_shape = fit_law(PARETO, excess[excess > 0], method="ml").parameters
+            if found_shape >= 0:
+                scale, shape = found, found_shape
     return Tail(threshold, (n_above + 1) / (n + 1), float(scale), float(shape))
 
 

@@ -89,7 +89,11 @@ class _Generalised(distrax.Distribution):
         return jnp.where(at_infinity, z, y), ~(outside | at_infinity)
 
     def _at_reduced(self, y: jax.Array) -> jax.Array:
-        return self.location + self.scale * y * _expm1_ratio(self.shape * y)
+        finite = jnp.where(jnp.isinf(y), 0.0, y)
+        within = self.location + self.scale * finite * _expm1_ratio(self.shape * finite)
+        has_end = jnp.where(y > 0, self.shape < 0, self.shape > 0)  # at y = -inf, and at +inf
+        end = self.location - self.scale / jnp.where(has_end, self.shape, 1.0)
+        return jnp.where(jnp.isinf(y), jnp.where(has_end, end, y), within)
 
 
 class GeneralisedPareto(_Generalised):

@@ -48,9 +48,11 @@ def save_feature_shares(
 
     dependence = 100 * tail_dependence(rows, share=_LARGE)[np.ix_(order, order)]
     image = right.imshow(dependence, cmap="Blues", vmin=0, vmax=100)
+    right.set_facecolor("0.85")
     right.set_yticks(at, names)
     right.set_xticks(at, [str(index) for index in order])
-    right.set(xlabel="feature", title="How often large in both")
+    untold = " (grey: no row is large)" if np.isnan(dependence).any() else ""
+    right.set(xlabel="feature", title=f"How often large in both{untold}")
     figure.colorbar(image, ax=right, shrink=0.8,
                     label=f"% of rows large in one (independent: {100 * _LARGE:.0f})")
     save(figure, path)

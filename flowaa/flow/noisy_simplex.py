@@ -27,10 +27,11 @@ map nothing is identifiable, since maps that keep p(z) are many; Khemakhem et al
 1907.04809) condition on side information therefore. There the weights found are those of the
 smoothest map that training meets. What p(a) is said to be counts too: vertices are placed so that
 weights come out as a Dirichlet law has them. Its concentration is learned, from how the density
-falls towards faces and corners, of which rows that keep to the middle say little: a simplex found
-from such rows is known less well. Other laws (two groups of weights, say) misplace it. Rows held
-out tell which flow to trust: on Keller et al.'s mixtures couplings have the lower likelihood than
-curves, and the worse weights (`python -m experiments.benchmark archetypal_flow`, figures in the
+falls towards faces and corners, of which rows that keep to the middle say little: with noise as
+wide as their spread, weights may come out no better than constant ones. Other laws (two groups of
+weights, say) misplace the simplex, and a better likelihood then says nothing of the weights. Of
+curves and blocks it does: on Keller et al.'s mixtures couplings have the lower likelihood on rows
+held out, and the worse weights (`python -m experiments.benchmark archetypal_flow`, figures in the
 README).
 """
 
@@ -47,6 +48,7 @@ from flowaa.flow.simplex_points import simplex_points
 Array = jax.Array
 
 _FIRST_NOISE = 0.2  # sigma before a start is fitted, where edges have length sqrt(2)
+_CONCENTRATIONS = 0.1, 20.0  # the least and the largest alpha
 
 
 class NoisySimplexLaw(distrax.Distribution):
@@ -176,7 +178,8 @@ class NoisySimplex(nn.Module):
             scipy.linalg.helmert(k).T, jnp.float32)))
         log_noise = self.param("log_noise", lambda _: jnp.log(jnp.float32(_FIRST_NOISE)))
         log_concentration = self.param("log_concentration", lambda _: jnp.zeros(k))
-        concentration = jnp.exp(jnp.asarray(log_concentration))
+        # Of rows that keep to the middle the likelihood may fall towards either end for ever.
+        concentration = jnp.clip(jnp.exp(jnp.asarray(log_concentration)), *_CONCENTRATIONS)
         total = concentration.sum()
         mean = jnp.matmul(concentration / total, shape, precision=jax.lax.Precision.HIGHEST)
         points = simplex_points(k, self.n_points)

@@ -108,5 +108,7 @@ def fit_radius_dial(radii: np.ndarray) -> RadiusDial | None:
         if tail.shape_ < 0:  # its end would make a row beyond it impossible
             tail = extremes.PeaksOverThreshold(threshold=threshold, shape=0.0).fit(radii)
         return RadiusDial(radii, tail)
-    except UserError:  # ties, or all at one radius
+    except UserError as error:  # ties, or all at one radius
+        warn(f"the dial of outliers goes by the model's own law: the tail of the validation rows' "
+             f"radii cannot be fitted ({error})")
         return None

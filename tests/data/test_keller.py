@@ -42,6 +42,12 @@ def test_points_are_noisy_mixtures_of_three_archetypes():
     assert len(dataset.spec.side_names) == 3
 
 
+def test_weights_have_the_concentration_asked_for_each_archetype_its_own():
+    _, weights = all_rows(load(concentration=(4.0, 1.0, 2.0)))
+    for k, alpha in enumerate((4.0, 1.0, 2.0)):
+        assert stats.kstest(weights[:, k], stats.beta(alpha, 7.0 - alpha).cdf).pvalue > 1e-3
+
+
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_the_exponential_bends_the_widest_coordinate_alone(seed):
     linear, weights = all_rows(load(nonlinear=False, seed=seed))

@@ -6,7 +6,7 @@ from scipy import stats
 
 from flowaa.detection.conformal import benjamini_hochberg, p_values, weighted_p_values
 from flowaa.detection.tables.tail_probability import fit_tail_probability
-from flowaa.estimators.tail_p_values import fit_tail
+from flowaa.estimators.tail_p_values import calibrated, fit_tail
 
 RNG = np.random.default_rng(0)
 
@@ -73,6 +73,23 @@ def test_p_values_far_beyond_the_sample_are_the_laws(law):
     far = law.isf(np.array([1e-4, 1e-5]))
     ratio = tail.refine(far, p_values(far, sample)) / law.sf(far)
     assert (np.abs(np.log10(ratio)) < 0.5).all()
+
+
+def test_the_law_of_the_tail_begins_where_counting_ends():
+    sample = RNG.normal(size=500)
+    tail = fit_tail(sample)
+    just_beyond = np.array([np.nextafter(tail.threshold, np.inf)])
+    counted = p_values(just_beyond, sample)
+    np.testing.assert_allclose(tail.refine(just_beyond, counted), counted, rtol=1e-9)
+
+
+@pytest.mark.parametrize("far", [1e8, 1e30])
+def test_one_score_far_beyond_leaves_p_values(far):
+    sample = np.r_[RNG.normal(size=1000), far]
+    p = calibrated(np.array([0.0, 3.0, 10 * far]), sample)
+    assert p[0] > 0.3
+    assert 1e-3 < p[1] < 0.1
+    assert 0 < p[2] < 1e-3
 
 
 def test_p_values_beyond_the_end_of_a_bounded_law_are_exponential():

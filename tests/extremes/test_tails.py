@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from flowaa import extremes
-from flowaa.errors import UserError
+from flowaa.errors import FlowaaWarning, UserError
 from flowaa.figures.tails import draw_return_levels
 
 
@@ -240,3 +240,100 @@ def test_upper_tails_that_collapse_or_are_few_are_light():
     assert extremes.fit_upper_tail(zeros).p_value == 1
     with pytest.raises(UserError, match="share"):
         extremes.fit_upper_tail(np.arange(50.0), share=1.0)
+
+
+@pytest.mark.parametrize("shape", [3.0, 4.0])
+def test_the_heaviest_tails_are_fitted(shape):
+    """Their largest value is 1e12 times the usual ones, which is no collapse."""
+    x = stats.genpareto.rvs(shape, size=20_000, random_state=1)
+    tail = extremes.PeaksOverThreshold(threshold=0.0).fit(x)
+    assert tail.shape_ == pytest.approx(shape, abs=0.1)
+    assert extremes.fit_upper_tail(x).shape == pytest.approx(shape, abs=0.4)
+
+
+@pytest.mark.parametrize("far", [1e6, 1e12, 1e29])
+def test_one_value_far_beyond_leaves_a_fit(far):
+    random = np.random.default_rng(0)
+    x = np.r_[random.exponential(size=500), far]
+    assert extremes.PeaksOverThreshold(threshold=0.0).fit(x).scale_ == pytest.approx(1, abs=0.3)
+    fit = extremes.BlockMaxima().fit(np.r_[random.gumbel(size=500), far])
+    assert (fit.location_, fit.scale_) == pytest.approx((0, 1), abs=0.3)
+
+
+@pytest.mark.parametrize("unit", [1e-8, 1e8, 1e20])
+def test_errors_and_intervals_have_the_data_s_unit(unit):
+    x = excesses(0.1) - 3
+    for fit in (lambda x: extremes.PeaksOverThreshold(threshold=0.0).fit(x),
+                lambda x: extremes.BlockMaxima().fit(x)):
+        here, there = fit(x), fit(unit * x)
+        scales = np.ones(len(here.standard_errors_))
+        scales[:-1] = unit  # all but the shape
+        np.testing.assert_allclose(there.standard_errors_, scales * here.standard_errors_,
+                                   rtol=1e-2)
+        np.testing.assert_allclose(there.interval(n=1e4, kind="delta"),
+                                   unit * np.array(here.interval(n=1e4, kind="delta")), rtol=1e-2)
+
+
+@pytest.mark.parametrize("shape", [1.0, 2.0])
+def test_a_power_law_is_a_pareto_tail_from_the_lowest_threshold(shape):
+    """L-moments, by which lighter tails are judged, do not exist there."""
+    samples = [stats.genpareto.rvs(shape, size=5000, random_state=seed) for seed in range(5)]
+    assert np.median([np.mean(x > extremes.choose_threshold(x)) for x in samples]) > 0.1
+
+
+def test_tied_values_at_a_threshold_do_not_exceed_it():
+    random = np.random.default_rng(0)
+    x = np.r_[np.zeros(900), random.exponential(size=100)]
+    threshold = extremes.choose_threshold(x)
+    assert extremes.PeaksOverThreshold().fit(x).n_exceedances_ == (x > threshold).sum() <= 100
+
+
+def test_levels_far_beyond_keep_their_digits():
+    """Gumbel's level of n blocks is ln n for large n."""
+    fit = extremes.BlockMaxima(shape=0.0).fit(stats.gumbel_r.rvs(size=400, random_state=0))
+    for n in (1e12, 1e17, 1e200):
+        assert fit.return_level(n) == pytest.approx(fit.location_ + fit.scale_ * np.log(n),
+                                                    rel=1e-6)
+
+
+def test_ends_of_the_laws_are_their_quantiles():
+    gev, gpd = extremes.GeneralisedExtremeValue, extremes.GeneralisedPareto
+    np.testing.assert_array_equal(gpd(0.0, 1.0, 0.5).quantile(np.array([0.0, 1.0])), [0, np.inf])
+    np.testing.assert_array_equal(gpd(1.0, 1.0, -0.5).quantile(np.array([0.0, 1.0])), [1, 3])
+    np.testing.assert_array_equal(gev(0.0, 1.0, -0.5).quantile(np.array([0.0, 1.0])), [-np.inf, 2])
+    np.testing.assert_array_equal(gev(0.0, 1.0, 0.5).quantile(np.array([0.0, 1.0])), [-2, np.inf])
+    np.testing.assert_array_equal(gev(0.0, 1.0, 0.0).quantile(np.array([0.0, 1.0])),
+                                  [-np.inf, np.inf])
+
+
+def test_shapes_below_minus_a_half_are_found():
+    x = stats.genpareto.rvs(-0.75, size=400, random_state=0)
+    assert extremes.PeaksOverThreshold(threshold=0.0).fit(x).shape_ == pytest.approx(-0.75, abs=0.1)
+
+
+def test_a_few_values_at_the_bound_are_said():
+    x = np.r_[np.zeros(500), np.linspace(0.1, 1.0, 12)]
+    with pytest.warns(FlowaaWarning, match="12 values above .* 30 values or more are needed"):
+        extremes.PeaksOverThreshold(threshold=0.0).fit(x)
+
+
+def test_the_rate_is_clusters_a_row_and_widens_the_delta_interval():
+    """Pairs of equal rows: half as many clusters as exceedances."""
+    x = np.repeat(np.random.default_rng(0).exponential(size=2000), 2)
+    pairs = extremes.PeaksOverThreshold(threshold=2.0, run_length=1).fit(x)
+    assert pairs.rate_ == pytest.approx(pairs.n_exceedances_ / 4000)
+    assert pairs.rate_ < 0.6 * np.mean(x > 2)
+    assert pairs.return_level(2 / pairs.rate_) == pytest.approx(
+        2 + pairs.fit_.level(-np.log(2.0)))
+    # At a known shape and n = 1/rate the level is the threshold: all that is not known is the rate.
+    tail = extremes.PeaksOverThreshold(threshold=1.0, shape=0.0).fit(x)
+    low, high = tail.interval(n=1.0001 / tail.rate_, kind="delta")[1:]
+    deviation = tail.scale_ * np.sqrt((1 - tail.rate_) / (tail.rate_ * len(x)))
+    assert high - low == pytest.approx(2 * 1.96 * deviation, rel=0.01)
+
+
+def test_pickands_error_is_that_of_repeated_samples():
+    found = [extremes.pickands(stats.genpareto.rvs(0.5, size=4000, random_state=seed), 400)
+             for seed in range(60)]
+    assert np.std([each.shape for each in found]) == pytest.approx(
+        np.mean([each.standard_error for each in found]), rel=0.3)

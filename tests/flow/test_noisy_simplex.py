@@ -168,3 +168,26 @@ def test_far_out_gradients_are_finite():
 
     gradients = jax.jit(jax.grad(log_prob, (0, 1)))(params, jnp.full((2, 3), 1e4))
     assert all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(gradients))
+
+
+def test_uneven_concentrations_leave_the_mean_at_zero_and_the_learned_shape_s_spread():
+    """What is learned of one of concentration and place does not move the other."""
+    base = NoisySimplex(n_dims=2, n_archetypes=3, n_points=4096)
+    params = base.init(jax.random.key(0))["params"]
+    uneven = params | {"log_concentration": jnp.log(jnp.array([1.0, 2.0, 4.0]))}
+    law = base.apply({"params": uneven})
+    np.testing.assert_allclose(law.mean(), 0.0, atol=0.01)
+    drawn = law.sample(seed=jax.random.key(1), sample_shape=(40_000,))
+    np.testing.assert_allclose(drawn.mean(0), law.mean(), atol=0.01)
+    even, central = (base.apply({"params": params | {
+        "log_concentration": jnp.full(3, jnp.log(alpha))}}) for alpha in (1.0, 3.0))
+    np.testing.assert_allclose(central.variance(), even.variance(), rtol=0.02)
+
+
+def test_concentrations_stay_within_their_bounds():
+    base = NoisySimplex(n_dims=2, n_archetypes=3)
+    params = base.init(jax.random.key(0))["params"]
+    for log_alpha in (-30.0, 30.0):
+        law = base.apply({"params": params | {"log_concentration": jnp.full(3, log_alpha)}})
+        masses = np.exp(np.asarray(law.log_masses))
+        assert 1 / np.square(masses).sum() > 10  # not all at one point

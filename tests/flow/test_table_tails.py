@@ -39,6 +39,14 @@ def test_the_t_law_of_heavy_rows_is_found(degrees):
         np.sqrt(np.diag(law.shape)) * stats.t(law.degrees).ppf(0.95), rtol=0.05)
 
 
+def test_the_t_law_s_shape_is_found_in_many_dimensions():
+    """Where a row's weight is (degrees + d)/(degrees + distance)."""
+    x = stats.multivariate_t(np.zeros(10), np.eye(10), 3).rvs(8000, random_state=0)
+    law = fit_student_t(x)
+    assert law.degrees == pytest.approx(3, rel=0.05)
+    np.testing.assert_allclose(np.diag(law.shape), 1.0, atol=0.08)
+
+
 def test_the_t_law_of_normal_rows_is_nearly_normal():
     x = np.random.default_rng(0).standard_normal((4000, 3)) @ MIXING
     law = fit_student_t(x)

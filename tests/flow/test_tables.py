@@ -110,6 +110,17 @@ def test_the_mixture_with_as_many_parts_as_the_rows_have_is_chosen():
     assert fit_gaussians(x, Choice(2, False), 0).roots[0][1, 0] == 0
 
 
+@pytest.mark.parametrize("is_full", [True, False])
+def test_no_part_of_a_mixture_sits_on_one_far_row(is_full):
+    """It would make an outlier among the training rows as likely as any row."""
+    x = np.r_[np.random.default_rng(0).standard_normal((400, 2)), [[1e3, 0.0]]]
+    law = fit_gaussians(x, Choice(2, is_full), 0)
+    assert len(law.weights) == 1
+    assert law.weights.sum() == 1.0
+    assert law.log_prob(x[-1:])[0] < -1000
+    assert len(fit_gaussians(x[:2], Choice(2, is_full), 0).weights) == 1
+
+
 def test_stacking_finds_the_most_likely_weight():
     a, b = norm(0, 1), norm(3, 1)
     x = np.concatenate([a.rvs(300, random_state=0), b.rvs(100, random_state=1)])

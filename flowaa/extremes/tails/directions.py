@@ -30,7 +30,8 @@ def tail_dependence(x: ArrayLike, *, share: float = 0.1) -> np.ndarray:
 
     Entry i, j is the share of the rows that are large in feature i which are large in j as well:
     1 where they always are, and `share` where they are independent. Large is a row by its distance
-    from the feature's median.
+    from the feature's median; of a feature with none, as a constant or a binary one has, all
+    entries are NaN.
 
     Args:
         x: rows.
@@ -48,12 +49,15 @@ def tail_dependence(x: ArrayLike, *, share: float = 0.1) -> np.ndarray:
                         "or a larger share")
     distance = np.abs(rows - np.median(rows, axis=0))
     is_large = (distance > np.quantile(distance, 1 - share, axis=0)).astype(float)
-    return is_large.T @ is_large / np.maximum(is_large.sum(0), 1.0)[:, None]
+    counts = is_large.sum(0)
+    found = is_large.T @ is_large / np.maximum(counts, 1.0)[:, None]
+    found[counts == 0], found[:, counts == 0] = np.nan, np.nan
+    return found
 
 
 def _matrix(x: ArrayLike) -> np.ndarray:
     rows = checks.require_numbers(x, "x")
-    if rows.ndim != 2 or len(rows) < 2:
+    if rows.ndim != 2 or len(rows) < 2 or not rows.shape[1]:
         raise UserError(f"x has the shape {rows.shape}; it must be rows [N, D], at least two")
     if not np.isfinite(rows).all():
         raise UserError("x holds values that are not finite; leave their rows out")

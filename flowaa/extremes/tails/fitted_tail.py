@@ -90,10 +90,14 @@ def covariance(fit: TailFit) -> np.ndarray:
     free = fit.free
     covariance = np.zeros((3, 3))
     if fit.method == "ml":
-        steps = 1e-4 * np.array([fit.parameters[1], fit.parameters[1], 1.0])
+        units = np.array([fit.parameters[1], fit.parameters[1], 1.0])
         with np.errstate(invalid="ignore"):
-            information = _hessian(fit.negative_log_likelihood, fit.parameters, steps, free)
-        inverse = np.linalg.pinv(information) if np.isfinite(information).all() else np.nan
+            information = _hessian(
+                fit.negative_log_likelihood, fit.parameters, 1e-4 * units, free)
+        inverse = np.full_like(information, np.nan)
+        if np.isfinite(information).all():
+            by_units = np.outer(units[free], units[free])  # or the data's unit would decide
+            inverse = np.linalg.pinv(information * by_units) * by_units
     else:
         inverse = np.cov(fit.bootstrap(200, 0)[:, free], rowvar=False)
     covariance[np.ix_(free, free)] = inverse

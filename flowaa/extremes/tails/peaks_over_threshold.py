@@ -6,6 +6,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
+from flowaa.errors import warn
 from flowaa.extremes import checks
 from flowaa.extremes.generalised import GeneralisedPareto
 from flowaa.extremes.tails.fitted_tail import (
@@ -18,6 +19,9 @@ from flowaa.extremes.tails.fitted_tail import (
 )
 from flowaa.extremes.tails.tail_fits import LEAST_ROWS, PARETO, fit_law, reduced
 from flowaa.extremes.tails.thresholds import choose_threshold, cluster_maxima
+
+_AT_BOUND = -0.99  # a shape; at -1 the likelihood has no bound
+_FEW = 30  # values, of which such a shape is chance
 
 
 class PeaksOverThreshold(FittedTail):
@@ -75,6 +79,10 @@ class PeaksOverThreshold(FittedTail):
         _, self.scale_, self.shape_ = (float(value) for value in self.fit_.parameters)
         self.standard_errors_ = standard_errors(self.fit_)[1:]
         self.n_exceedances_, self.rate_ = len(peaks), len(peaks) / len(values)
+        if self.shape is None and self.shape_ < _AT_BOUND and len(peaks) < _FEW:
+            warn(f"the shape of {len(peaks)} values above the threshold {self.threshold_:g} is at "
+                 f"its bound, {self.shape_:.3g}, and says nothing of the tail: {_FEW} values or "
+                 "more are needed; lower the threshold or give more rows")
         self.law_ = self._law(GeneralisedPareto, self.threshold_)
         self._values = np.sort(values)
         return self
@@ -119,10 +127,11 @@ class PeaksOverThreshold(FittedTail):
                                 most=None, shapes=((),))
         assert n is not None
         # d level/d rate = scale · (n rate)^ξ / rate, and the rate is a share of len(x) rows.
-        slope = self.scale_ * (n * self.rate_) ** self.shape_ / self.rate_
         rate_variance = self.rate_ * (1 - self.rate_) / len(self._values)
-        found = self._interval(name, n, -math.log(n * self.rate_), confidence, kind,
-                               slope**2 * rate_variance)
+        with np.errstate(over="ignore", invalid="ignore"):
+            slope = self.scale_ * np.float64(n * self.rate_) ** self.shape_ / self.rate_
+            of_rate = float(slope**2 * rate_variance)
+        found = self._interval(name, n, -math.log(n * self.rate_), confidence, kind, of_rate)
         return Interval(*(end + self.threshold_ for end in found))
 
     def plot(self, axes: Any) -> None:

@@ -19,7 +19,8 @@ from flowaa.extremes import checks
 
 METHODS = ("ml", "pwm", "lmoments")
 LEAST_ROWS = 10  # different values that a fit needs; three parameters are not known from fewer
-_COLLAPSED = 1e-6  # a scale in units of the values' spread: a spike at ties
+_COLLAPSED = 1e-6  # a scale in units of the usual values' size: a spike at ties
+_MOST_SPREAD = 1e3  # of all values over the usual ones', beyond which the largest rule the first
 _EULER = -special.digamma(1.0)
 
 
@@ -88,6 +89,11 @@ def fit_law(law: Law, x: np.ndarray, *, method: str, shape: float | None = None)
     unit = float(np.abs(x).max())  # squares of 1e200 overflow
     centre = 0.0 if law.n_fixed else float(np.mean(x / unit)) * unit
     spread = float(np.mean(x / unit) if law.n_fixed else np.std(x / unit)) * unit
+    middle = 0.0 if law.n_fixed else float(np.median(x))
+    usual = float(np.median(np.abs(x - middle))) or spread
+    is_heavy = spread > _MOST_SPREAD * usual
+    if is_heavy:
+        centre, spread = middle, usual
     z = np.sort((x - centre) / spread)
     j = np.arange(1, len(z) + 1)
     if method == "pwm":
@@ -100,11 +106,13 @@ def fit_law(law: Law, x: np.ndarray, *, method: str, shape: float | None = None)
     parameters = law.from_moments(np.array([b0, 2 * b1 - b0, 6 * b2 - 6 * b1 + b0]))
     if method == "ml":
         starts = [parameters, np.array([0.0 if law.n_fixed else -0.45, 0.8, 0.05])]
+        if is_heavy:
+            starts = [np.array([0.0, 0.5, heavy]) for heavy in (1.5, 3.0)]
         known = {} if shape is None else {2: shape}
         free = np.arange(law.n_fixed, 2 if known else 3)
         tried = [maximise(law, z, with_values(start, known), free) for start in starts]
         parameters = min(tried, key=lambda p: _negative_log_likelihood(law, z, p))
-    if not np.isfinite(parameters).all() or parameters[1] < _COLLAPSED:
+    if not np.isfinite(parameters).all() or parameters[1] * spread < _COLLAPSED * usual:
         raise UserError(f"the fit to {len(x)} values collapses onto a few of them, whose spread is "
                         f"{spread:.3g}; leave out the values that are repeated or far beyond the "
                         "others, or give finer data")
@@ -206,5 +214,5 @@ def _extreme_value_from_moments(l_moments: np.ndarray) -> np.ndarray:
 PARETO = Law(1, lambda y: np.zeros_like(y), lambda log_survival: -log_survival,
              _pareto_from_moments)
 EXTREME_VALUE = Law(0, lambda y: -np.exp(-y),
-                    lambda log_survival: -np.log(-np.log(-np.expm1(log_survival))),
+                    lambda log_survival: -np.log(-np.log1p(-np.exp(log_survival))),
                     _extreme_value_from_moments)

@@ -15,6 +15,7 @@ from flowaa.extremes import checks
 from flowaa.extremes.tails.tail_fits import LEAST_ROWS
 
 _LOWEST_QUANTILE = 0.85
+_HEAVY = 0.5  # a shape above which L-moments have no variance
 _LEAST_EXCEEDANCES = 3 * LEAST_ROWS  # at the highest candidate
 
 
@@ -73,7 +74,8 @@ def choose_threshold(
 
     Candidates are quantiles from 85 % upwards: below, a body that passes for a tail of few rows
     bends it, and intervals miss the truth. At each, the Anderson–Darling distance of the
-    exceedances from the law fitted to them (by L-moments) has a p-value by parametric bootstrap.
+    exceedances from the law fitted to them has a p-value by parametric bootstrap; the fit is by
+    L-moments, and by probability-weighted moments that exist up to ξ = 3 where the tail is heavy.
     The first k candidates are rejected together, k the largest with
     −(1/k) Σ ln(1 − p_i) ≤ significance, which bounds the false discovery rate (ForwardStop, G'Sell
     et al. 2016); the next one is taken.
@@ -125,20 +127,36 @@ def choose_threshold(
 
 def _goodness_of_fit(excess: np.ndarray, n_bootstrap: int, random: np.random.Generator) -> float:
     """p-value of sorted excesses [n] under the law fitted to them."""
-    distance, shape = _anderson_darling(excess[None])
+    distance, shape = _anderson_darling(excess[None], is_heavy=False)
+    is_heavy = bool(shape[0] > _HEAVY)
+    if is_heavy:
+        distance, shape = _anderson_darling(excess[None], is_heavy=True)
     y = random.exponential(size=(n_bootstrap, len(excess)))
     drawn = np.sort(y if abs(shape[0]) < 1e-10 else np.expm1(shape[0] * y) / shape[0], axis=1)
-    return float(np.mean(_anderson_darling(drawn)[0] >= distance[0]))
+    return float(np.mean(_anderson_darling(drawn, is_heavy=is_heavy)[0] >= distance[0]))
 
 
-def _anderson_darling(excess: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Distances [B] of rows of sorted excesses [B, n] from their L-moment fits, and shapes [B]."""
+def _anderson_darling(excess: np.ndarray, *, is_heavy: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Distances [B] of rows of sorted excesses [B, n] from the laws fitted to them, shapes [B].
+
+    Of the moments a_s = E[X (1 - F)^s] = σ/((s + 1)(s + 1 - ξ)), which exist for ξ < s + 1
+    (Hosking and Wallis 1987), a_0 and a_1 are taken, or a_2 and a_3.
+    """
     n = excess.shape[1]
     j = np.arange(1, n + 1)
-    first = excess.mean(1)
-    second = 2 * (excess * ((j - 1) / (n - 1))).mean(1) - first
-    shape = 2 - first / second
-    scale = first * (1 - shape)
+    unit = np.median(excess, axis=1)
+    if is_heavy:
+        weight = (n - j) * (n - j - 1) / ((n - 1) * (n - 2))
+        first = (excess / unit[:, None] * weight).mean(1)
+        second = (excess / unit[:, None] * weight * (n - j - 2) / (n - 3)).mean(1)
+        ratio = first / second
+        shape = (16 - 9 * ratio) / (4 - 3 * ratio)
+        scale = unit * 3 * first * (3 - shape)
+    else:
+        first = excess.mean(1)
+        second = 2 * (excess * ((j - 1) / (n - 1))).mean(1) - first
+        shape = 2 - first / second
+        scale = first * (1 - shape)
     w = np.maximum(shape[:, None] * excess / scale[:, None], -1 + 1e-12)
     y = np.where(np.abs(shape[:, None]) < 1e-10, excess / scale[:, None],
                  np.log1p(w) / np.where(np.abs(shape) < 1e-10, 1, shape)[:, None])

@@ -12,6 +12,7 @@ from sklearn.mixture import GaussianMixture
 
 _COMPONENTS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 28, 40)  # that are tried, until more is worse
 _MOST_ROWS = 20_000  # evenly spread, that a mixture is fitted to
+_LEAST_ROWS = 3  # of a component with diagonal covariance
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,10 +93,17 @@ def fit_gaussians(x: np.ndarray, choice: Choice, seed: int) -> Gaussians:
     except ValueError:  # some components' variances have lost their digits
         choice = _ONE
         fitted = _fit(x, choice, seed)
-    covariances = fitted.covariances_
+    # A component of fewer rows than its covariance needs sits on them: an outlier among the rows
+    # would be as likely as any.
+    least = x.shape[1] + 1 if choice.is_full else _LEAST_ROWS
+    is_held = (fitted.weights_ * len(x) >= least) | (choice.n_components == 1)
+    if not is_held.any():
+        choice = _ONE
+        fitted, is_held = _fit(x, choice, seed), np.ones(1, bool)
+    weights, covariances = fitted.weights_[is_held], fitted.covariances_[is_held]
     if not choice.is_full:
         covariances = np.stack([np.diag(variances) for variances in covariances])
-    return Gaussians(fitted.weights_ / fitted.weights_.sum(), fitted.means_,
+    return Gaussians(weights / weights.sum(), fitted.means_[is_held],
                      np.linalg.cholesky(covariances))
 
 

@@ -189,8 +189,15 @@ MUTATIONS: tuple[Mutation, ...] = (
              "others = np.setdiff1d(np.arange(d), group)", "others = np.arange(d)",
              ("tests/detection/test_members.py::"
               "test_a_feature_that_no_other_tells_is_predicted_by_its_mean",)),
+    Mutation("the tail's law begins below where counting ends",
+             "flowaa/estimators/tail_p_values.py", "(n_above + 1) / (n + 1)", "n_above / n",
+             ("tests/detection/test_conformal.py::"
+              "test_the_law_of_the_tail_begins_where_counting_ends",)),
+    Mutation("a part of a mixture sits on one row", "flowaa/flow/tables/gaussian_mixture.py",
+             "fitted.weights_ * len(x) >= least", "fitted.weights_ * len(x) >= 0",
+             ("tests/flow/test_tables.py::test_no_part_of_a_mixture_sits_on_one_far_row",)),
     Mutation("a bounded tail keeps the scale of its own law", "flowaa/estimators/tail_p_values.py",
-             "if shape < 0:", "if shape < -9:",
+             "if found_shape >= 0:", "if found_shape >= -9:",
              ("tests/detection/test_conformal.py::"
               "test_p_values_beyond_the_end_of_a_bounded_law_are_exponential",)),
     Mutation("repeated rows are taken for the training row",
