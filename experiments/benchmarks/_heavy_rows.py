@@ -150,9 +150,9 @@ class Stretched:
 
     @classmethod
     def of(cls, *laws: HeavyRows, n: int = 100_000) -> "Stretched":
-        """n rows, as many of each law: one that is none of them may have its far rows along any."""
+        """n rows of each law: a density that is none of them may have its far rows along any."""
         rng = np.random.default_rng(2**20)  # no draw of the benchmark's
-        rows = np.concatenate([law.draw_stretched(rng, n // len(laws)) for law in laws])
+        rows = np.concatenate([law.draw_stretched(rng, n) for law in laws])
         log_probs = [law.log_prob_of_stretched(rows) for law in laws]
         return cls(rows, logsumexp(log_probs, axis=0) - np.log(len(laws)))
 

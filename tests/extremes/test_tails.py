@@ -1,5 +1,7 @@
 """Fits of tails against SciPy, their intervals by simulation, and what bad data is told."""
 
+import warnings
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -309,6 +311,15 @@ def test_ends_of_the_laws_are_their_quantiles():
 def test_shapes_below_minus_a_half_are_found():
     x = stats.genpareto.rvs(-0.75, size=400, random_state=0)
     assert extremes.PeaksOverThreshold(threshold=0.0).fit(x).shape_ == pytest.approx(-0.75, abs=0.1)
+
+
+def test_a_largest_value_that_refutes_the_fit_is_said():
+    x = np.random.default_rng(0).exponential(size=3000)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        extremes.PeaksOverThreshold(threshold=1.0).fit(x)
+    with pytest.warns(FlowaaWarning, match="the largest of 3001 values is one row in .* outlier"):
+        extremes.PeaksOverThreshold(threshold=1.0, shape=0.0).fit(np.r_[x, 25.0])
 
 
 def test_a_few_values_at_the_bound_are_said():

@@ -22,6 +22,7 @@ from flowaa.extremes.tails.thresholds import choose_threshold, cluster_maxima
 
 _AT_BOUND = -0.99  # a shape; at -1 the likelihood has no bound
 _FEW = 30  # values, of which such a shape is chance
+_SURPRISING = 1e3  # times the number of rows: the period of the largest, by chance in one of 1 000
 
 
 class PeaksOverThreshold(FittedTail):
@@ -85,6 +86,11 @@ class PeaksOverThreshold(FittedTail):
                  "more are needed; lower the threshold or give more rows")
         self.law_ = self._law(GeneralisedPareto, self.threshold_)
         self._values = np.sort(values)
+        period = float(self.return_period(self._values[-1]))
+        if period > _SURPRISING * len(values):
+            warn(f"by this fit the largest of {len(values)} values is one row in {period:.2g}: an "
+                 "outlier, or a tail that is heavier further out than above the threshold "
+                 f"{self.threshold_:g}; look at plot()")
         return self
 
     def return_level(self, n: float) -> float:
