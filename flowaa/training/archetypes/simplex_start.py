@@ -103,23 +103,26 @@ def fit_simplex(z: np.ndarray, base: NoisySimplex, *, seed: int) -> Params:
                   "log_concentration": np.full(k, np.log(concentration))}
         return {name: jnp.asarray(value, jnp.float32) for name, value in values.items()}
 
-    found = []
-    for concentration in _CONCENTRATIONS:
-        first = min((candidate(shrinking, noise, concentration)
-                     for shrinking, noise in itertools.product(_SHRINKINGS, _NOISES)),
-                    key=lambda params: float(of_candidate(params)))
-        flat, unflatten = ravel_pytree(first)
+    firsts = [min((candidate(shrinking, noise, concentration)
+                   for shrinking, noise in itertools.product(_SHRINKINGS, _NOISES)),
+                  key=lambda params: float(of_candidate(params)))
+              for concentration in _CONCENTRATIONS]
+    return min((_searched(with_gradient, first) for first in firsts), key=lambda pair: pair[0])[1]
 
-        def objective(
-            values: np.ndarray, unflatten: Callable[[Array], Params] = unflatten
-        ) -> tuple[float, np.ndarray]:
-            value, gradient = with_gradient(unflatten(jnp.asarray(values, jnp.float32)))
-            return float(value), np.asarray(ravel_pytree(gradient)[0], np.float64)
 
-        best = scipy.optimize.minimize(objective, np.asarray(flat, np.float64), jac=True,
-                                       method="L-BFGS-B", options={"maxiter": _MOST_ROUNDS})
-        found.append((best.fun, unflatten(jnp.asarray(best.x, jnp.float32))))
-    return min(found, key=lambda pair: pair[0])[1]
+def _searched(
+    with_gradient: Callable[[Params], tuple[Array, Params]], first: Params
+) -> tuple[float, Params]:
+    """The least value that a search from the first parameters finds, and where."""
+    flat, unflatten = ravel_pytree(first)
+
+    def objective(values: np.ndarray) -> tuple[float, np.ndarray]:
+        value, gradient = with_gradient(unflatten(jnp.asarray(values, jnp.float32)))
+        return float(value), np.asarray(ravel_pytree(gradient)[0], np.float64)
+
+    best = scipy.optimize.minimize(objective, np.asarray(flat, np.float64), jac=True,
+                                   method="L-BFGS-B", options={"maxiter": _MOST_ROUNDS})
+    return best.fun, unflatten(jnp.asarray(best.x, jnp.float32))
 
 
 def _readout_index(density: Density) -> int:
