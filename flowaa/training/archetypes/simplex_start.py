@@ -107,7 +107,8 @@ def fit_simplex(z: np.ndarray, base: NoisySimplex, *, seed: int) -> Params:
                    for shrinking, noise in itertools.product(_SHRINKINGS, _NOISES)),
                   key=lambda params: float(of_candidate(params)))
               for concentration in _CONCENTRATIONS]
-    return min((_searched(with_gradient, first) for first in firsts), key=lambda pair: pair[0])[1]
+    found = [_searched(with_gradient, first) for first in firsts]
+    return min(found, key=lambda pair: pair[0])[1]
 
 
 def _searched(

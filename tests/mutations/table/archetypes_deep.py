@@ -118,7 +118,7 @@ MUTATIONS: tuple[Mutation, ...] = (
              (f"{_OF_SIMPLEX}::"
               "test_a_run_starts_as_whitened_components_and_their_archetypes",)),
     Mutation("the first simplex is the classical one", _SIMPLEX_START,
-             "return min((_searched(with_gradient, first) for first in firsts), key=lambda pair: pair[0])[1]",
+             "return min(found, key=lambda pair: pair[0])[1]",
              "return candidate(1.0, 0.02, 1.0)",
              (f"{_OF_SIMPLEX}::test_noise_moves_the_first_vertices_inwards",)),
     Mutation("a random start has no phase", "flowaa/config/problem.py",
