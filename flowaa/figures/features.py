@@ -32,7 +32,7 @@ def save_feature_shares(
     of_extreme, of_all = shares[is_extreme].mean(0), shares.mean(0)
     order = np.argsort(-of_extreme)[:_MOST_FEATURES]
     names = [f"feature {index}" for index in order]
-    figure = new_figure(10.0, 2.2 + 0.26 * len(order))
+    figure = new_figure(10.0, 2.6 + 0.26 * len(order))
     left, right = figure.subplots(1, 2, width_ratios=(1, 1))
     at = np.arange(len(order))
     left.barh(at - 0.2, 100 * of_extreme[order], 0.4, color=_BLUE,
@@ -52,9 +52,9 @@ def save_feature_shares(
     right.set_yticks(at, names)
     right.set_xticks(at, [str(index) for index in order])
     untold = " (grey: no row is large)" if np.isnan(dependence).any() else ""
-    right.set(xlabel="feature", title=f"How often large in both{untold}")
+    right.set(xlabel=f"feature{untold}", title="How often large in both")
     figure.colorbar(image, ax=right, shrink=0.8,
-                    label=f"% of rows large in one (independent: {100 * _LARGE:.0f})")
+                    label=f"% of those large in one\n(independent: {100 * _LARGE:.0f})")
     save(figure, path)
     return {f"feature_{index}/share_of_{kind}": float(values[index])
             for kind, values in (("extreme", of_extreme), ("all", of_all))
