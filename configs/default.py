@@ -95,7 +95,8 @@ def get_config(variant: str = "") -> ConfigDict:
     archetypes.variational_width = 256  # hidden features of that encoder and decoder
     archetypes.vertices = "fixed"  # fixed | learned, e.g. for a flow that was trained before
     archetypes.sets = "shared"  # shared | per_class: archetypes of all classes, or of each its own
-    # Of flow.base=simplex: least number of points that the integral over the simplex is a sum of.
+    # Of flow.base=simplex: least number of points that the integral over the simplex is a sum of;
+    # six archetypes or more want thousands.
     archetypes.simplex_points = 512
     archetypes.prototype = False  # a further point in the centre that examples are mixtures of
     archetypes.overshoot = 0.0  # how far below 0 weights may go; above 1, K - 1 times as far

@@ -37,7 +37,8 @@ class NormalizingFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     into folds; a flow is trained on all but one fold and kept where it was best on that fold. A
     Gaussian mixture chosen by BIC, a multivariate t law and one of independent heavy-tailed sources
     join them, with weights that make held-out rows most likely (stacking, Smyth & Wolpert 1999):
-    where rows are few or a flow fails, the simpler law holds.
+    where rows are few or a flow fails, the simpler law holds. Components of the mixture that hold
+    fewer rows than their covariance needs are left out: such rows are outliers of the table.
 
     What is compiled for a number of features is kept in `~/.cache/flowaa` for the next process,
     unless JAX's `JAX_COMPILATION_CACHE_DIR` or `JAX_ENABLE_COMPILATION_CACHE=0` says otherwise.
@@ -176,7 +177,9 @@ class NormalizingFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         It does not rest on the density's being right: a row's log p under each flow is held against
         that of the rows which the flow did not see, and counts as the share of them that is lower
         (cross-conformal, Vovk 2015). Beyond the least likely of a hundred such rows or more, a
-        generalised Pareto law of the lowest tenth goes on.
+        generalised Pareto law of the lowest tenth goes on, or an exponential one where that tenth
+        is repeated values. Rows of the training table are known to the simpler laws, and come out
+        a little too usual.
         """
         x = self._rows(X)
         by_flow = self._fit.log_prob_by_flow(
