@@ -28,6 +28,16 @@ def test_level_of_joined_coordinates_is_that_of_drawn_rows(kind):
     assert found == pytest.approx(0, abs=0.05 if kind == "rotated" else 0.08)
 
 
+def test_levels_of_positive_coordinates_and_of_clusters_are_those_far_out():
+    """Coordinates alone have the level of Lomax's law; clusters are as far as one between them."""
+    law = HeavyRows((2.0, 2.0), "lomax")
+    found = Stretched.of(law, n=4 * N).level(law.log_prob)
+    assert np.log10(found / stats.lomax(2).isf(RARE / 2)) == pytest.approx(0, abs=0.03)
+    law = HeavyRows((2.0, 2.0), "clusters")
+    found = Stretched.of(law, n=4 * N).level(law.log_prob)
+    assert np.log10(found / np.sqrt(2 * stats.f(2, 2).isf(RARE))) == pytest.approx(0, abs=0.03)
+
+
 def test_level_of_another_density():
     law = HeavyRows((2.0, 2.0), "rotated")
     other = stats.multivariate_t(np.zeros(2), np.eye(2), 2.5)
@@ -67,12 +77,13 @@ def test_a_mixing_is_a_change_of_variables():
     np.testing.assert_allclose(np.cov(drawn.T), matrix.T @ matrix, atol=0.05)
 
 
-@pytest.mark.parametrize("kind", ["rotated", "copula"])
+@pytest.mark.parametrize("kind", ["rotated", "copula", "lomax", "clusters"])
 def test_densities_are_those_of_the_rows(kind):
     """The density integrates to one: over a square in which most of the rows are."""
     law = HeavyRows((2.0, 2.0), kind)
     rng = np.random.default_rng(0)
-    at = rng.uniform(-6, 6, (200_000, 2))
-    inside = float(np.exp(law.log_prob(at)).mean() * 12**2)
+    lowest = 0 if kind == "lomax" else -6  # the first is positive, with a peak at its corner
+    at = rng.uniform(lowest, 6, (1_000_000, 2))
+    inside = float(np.exp(law.log_prob(at)).mean() * (6 - lowest) ** 2)
     drawn = np.mean(np.abs(law.draw(rng, 200_000)).max(1) < 6)
     assert inside == pytest.approx(drawn, abs=0.01)

@@ -1,4 +1,4 @@
-"""Laws of Student-t rows, and the radius that one row in a million of a density exceeds."""
+"""Laws of heavy-tailed rows, and the radius that one row in a million of a density exceeds."""
 
 import dataclasses
 import itertools
@@ -12,6 +12,7 @@ from scipy.stats import ortho_group
 DIMS, DEGREES = (2, 10, 50), (1.5, 2.0, 3.0, np.inf)
 RARE = 1e-6
 _CORRELATION = 0.6  # of the copula
+_APART = 6.0  # of the two clusters' centres, along each coordinate
 _N_STRETCHES = 8
 _CHUNK = 4096
 _LEAST_EFFECTIVE = 50  # rows beyond a level that count, of which it is told
@@ -23,9 +24,10 @@ class HeavyRows:
 
     Attributes:
         degrees: [d] of freedom of each coordinate's t law before they are mixed.
-        kind: "elliptical": one multivariate t law, of `degrees[0]`; "rotated": independent
-            coordinates, mixed; "copula": coordinates joined as equally correlated normal ones
-            are, not mixed.
+        kind: "elliptical": one multivariate t law, of `degrees[0]`; "clusters": two of them, apart;
+            "rotated": independent coordinates, mixed; "copula": coordinates joined as equally
+            correlated normal ones are, not mixed; "lomax": independent coordinates of Lomax's law,
+            which are positive, not mixed.
         mixing: [d, d] of independent coordinates, rows are coordinates times it; None is a
             rotation.
     """
@@ -36,7 +38,14 @@ class HeavyRows:
 
     @property
     def _laws(self) -> list:
+        if self.kind == "lomax":
+            return [stats.lomax(nu) for nu in self.degrees]
         return [stats.norm() if np.isinf(nu) else stats.t(nu) for nu in self.degrees]
+
+    @property
+    def _is_whole(self) -> bool:
+        """Whether rows are far out in all coordinates at once."""
+        return self.kind in ("elliptical", "clusters")
 
     @property
     def _matrix(self) -> np.ndarray:
@@ -44,6 +53,12 @@ class HeavyRows:
         if self.mixing is not None:
             return self.mixing
         return ortho_group.rvs(d, random_state=0) if self.kind == "rotated" else np.eye(d)
+
+    @property
+    def _centres(self) -> np.ndarray:
+        """[2, d], equal but for clusters."""
+        away = _APART / 2 if self.kind == "clusters" else 0.0
+        return np.outer([-away, away], np.ones(len(self.degrees)))
 
     def draw(self, rng: np.random.Generator, n: int) -> np.ndarray:
         """n rows."""
@@ -62,7 +77,7 @@ class HeavyRows:
         """
         y = self._draw_sources(rng, n)
         by = rng.choice(self._stretches(), n)
-        as_whole = rng.random(n) < (1.0 if self.kind == "elliptical" else 0.5)
+        as_whole = rng.random(n) < (1.0 if self._is_whole else 0.5)
         y[as_whole] *= by[as_whole, None]
         column = rng.integers(y.shape[1], size=n)
         alone = np.flatnonzero(~as_whole)
@@ -90,17 +105,18 @@ class HeavyRows:
             z = np.sqrt(_CORRELATION) * rng.standard_normal((n, 1)) + np.sqrt(
                 1 - _CORRELATION) * rng.standard_normal((n, d))
             return stats.t(nu).isf(stats.norm.sf(z))
-        if self.kind == "elliptical":
+        if self._is_whole:
             chi = 1.0 if np.isinf(nu) else np.sqrt(rng.chisquare(nu, (n, 1)) / nu)
-            return rng.standard_normal((n, d)) / chi
+            return rng.standard_normal((n, d)) / chi + self._centres[rng.integers(2, size=n)]
         return np.stack([law.rvs(n, random_state=rng) for law in self._laws], 1)
 
     def _log_prob_of_sources(self, y: np.ndarray) -> np.ndarray:
         d, nu = len(self.degrees), self.degrees[0]
-        if self.kind == "elliptical":
-            return np.asarray((
-                stats.multivariate_normal(np.zeros(d)) if np.isinf(nu)
-                else stats.multivariate_t(np.zeros(d), np.eye(d), nu)).logpdf(y))
+        if self._is_whole:
+            return logsumexp([(
+                stats.multivariate_normal(centre) if np.isinf(nu)
+                else stats.multivariate_t(centre, np.eye(d), nu)).logpdf(y)
+                for centre in self._centres], axis=0) - np.log(2)
         marginal, z = self._marginals(y)
         return marginal.sum(1) + self._log_copula(z.sum(1), (z**2).sum(1))
 
@@ -127,7 +143,7 @@ class HeavyRows:
         d = y.shape[1]
         as_whole = logsumexp([self._log_prob_of_sources(y / by) - d * np.log(by)
                               for by in stretches], axis=0)
-        if self.kind == "elliptical":
+        if self._is_whole:
             return as_whole - np.log(len(stretches))
         log_p, z = self._marginals(y)
         terms = []
@@ -185,4 +201,5 @@ def cases() -> dict[str, HeavyRows]:
         DIMS, DEGREES, ("elliptical", "rotated"))
         if np.isfinite(nu) or kind == "elliptical"}  # both are the same normal law
     laws |= {f"{d}_mixed": HeavyRows(tuple(np.resize(DEGREES, d)), "rotated") for d in DIMS}
-    return laws | {f"{d}_copula": HeavyRows((2.0,) * d, "copula") for d in DIMS}
+    return laws | {f"{d}_{kind}": HeavyRows((2.0,) * d, kind) for kind, d in itertools.product(
+        ("copula", "lomax", "clusters"), DIMS)}
