@@ -9,6 +9,7 @@ from scipy import stats
 
 import flowaa
 from flowaa.errors import FlowaaWarning
+from flowaa.extremes import PeaksOverThreshold
 from flowaa.outliers.dial import fit_radius_dial
 from tests.training.tiny import config_of, train
 
@@ -85,6 +86,24 @@ def test_radii_of_the_law_agree_with_it(d):
     heavy = stats.chi(d).rvs(2000, random_state=0)
     heavy[np.argsort(heavy)[-45:]] *= 1.3  # nothing is wrong but beyond the 1-in-50 level
     assert not fit_radius_dial(heavy).agrees_with_law(d)
+
+
+def test_one_row_that_the_law_does_not_know_contradicts_it():
+    radii = stats.chi(2).rvs(2000, random_state=0)
+    assert fit_radius_dial(radii).agrees_with_law(2)
+    assert not fit_radius_dial(np.append(radii, 9.0)).agrees_with_law(2)
+
+
+@pytest.mark.parametrize("d", [2, 10, 50])
+def test_intervals_of_a_tail_without_an_end_hold_the_law_that_rows_agree_with(d):
+    """Normal radii speak for an end that is not there: the dial's shape is 0, too heavy."""
+    dial = fit_radius_dial(stats.chi(d).rvs(2000, random_state=d))
+    assert dial.tail.shape_ == 0
+    for period in (1e3, 1e4):
+        found = dial.interval(period)
+        assert found.low < stats.chi(d).isf(1 / period) < found.high
+    alone = PeaksOverThreshold(threshold=dial.tail.threshold_, shape=0.0).fit(dial.radii)
+    assert dial.interval(1e4).low < alone.interval(n=1e4).low
 
 
 @pytest.mark.parametrize("method", ["shell", "gumbel"])

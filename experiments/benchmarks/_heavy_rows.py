@@ -15,6 +15,7 @@ _CORRELATION = 0.6  # of the copula
 _APART = 6.0  # of the two clusters' centres, along each coordinate
 _N_STRETCHES = 8
 _CHUNK = 4096
+_UNREACHED = -1e9  # in place of the log density of a law that has none there
 _LEAST_EFFECTIVE = 50  # rows beyond a level that count, of which it is told
 
 
@@ -146,6 +147,8 @@ class HeavyRows:
         if self._is_whole:
             return as_whole - np.log(len(stretches))
         log_p, z = self._marginals(y)
+        # A coordinate that a one-sided law does not reach, stretched or not, has none of the rows.
+        log_p = np.where(np.isfinite(log_p).all(1, keepdims=True), log_p, _UNREACHED)
         terms = []
         for by in stretches:
             new_log_p, new_z = self._marginals(y / by)

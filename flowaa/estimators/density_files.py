@@ -44,7 +44,7 @@ _OF_LAWS = {
     IndependentT: {"mean": "D", "unmixing": "DD", "degrees": "D"}}
 _OF_A_FLOW = {
     "marginals*/knots": "DQ", "marginals*/scores": "DQ", "marginals*/tail_scales": "DS",
-    "marginals*/tail_shapes": "DS", "whitening*/mean": "D",
+    "marginals*/tail_shapes": "DS", "marginals*/steepest": "D", "whitening*/mean": "D",
     "whitening*/matrix": "DD", "whitening*/inverse": "DD", "whitening*/log_det": ""}
 _REPORTED = ("validation_score_", "training_score_", "radius_ks_", "n_features_in_")
 

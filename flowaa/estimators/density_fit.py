@@ -12,7 +12,7 @@ from flowaa.estimators.density_laws import NAMES, Law, fit_laws
 from flowaa.estimators.fold_rows import counted, in_proportion, split_into_folds, varying
 from flowaa.flow.architecture import Architecture, Stage
 from flowaa.flow.tables.gaussian_mixture import choose_gaussians
-from flowaa.flow.tables.marginals import fit_marginals
+from flowaa.flow.tables.marginal_fit import fit_marginals
 from flowaa.flow.tables.stacking import log_mixture, stacking_weights
 from flowaa.flow.tables.table_flow import TableFlow, WhiteScores, fit_whitening
 from flowaa.flow.tables.ties import Ties, fit_ties
@@ -23,6 +23,7 @@ _SEARCH_SHARE = 0.15  # of the time, for the choice of a Gaussian mixture
 _LEAST_WEIGHT = 0.01  # of a member: it costs others at most 0.03 nats and bounds the worst row
 _N_LASTING_LAWS = 2  # Gaussian mixture and t law, which stay however little they help
 _LEAST_LOG_PROB = -1e30  # of a held-out row, so that saved numbers are finite
+_NORMAL_ROWS = 20.0  # that the normal law counts as, to whose quantiles marginal curves are drawn
 _PREPARED_VALUES = 2**22  # numbers of a fold's training rows, ties spread anew in each copy
 _MOST_COPIES_ROWS = 2**15  # rows below which a table is copied, so that shapes are few
 _MOST_JUDGED_ROWS = 4096  # of a fold, between steps; at the end all count
@@ -153,7 +154,7 @@ def fit_density(
     for fold in folds:
         rest = np.setdiff1d(np.arange(n), fold)
         rows = rest[in_proportion(weight[rest], len(rest))]
-        start = _untrained(x[rows], ties, rng, has_powers=settings.has_powers)
+        start = _untrained(x[rows], ties, rng, spread[fold], has_powers=settings.has_powers)
         u, index = _prepared(start, x, rows, ties, rng)
         starts.append(start)
         train.append(u)
@@ -210,15 +211,22 @@ def fit_density(
 
 
 def _untrained(
-    x: np.ndarray, ties: Ties, rng: np.random.Generator, *, has_powers: bool
+    x: np.ndarray, ties: Ties, rng: np.random.Generator, held_out: np.ndarray, *, has_powers: bool
 ) -> WhiteScores:
-    """Curves and whitening of rows, whose ties are spread."""
+    """Curves and whitening of rows, whose ties are spread.
+
+    Curves that follow the columns to their ends are right for each alone, but columns that are
+    nearly one, as the two ends of an interval, are so no more after them. The rows held out decide.
+    """
     x = x[np.linspace(0, len(x) - 1, min(len(x), _MOST_FITTED_ROWS)).astype(int)]
     n_copies = max(1, 2000 // len(x))
     spread = varying(ties.spread(np.repeat(x, n_copies, axis=0), rng))
-    marginals = fit_marginals(spread, ties, n_knots=12, shrinkage=0.2, n_copies=n_copies,
-                              has_powers=has_powers)
-    return WhiteScores(marginals, fit_whitening(marginals.to_scores(spread)[0]))
+    starts = []
+    for has_outer in (True, False):
+        marginals = fit_marginals(spread, ties, n_knots=12, n_normal=_NORMAL_ROWS,
+                                  n_copies=n_copies, has_powers=has_powers, has_outer=has_outer)
+        starts.append(WhiteScores(marginals, fit_whitening(marginals.to_scores(spread)[0])))
+    return max(starts, key=lambda start: start.log_prob(held_out).mean())
 
 
 def _prepared(

@@ -16,7 +16,7 @@ import numpy as np
 
 from flowaa.errors import UserError
 
-_VERSION = 5
+_VERSION = 6
 
 
 class _OtherVersionError(Exception):

@@ -24,8 +24,8 @@ _LEAST_ROWS = 100  # held out, fewer tell no tail
 _FURTHEST = 1e18  # of a latent that is drawn, whose square float32 holds
 _TAIL, _LEAST_BEYOND = 0.1, 30  # share, and number, of rows that the tail is fitted to
 _MOST_RADIUS = 1e30  # stands for an infinite one
-_SHARES = (0.1, 0.01)  # of rows beyond a level, that are held against the law
-_STANDARD_ERRORS = 3.0
+_SHARES = (0.1, 0.01, 1e-3, 1e-4)  # of rows beyond a level, that are held against the law
+_BY_CHANCE = 0.0027  # three standard errors of a normal law, two-sided
 _KS_BY_CHANCE = 1.63  # over √n: one sample in a hundred is further from its law by chance
 
 
@@ -44,14 +44,17 @@ class RadiusDial:
     def agrees_with_law(self, d: int) -> bool:
         """Whether the radii are those of d normal coordinates, as far as they can tell.
 
-        They are near the chi law (Kolmogorov-Smirnov), and as many as stated lie beyond its 1-in-10
-        and 1-in-100 levels, within three binomial standard errors. The law is then the better dial.
+        They are near the chi law (Kolmogorov-Smirnov), as many as stated lie beyond its 1-in-10 to
+        1-in-10 000 levels, and the furthest is no further than chance takes the furthest of so
+        many, each but for three in a thousand draws of the law. The law is then the better dial.
         """
         n, law = len(self.radii), stats.chi(d)
-        beyond = [abs((self.radii > law.isf(share)).mean() - share)
-                  <= _STANDARD_ERRORS * np.sqrt(share * (1 - share) / n) for share in _SHARES]
+        beyond = [stats.binomtest(int((self.radii > law.isf(share)).sum()), n, share).pvalue
+                  for share in _SHARES]
+        furthest = -np.expm1(n * np.log1p(-law.sf(self.radii[-1])))
         distance = stats.kstest(self.radii, law.cdf).statistic
-        return bool(all(beyond) and distance <= _KS_BY_CHANCE / np.sqrt(n))
+        return bool(min(*beyond, furthest) >= _BY_CHANCE
+                    and distance <= _KS_BY_CHANCE / np.sqrt(n))
 
     def return_period(self, radius: ArrayLike) -> np.ndarray:
         """Rows [...] of the data until one has as large a radius; no radius is impossible.
@@ -92,6 +95,30 @@ class RadiusDial:
             mean + scale * direction * jnp.where(radius > 0, found / radius, 1.0))
 
 
+class _EndlessTail(extremes.PeaksOverThreshold):
+    """An exponential tail in place of one with an end, which would make a row beyond impossible.
+
+    That the rows speak for an end is in the intervals: they reach down to those of their own shape.
+    """
+
+    def __init__(self, with_end: extremes.PeaksOverThreshold):
+        """Takes the place of the fitted tail `with_end`."""
+        super().__init__(threshold=with_end.threshold, shape=0.0)
+        self._with_end = with_end
+
+    def interval(
+        self, name: str = "return_level", *, n: float | None = None, confidence: float = 0.95,
+        kind: str = "profile",
+    ) -> Interval:
+        """As `PeaksOverThreshold.interval`."""
+        found = super().interval(name, n=n, confidence=confidence, kind=kind)
+        try:
+            lower = self._with_end.interval(name, n=n, confidence=confidence, kind=kind).low
+        except UserError:  # the likelihood of a bounded tail may have no maximum
+            return found
+        return found._replace(low=min(found.low, lower))
+
+
 def fit_radius_dial(radii: np.ndarray) -> RadiusDial | None:
     """The dial of held-out rows' radii [N]; None where they are fewer than 100, or tell no tail."""
     is_known = radii < _MOST_RADIUS
@@ -106,7 +133,7 @@ def fit_radius_dial(radii: np.ndarray) -> RadiusDial | None:
     try:
         tail = extremes.PeaksOverThreshold(threshold=threshold).fit(radii)
         if tail.shape_ < 0:  # its end would make a row beyond it impossible
-            tail = extremes.PeaksOverThreshold(threshold=threshold, shape=0.0).fit(radii)
+            tail = _EndlessTail(tail).fit(radii)
         return RadiusDial(radii, tail)
     except UserError as error:  # ties, or all at one radius
         warn(f"the dial of outliers goes by the model's own law: the tail of the validation rows' "

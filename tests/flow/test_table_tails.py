@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from flowaa.flow.tables.independent_t import IndependentT, can_be_unmixed, fit_independent_t
-from flowaa.flow.tables.marginals import fit_marginals
+from flowaa.flow.tables.marginal_fit import fit_marginals
 from flowaa.flow.tables.pareto_tails import (
     NO_TAIL,
     ParetoTail,
@@ -104,7 +104,7 @@ def test_scores_of_a_power_are_the_normal_law_s():
 
 def test_a_feature_s_power_goes_on_beyond_its_rows():
     x = stats.t(2).rvs(8000, random_state=0)[:, None]
-    fit = fit_marginals(x, n_knots=12, shrinkage=0.2)
+    fit = fit_marginals(x, n_knots=12, n_normal=20)
     np.testing.assert_allclose(fit.tail_shapes, 0.5, atol=0.15)
     levels = np.array([1e-2, 1e-3, 1e-5])
     found = fit.to_data(stats.norm.isf(levels)[:, None])[:, 0]
@@ -114,7 +114,7 @@ def test_a_feature_s_power_goes_on_beyond_its_rows():
 
 def test_slopes_of_power_tails_are_derivatives():
     x = np.stack([stats.t(2).rvs(3000, random_state=0), stats.t(1).rvs(3000, random_state=1)], 1)
-    fit = fit_marginals(x, n_knots=12, shrinkage=0.2)
+    fit = fit_marginals(x, n_knots=12, n_normal=20)
     at = np.array([[-50.0, 900.0], [9.0, -4e4], [0.3, 0.1], [3.0, 20.0]])
     z, log_slope = fit.to_scores(at)
     step = 1e-5 * np.abs(at)
@@ -125,14 +125,14 @@ def test_slopes_of_power_tails_are_derivatives():
 
 @pytest.mark.parametrize("law", [stats.norm(), stats.uniform(), stats.beta(2, 5), stats.expon()])
 def test_light_tails_stay_straight(law):
-    fit = fit_marginals(law.rvs(6000, random_state=0)[:, None], n_knots=12, shrinkage=0.2)
+    fit = fit_marginals(law.rvs(6000, random_state=0)[:, None], n_knots=12, n_normal=20)
     assert (fit.tail_shapes == 0).all()
 
 
 def test_few_rows_tell_no_power():
     assert heavy_tail(stats.pareto(1).rvs(49, random_state=0)).shape == 0
     x = np.repeat(stats.t(1).rvs(100, random_state=0), 20)[:, None]
-    assert (fit_marginals(x, n_knots=12, shrinkage=0.2, n_copies=20).tail_shapes == 0).all()
+    assert (fit_marginals(x, n_knots=12, n_normal=20, n_copies=20).tail_shapes == 0).all()
 
 
 def test_alike_indices_are_drawn_together_and_others_are_not():
@@ -156,7 +156,7 @@ def test_the_heaviest_tails_are_seen(degrees):
     """Their deviation is that of a few rows, and moves what depends on it beyond the others."""
     for seed in range(6):
         x = stats.t(degrees).rvs(2000, random_state=seed)[:, None]
-        fit = fit_marginals((x - x.mean()) / x.std(), n_knots=12, shrinkage=0.2)
+        fit = fit_marginals((x - x.mean()) / x.std(), n_knots=12, n_normal=20)
         np.testing.assert_allclose(fit.tail_shapes, 1 / degrees, rtol=0.5)
 
 
@@ -165,7 +165,7 @@ def test_columns_with_atoms_have_tails_too():
     claims = np.where(rng.random(6000) < 0.3, 0.0, rng.pareto(1.5, 6000) + 1)[:, None]
     claims = (claims - claims.mean()) / claims.std()
     ties = fit_ties(claims)
-    fit = fit_marginals(ties.spread(claims, rng), ties, n_knots=12, shrinkage=0.2)
+    fit = fit_marginals(ties.spread(claims, rng), ties, n_knots=12, n_normal=20)
     assert fit.tail_shapes[0, 0] == 0  # nothing is below the atom
     assert fit.tail_shapes[0, 1] == pytest.approx(1 / 1.5, abs=0.15)
     z, _ = fit.to_scores(claims[claims[:, 0] > np.quantile(claims, 0.99)])
@@ -186,8 +186,8 @@ def test_few_rows_are_not_unmixed():
 def test_curves_of_the_heaviest_tails_make_normal_scores():
     x, fresh = (stats.t(1).rvs(4000, random_state=seed)[:, None] for seed in (0, 1))
     scale = x.std()
-    z, _ = fit_marginals(x / scale, n_knots=12, shrinkage=0.2).to_scores(fresh / scale)
+    z, _ = fit_marginals(x / scale, n_knots=12, n_normal=20).to_scores(fresh / scale)
     assert stats.kstest(z[:, 0], "norm").statistic < 0.05
     order = np.sort(fresh / scale, axis=0)
-    assert (np.diff(fit_marginals(x / scale, n_knots=12, shrinkage=0.2).to_scores(order)[0][:, 0])
+    assert (np.diff(fit_marginals(x / scale, n_knots=12, n_normal=20).to_scores(order)[0][:, 0])
             > 0).all()

@@ -15,7 +15,7 @@ from flowaa.flow.tables.gaussian_mixture import (
     choose_gaussians,
     fit_gaussians,
 )
-from flowaa.flow.tables.marginals import fit_marginals
+from flowaa.flow.tables.marginal_fit import fit_marginals
 from flowaa.flow.tables.stacking import log_mixture, stacking_weights
 from flowaa.flow.tables.table_flow import TableFlow, WhiteScores, fit_whitening
 from flowaa.training import folds
@@ -26,7 +26,7 @@ SKEWED = np.stack([RNG.gamma(2.0, 1.0, 3000), RNG.standard_normal(3000) ** 3], 1
 
 
 def test_marginals_make_normal_scores():
-    fit = fit_marginals(SKEWED, n_knots=24, shrinkage=0.0)
+    fit = fit_marginals(SKEWED, n_knots=24, n_normal=0)
     fresh = np.random.default_rng(1).gamma(2.0, 1.0, 2000)
     z, _ = fit.to_scores(np.stack([fresh, SKEWED[:2000, 1]], 1))
     assert kstest(z[:, 0], norm.cdf).statistic < 0.04
@@ -34,7 +34,7 @@ def test_marginals_make_normal_scores():
 
 
 def test_marginals_invert_and_their_slopes_are_derivatives():
-    fit = fit_marginals(SKEWED, n_knots=12, shrinkage=0.2)
+    fit = fit_marginals(SKEWED, n_knots=12, n_normal=20)
     x = np.concatenate([SKEWED[:200], [[-50.0, 900.0], [90.0, -900.0]]])
     z, log_slope = fit.to_scores(x)
     np.testing.assert_allclose(fit.to_data(z), x, rtol=1e-9, atol=1e-9)
@@ -44,7 +44,7 @@ def test_marginals_invert_and_their_slopes_are_derivatives():
 
 
 def test_marginals_are_straight_and_flat_far_out():
-    fit = fit_marginals(SKEWED, n_knots=12, shrinkage=0.2)
+    fit = fit_marginals(SKEWED, n_knots=12, n_normal=20)
     far = np.array([[1e3, 1e3], [1e6, 1e6], [-1e6, -1e6]])
     z, _ = fit.to_scores(far)
     average = (fit.scores[:, -1] - fit.scores[:, 0]) / (fit.knots[:, -1] - fit.knots[:, 0])
@@ -55,13 +55,13 @@ def test_marginals_are_straight_and_flat_far_out():
 def test_the_density_is_not_zero_at_the_last_knot():
     # One far value makes the last piece so flat that the usual slope at its end is 0.
     x = np.concatenate([np.linspace(-1, 1, 100), np.full(10, 30.0)])[:, None]
-    fit = fit_marginals(x, n_knots=12, shrinkage=0.2)
+    fit = fit_marginals(x, n_knots=12, n_normal=20)
     ends = np.array([[fit.knots[0, 0]], [fit.knots[0, -1]]])
     assert (fit.to_scores(ends)[1] > -8).all()
 
 
 def test_shrinkage_leads_to_the_normal_law():
-    fit = fit_marginals(SKEWED, n_knots=12, shrinkage=1.0, has_powers=False)
+    fit = fit_marginals(SKEWED, n_knots=12, n_normal=1e9, has_powers=False)
     z, _ = fit.to_scores(SKEWED)
     inside = np.abs(z) < 1.2
     line = (SKEWED - SKEWED.mean(0)) / SKEWED.std(0)
@@ -72,7 +72,7 @@ def test_a_flow_before_training_is_the_law_of_its_scores():
     # Of normal rows all curves are nearly straight, so it is the shrunk Gaussian's density.
     law = multivariate_normal([0, 0, 0], [[1, 0.6, 0], [0.6, 1, 0], [0, 0, 1]])
     x = law.rvs(4000, random_state=0)
-    marginals = fit_marginals(x, n_knots=12, shrinkage=0.5)
+    marginals = fit_marginals(x, n_knots=12, n_normal=4000)
     architecture = Architecture((Stage("none", 2, 8, 1),), law="spline", mixing="orthogonal")
     chain, _ = architecture.build((3,))
     before = WhiteScores(marginals, fit_whitening(marginals.to_scores(x)[0]))

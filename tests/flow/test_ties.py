@@ -7,7 +7,7 @@ from scipy.stats import norm
 
 import flowaa
 from flowaa.flow.architecture import Architecture, Stage
-from flowaa.flow.tables.marginals import fit_marginals
+from flowaa.flow.tables.marginal_fit import fit_marginals
 from flowaa.flow.tables.ties import fit_ties
 
 RNG = np.random.default_rng(0)
@@ -18,7 +18,7 @@ INFLATED = np.concatenate([np.zeros(1200), np.ones(400), RNG.gamma(4.0, 1.0, 400
 def _fit():
     ties = fit_ties(INFLATED)
     spread = ties.spread(INFLATED, np.random.default_rng(1))
-    return ties, spread, fit_marginals(spread, ties, n_knots=12, shrinkage=0.2)
+    return ties, spread, fit_marginals(spread, ties, n_knots=12, n_normal=20)
 
 
 def _probability(marginals, low: float, high: float) -> float:
@@ -82,7 +82,7 @@ def test_levels_that_differ_by_rounding_are_one(levels):
     column = (column - column.mean()) / column.std()
     ties = fit_ties(column)
     spread = ties.spread(column, np.random.default_rng(1))
-    z, log_slope = fit_marginals(spread, ties, n_knots=12, shrinkage=0.2).to_scores(column)
+    z, log_slope = fit_marginals(spread, ties, n_knots=12, n_normal=20).to_scores(column)
     assert np.isfinite(z).all()
     assert np.isfinite(log_slope).all()
 

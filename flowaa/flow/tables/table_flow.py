@@ -59,6 +59,11 @@ class WhiteScores:
         z, log_slope = self.marginals.to_scores(x)
         return (z - self.whitening.mean) @ self.whitening.matrix, log_slope + self.whitening.log_det
 
+    def log_prob(self, x: np.ndarray) -> np.ndarray:
+        """log p [n] of rows x [n, D] where the chain changes nothing, in nats."""
+        u, log_det = self.encode(x)
+        return log_det - 0.5 * (u**2 + np.log(2 * np.pi)).sum(1)
+
     def decode(self, u: np.ndarray) -> np.ndarray:
         """Rows x [n, D] of u [n, D]."""
         return self.marginals.to_data(u @ self.whitening.inverse + self.whitening.mean)
