@@ -86,6 +86,9 @@ def test_radii_of_the_law_agree_with_it(d):
     heavy = stats.chi(d).rvs(2000, random_state=0)
     heavy[np.argsort(heavy)[-45:]] *= 1.3  # nothing is wrong but beyond the 1-in-50 level
     assert not fit_radius_dial(heavy).agrees_with_law(d)
+    crowded = stats.chi(d).rvs(2000, random_state=0)  # nor beyond the furthest of the law's
+    crowded[np.argsort(crowded)[-45:]] = stats.chi(d).isf(np.linspace(0.002, 0.009, 45))
+    assert not fit_radius_dial(crowded).agrees_with_law(d)
 
 
 def test_one_row_that_the_law_does_not_know_contradicts_it():

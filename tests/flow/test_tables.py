@@ -4,10 +4,11 @@ import jax
 import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
-from scipy.stats import kstest, multivariate_normal, norm
+from scipy.stats import expon, gamma, kstest, lognorm, lomax, multivariate_normal, norm, uniform
 
 from flowaa.bijectors.base import bound
 from flowaa.errors import FlowaaWarning
+from flowaa.estimators.density_fit import _untrained
 from flowaa.flow.architecture import Architecture, Stage
 from flowaa.flow.tables.gaussian_mixture import (
     Choice,
@@ -18,6 +19,7 @@ from flowaa.flow.tables.gaussian_mixture import (
 from flowaa.flow.tables.marginal_fit import fit_marginals
 from flowaa.flow.tables.stacking import log_mixture, stacking_weights
 from flowaa.flow.tables.table_flow import TableFlow, WhiteScores, fit_whitening
+from flowaa.flow.tables.ties import fit_ties
 from flowaa.training import folds
 from flowaa.training.folds import FoldTraining, Trained, train_folds
 
@@ -58,6 +60,45 @@ def test_the_density_is_not_zero_at_the_last_knot():
     fit = fit_marginals(x, n_knots=12, n_normal=20)
     ends = np.array([[fit.knots[0, 0]], [fit.knots[0, -1]]])
     assert (fit.to_scores(ends)[1] > -8).all()
+
+
+@pytest.mark.parametrize("law", [expon(), uniform(), gamma(3), lognorm(1), lomax(2)])
+def test_columns_that_end_at_an_edge_are_followed_to_it(law):
+    """The regret, in nats, of a curve alone: what a density may cost that knows the column only."""
+    x = law.rvs((2000, 1), random_state=0)
+    fresh = law.rvs((20_000, 1), random_state=1)
+    unit = x.mean(), x.std()
+    curve = fit_marginals((x - unit[0]) / unit[1], n_knots=12, n_normal=20)
+    z, log_slope = curve.to_scores((fresh - unit[0]) / unit[1])
+    found = norm.logpdf(z[:, 0]) + log_slope - np.log(unit[1])
+    assert law.logpdf(fresh).mean() - found.mean() < 0.06
+    assert found.min() > -100  # nor is any row impossible
+
+
+def test_few_rows_have_no_outer_knots():
+    x = np.random.default_rng(0).standard_normal((60, 1))
+    assert fit_marginals(x, n_knots=12, n_normal=20).knots.shape == (1, 12)
+    copies = np.repeat(x, 40, axis=0)  # say nothing more
+    assert fit_marginals(copies, n_knots=12, n_normal=20, n_copies=40).knots.shape == (1, 12)
+    many = np.random.default_rng(0).standard_normal((6000, 1))
+    assert fit_marginals(many, n_knots=12, n_normal=20).knots.shape[1] > 16
+
+
+def test_columns_that_are_nearly_one_stay_so():
+    """The two ends of short intervals, whose curves differ by chance where they end."""
+    rng = np.random.default_rng(0)
+    low = rng.random(3000)
+    x = np.column_stack([low, low + 1e-2 * rng.exponential(size=3000)])
+    train, test = x[:2000], x[2000:]
+    scores = {}
+    for has_outer in (True, False):
+        curves = fit_marginals(train, n_knots=12, n_normal=20, has_outer=has_outer)
+        scores[has_outer] = WhiteScores(
+            curves, fit_whitening(curves.to_scores(train)[0])).log_prob(test).mean()
+    start = _untrained(train, fit_ties(train), rng, test, has_powers=True)
+    assert start.log_prob(test).mean() == pytest.approx(max(scores.values()), abs=0.05)
+    assert max(scores.values()) > min(scores.values()) + 0.3
+    assert not scores[True] > scores[False]
 
 
 def test_shrinkage_leads_to_the_normal_law():

@@ -62,6 +62,18 @@ def test_curves_through_atoms_are_a_density_and_invert():
     np.testing.assert_allclose(marginals.to_data(z), spread, atol=1e-9)
 
 
+def test_a_value_that_hardly_any_row_has_is_not_impossible():
+    """As a corner's pixel in pictures: zero but in a few rows, whose values say little."""
+    rng = np.random.default_rng(0)
+    column = np.zeros(1500)
+    column[:8] = rng.integers(1, 9, 8)
+    column /= column.std()
+    ties = fit_ties(column[:, None])
+    curve = fit_marginals(ties.spread(column[:, None], rng), ties, n_knots=12, n_normal=20)
+    z, log_slope = curve.to_scores(np.array([[2.0], [5.0]]))
+    assert (norm.logpdf(z[:, 0]) + log_slope > -60).all()
+
+
 def test_a_column_of_levels_is_drawn_as_levels_in_their_shares():
     levels = np.repeat([0.0, 1.0, 3.0], [500, 350, 150])[:, None]
     model = flowaa.NormalizingFlow(
