@@ -164,12 +164,15 @@ def _check(described: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
              "M": n_flows + len(_kinds_of_laws(arrays))}
     shapes = _SHAPES | ({f"context/{name}": "E" for name in ("unit", "mean", "deviation")}
                         if "context/unit" in arrays else {})
-    for index in range(n_flows):
-        shapes |= {f"{name.replace('*', str(index))}": dims for name, dims in _OF_A_FLOW.items()}
     for kind in _kinds_of_laws(arrays):
         shapes |= {f"{NAMES[kind]}/{name}": dims for name, dims in _OF_LAWS[kind].items()}
     for name, dims in shapes.items():
         check_array(arrays[name], name, dims, sizes)
+    for index in range(n_flows):
+        sizes.pop("Q", None)  # each flow's curves have their own number of knots
+        for name, dims in _OF_A_FLOW.items():
+            of_flow = name.replace("*", str(index))
+            check_array(arrays[of_flow], of_flow, dims, sizes)
     if arrays["weights"].min() < 0 or not np.isclose(arrays["weights"].sum(), 1):
         raise ValueError("weights do not sum to one")
     _check_signs(arrays, n_flows)
@@ -198,6 +201,8 @@ def _check_signs(arrays: dict[str, np.ndarray], n_flows: int) -> None:
             raise ValueError(f"tails of {part} are none")
         if (np.diff(arrays[f"{part}/knots"], axis=1) < 0).any():
             raise ValueError(f"knots of {part} fall")
+        if (arrays[f"{part}/steepest"] <= 0).any():
+            raise ValueError(f"tails of {part} fall")
 
 
 def _kinds_of_laws(arrays: dict[str, np.ndarray]) -> list[type[Law]]:
