@@ -17,12 +17,14 @@ from absl import flags
 from experiments import benchmarks, command, overrides
 from flowaa.errors import UserError
 
-flags.DEFINE_integer("splits", 5, "densities, return_periods, heavy_tails.", lower_bound=1)
+flags.DEFINE_integer(
+    "splits", 5, "densities, return_periods, heavy_tails, light_tails.", lower_bound=1)
 flags.DEFINE_integer(
     "count", 20, "faults: truncations, deletions, poisoned batches, kills and signals; ten times "
     "as many flips.", lower_bound=1)
 flags.DEFINE_float(
-    "max_seconds", 60.0, "densities, return_periods, heavy_tails: of each fit.", lower_bound=1.0)
+    "max_seconds", 60.0, "densities, return_periods, heavy_tails, light_tails: of each fit.",
+    lower_bound=1.0)
 flags.DEFINE_bool("dequantise", False, "densities: noise for columns of repeated values.")
 flags.DEFINE_float("minutes", 15.0, "pictures: of each library's training.", lower_bound=0.1)
 flags.DEFINE_string(

@@ -17,6 +17,7 @@ from flowaa.extremes.tails.tail_fits import LEAST_ROWS, TailFit, level_of, maxim
 INTERVALS = ("profile", "delta", "bootstrap")
 PLOTTED_LEVELS = 20  # a profile's interval takes about 0.05 s
 _LARGEST = 1e30  # of the values
+_LARGEST_LEVEL = 1e120  # whose square, and that of its derivatives, float64 holds
 
 
 class Interval(NamedTuple):
@@ -131,6 +132,9 @@ def interval(
                         f"{', '.join(INTERVALS)}; profile needs method='ml'")
     value = quantity.value
     estimate = value(fit.parameters)
+    if not abs(estimate) < _LARGEST_LEVEL:
+        raise UserError(f"the level is {estimate:.3g}, too large for an interval: ask for that of "
+                        "a shorter return period")
     if kind == "bootstrap":
         draws = [value(parameters) for parameters in fit.bootstrap(200, 0)]
         low, high = np.quantile(draws, [(1 - confidence) / 2, (1 + confidence) / 2])
