@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 from tqdm import tqdm
 
-from flowaa.estimators.density_laws import NAMES, Law, fit_laws
+from flowaa.estimators.density_laws import NAMES, Law, fit_laws, with_whole_tail
 from flowaa.estimators.fold_rows import counted, in_proportion, split_into_folds, varying
 from flowaa.flow.architecture import Architecture, Stage
 from flowaa.flow.tables.gaussian_mixture import choose_gaussians
@@ -194,6 +194,7 @@ def fit_density(
         laws, log_probs = laws[:-1], log_probs[:-1]
         laws_of_folds = [of_fold[:-1] for of_fold in laws_of_folds]
         weights = stacking_weights(log_probs, weight[rows], least=_LEAST_WEIGHT)
+    weights = with_whole_tail(weights, log_probs, weight[rows], laws, least=_LEAST_WEIGHT)
     validation = float(np.average(log_mixture(log_probs, weights), weights=weight[rows]))
     as_they_are = np.concatenate([
         np.maximum(_LEAST_LOG_PROB, log_mixture(np.stack([

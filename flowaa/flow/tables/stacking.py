@@ -36,6 +36,11 @@ def stacking_weights(log_probs: np.ndarray, row_weights: np.ndarray, *, least: f
     return least + (1 - n_members * least) * weights
 
 
+def only_weight(n_members: int, index: int, *, least: float) -> np.ndarray:
+    """Weights [n_members] of which one member has all but the least of the others."""
+    return np.where(np.arange(n_members) == index, 1 - (n_members - 1) * least, least)
+
+
 def log_mixture(log_probs: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """log sum_m w_m p_m [n] of log-densities [M, n]."""
     return logsumexp(log_probs, axis=0, b=weights[:, None])
