@@ -9,13 +9,13 @@ import numpy as np
 from tqdm import tqdm
 
 from flowaa.estimators.density_laws import NAMES, Law, fit_laws, with_whole_tail
+from flowaa.estimators.density_starts import judged_rows, prepared_rows, untrained
 from flowaa.estimators.fold_rows import counted, in_proportion, split_into_folds, varying
 from flowaa.flow.architecture import Architecture, Stage
 from flowaa.flow.tables.gaussian_mixture import choose_gaussians
-from flowaa.flow.tables.marginal_fit import fit_marginals
 from flowaa.flow.tables.stacking import log_mixture, stacking_weights
-from flowaa.flow.tables.table_flow import TableFlow, WhiteScores, fit_whitening
-from flowaa.flow.tables.ties import Ties, fit_ties
+from flowaa.flow.tables.table_flow import TableFlow
+from flowaa.flow.tables.ties import fit_ties
 from flowaa.training.folds import FoldTraining, train_folds
 
 _MANY_ROWS = 20_000  # from which networks are wider, and nothing is done against overfitting
@@ -23,11 +23,6 @@ _SEARCH_SHARE = 0.15  # of the time, for the choice of a Gaussian mixture
 _LEAST_WEIGHT = 0.01  # of a member: it costs others at most 0.03 nats and bounds the worst row
 _N_LASTING_LAWS = 2  # Gaussian mixture and t law, which stay however little they help
 _LEAST_LOG_PROB = -1e30  # of a held-out row, so that saved numbers are finite
-_NORMAL_ROWS = 20.0  # that the normal law counts as, to whose quantiles marginal curves are drawn
-_PREPARED_VALUES = 2**22  # numbers of a fold's training rows, ties spread anew in each copy
-_MOST_COPIES_ROWS = 2**15  # rows below which a table is copied, so that shapes are few
-_MOST_JUDGED_ROWS = 4096  # of a fold, between steps; at the end all count
-_MOST_FITTED_ROWS = 100_000  # that marginals and whitening are fitted to, evenly spread
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,8 +149,9 @@ def fit_density(
     for fold in folds:
         rest = np.setdiff1d(np.arange(n), fold)
         rows = rest[in_proportion(weight[rest], len(rest))]
-        start = _untrained(x[rows], ties, rng, spread[fold], has_powers=settings.has_powers)
-        u, index = _prepared(start, x, rows, ties, rng)
+        start = untrained(x[rows], ties, rng, spread[fold], weight[fold],
+                          has_powers=settings.has_powers)
+        u, index = prepared_rows(start, x, rows, ties, rng)
         starts.append(start)
         train.append(u)
         if context is not None:
@@ -169,7 +165,7 @@ def fit_density(
         of_first_fold=laws_of_folds[0], held_out=spread[folds[0]])
     held_out = [[law.log_prob(spread[fold]) for law in laws_of_fold]
                 for fold, laws_of_fold in zip(folds, laws_of_folds, strict=True)]
-    judged, judged_context, counts = _judged(folds, starts, spread, context, weight)
+    judged, judged_context, counts = judged_rows(folds, starts, spread, context, weight)
     with _progress(settings.shows_progress, training.steps) as show:
         trained = train_folds(
             chain, np.stack(train), judged, counts,
@@ -209,59 +205,6 @@ def fit_density(
     given = None if context is None else context[rows]
     score = float(np.average(fit.log_prob(spread[rows], given), weights=weight[rows]))
     return dataclasses.replace(fit, training_score=score)
-
-
-def _untrained(
-    x: np.ndarray, ties: Ties, rng: np.random.Generator, held_out: np.ndarray, *, has_powers: bool
-) -> WhiteScores:
-    """Curves and whitening of rows, whose ties are spread.
-
-    Curves that follow the columns to their ends are right for each alone, but columns that are
-    nearly one, as the two ends of an interval, are so no more after them. The rows held out decide.
-    """
-    x = x[np.linspace(0, len(x) - 1, min(len(x), _MOST_FITTED_ROWS)).astype(int)]
-    n_copies = max(1, 2000 // len(x))
-    spread = varying(ties.spread(np.repeat(x, n_copies, axis=0), rng))
-    starts = []
-    for has_outer in (True, False):
-        marginals = fit_marginals(spread, ties, n_knots=12, n_normal=_NORMAL_ROWS,
-                                  n_copies=n_copies, has_powers=has_powers, has_outer=has_outer)
-        starts.append(WhiteScores(marginals, fit_whitening(marginals.to_scores(spread)[0])))
-    return max(starts, key=lambda start: start.log_prob(held_out).mean())
-
-
-def _prepared(
-    start: WhiteScores, x: np.ndarray, rows: np.ndarray, ties: Ties,
-    rng: np.random.Generator,
-) -> tuple[np.ndarray, np.ndarray]:
-    """What the chain is trained on [M, D], float32, M a power of two, and the row of each."""
-    most = 2 ** int(np.log2(max(_PREPARED_VALUES / x.shape[1], 256)))
-    size = min(max(_MOST_COPIES_ROWS, 2 ** int(np.ceil(np.log2(len(rows))))), most)
-    if size < len(rows):
-        size = 2 ** int(np.ceil(np.log2(len(rows))))
-    index = np.resize(rng.permutation(rows), size)
-    parts = []
-    for part in np.array_split(index, max(1, size // 65_536)):
-        parts.append(start.encode(ties.spread(x[part], rng))[0].astype(np.float32))
-    return np.concatenate(parts), index
-
-
-def _judged(
-    folds: list[np.ndarray], starts: list[WhiteScores], x: np.ndarray,
-    context: np.ndarray | None, weight: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
-    """Held-out rows [F, V, D] of each fold, their context, and how much each counts [F, V]."""
-    size = 2 ** int(np.ceil(np.log2(max(min(_MOST_JUDGED_ROWS, len(folds[0])), 64))))
-    u = np.zeros((len(folds), size, x.shape[1]), np.float32)
-    counts = np.zeros((len(folds), size), np.float32)
-    given = None if context is None else np.zeros((len(folds), size, context.shape[1]), np.float32)
-    for index, (fold, start) in enumerate(zip(folds, starts, strict=True)):
-        rows = fold[:size]
-        u[index, :len(rows)] = start.encode(x[rows])[0]
-        counts[index, :len(rows)] = weight[rows]
-        if given is not None and context is not None:
-            given[index, :len(rows)] = context[rows]
-    return u, given, counts
 
 
 @contextlib.contextmanager

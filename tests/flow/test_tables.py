@@ -4,11 +4,22 @@ import jax
 import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
-from scipy.stats import expon, gamma, kstest, lognorm, lomax, multivariate_normal, norm, uniform
+from scipy.stats import (
+    expon,
+    gamma,
+    kstest,
+    lognorm,
+    lomax,
+    multivariate_normal,
+    multivariate_t,
+    norm,
+    uniform,
+)
 
 from flowaa.bijectors.base import bound
 from flowaa.errors import FlowaaWarning
-from flowaa.estimators.density_fit import _untrained
+from flowaa.estimators.density_laws import with_whole_tail
+from flowaa.estimators.density_starts import untrained
 from flowaa.flow.architecture import Architecture, Stage
 from flowaa.flow.tables.gaussian_mixture import (
     Choice,
@@ -18,6 +29,7 @@ from flowaa.flow.tables.gaussian_mixture import (
 )
 from flowaa.flow.tables.marginal_fit import fit_marginals
 from flowaa.flow.tables.stacking import log_mixture, stacking_weights
+from flowaa.flow.tables.student_t import StudentT
 from flowaa.flow.tables.table_flow import TableFlow, WhiteScores, fit_whitening
 from flowaa.flow.tables.ties import fit_ties
 from flowaa.training import folds
@@ -95,7 +107,7 @@ def test_columns_that_are_nearly_one_stay_so():
         curves = fit_marginals(train, n_knots=12, n_normal=20, has_outer=has_outer)
         scores[has_outer] = WhiteScores(
             curves, fit_whitening(curves.to_scores(train)[0])).log_prob(test).mean()
-    start = _untrained(train, fit_ties(train), rng, test, has_powers=True)
+    start = untrained(train, fit_ties(train), rng, test, np.ones(len(test)), has_powers=True)
     assert start.log_prob(test).mean() == pytest.approx(max(scores.values()), abs=0.05)
     assert max(scores.values()) > min(scores.values()) + 0.3
     assert not scores[True] > scores[False]
@@ -107,6 +119,25 @@ def test_shrinkage_leads_to_the_normal_law():
     inside = np.abs(z) < 1.2
     line = (SKEWED - SKEWED.mean(0)) / SKEWED.std(0)
     np.testing.assert_allclose(z[inside], line[inside], atol=2e-3)
+
+
+def test_a_heavy_tail_is_whole_where_its_company_does_not_help():
+    law, rng = multivariate_t([0, 0], np.eye(2), 2.0), np.random.default_rng(0)
+    heavy = StudentT(np.zeros(2), np.eye(2), 2.0)
+    light = Gaussians(np.ones(1), np.zeros((1, 2)), 1.5 * np.eye(2)[None])
+    rows = law.rvs(2000, random_state=rng)
+    members = np.stack([heavy.log_prob(rows) + 0.02 * rng.standard_normal(2000),  # an equal flow
+                        light.log_prob(rows), heavy.log_prob(rows)])
+    shared = stacking_weights(members, np.ones(2000), least=0.01)
+    assert shared[0] > 0.2  # by chance: noise of its own makes a member seem to know more
+    whole = with_whole_tail(shared, members, np.ones(2000), (light, heavy), least=0.01)
+    np.testing.assert_allclose(whole, [0.01, 0.01, 0.98])
+    members[0] += 0.1  # a flow that knows more
+    kept = with_whole_tail(shared, members, np.ones(2000), (light, heavy), least=0.01)
+    np.testing.assert_allclose(kept, shared)
+    alone = np.array([0.9, 0.1])
+    np.testing.assert_allclose(
+        with_whole_tail(alone, members[:2], np.ones(2000), (light,), least=0.01), alone)
 
 
 def test_a_flow_before_training_is_the_law_of_its_scores():
