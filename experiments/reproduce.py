@@ -5,8 +5,8 @@ python -m experiments.reproduce --only=fig4_1,fig4_3
 
 Each is a PNG and a JSON of its numbers in the output's folder; `README.md` there shows them all.
 The steps are other commands, each in a process of its own; `runs/` has their runs and `logs/` what
-they said. The same command goes on where it stopped: what is finished is not made again. A step that
-fails is told in one line and the others go on; the exit status is then 2.
+they said. The same command goes on where it stopped: what is finished is not made again. A step
+that fails is told in one line and the others go on; the exit status is then 2.
 """
 
 import os

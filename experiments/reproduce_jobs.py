@@ -75,8 +75,9 @@ def _toy_figures(first: int, name: str, caption: str) -> tuple[Figure, Figure]:
     folder = f"runs/{name}/detectors/classifier"
     return (
         Figure(f"fig4_{first}", f"{caption} classifier performance",
-               "The classifier's probabilities and its log-odds of an outlier over the plane, "
-               "beside the outliers made to train it and the true density's 1 % level.",
+               "The classifier's probabilities, and the log-odds that its best guess is "
+               "wrong (zero is complete doubt), beside the outliers that it was trained on, which "
+               "are those of shell and box.",
                f"{name}_classifier", f"{folder}/figures/detector.png", f"{folder}/summary.json",
                ("test/auroc_*", "test/calibration_error*", "kept_*")),
         Figure(f"fig4_{first + 1}", f"{caption} latent mapping",
@@ -96,7 +97,7 @@ FIGURES = (
     *_toy_figures(1, "mixture", "Gaussian mixture"),
     *_toy_figures(3, "moons", "Moons"),
     _faces_figure(5, "compared", "Archetypes decoded for each character: the truth, before "
-                  "training, and after it.", ("*weight_mae", "archetypes/*/bits_per_dim")),
+                  "training, and after it.", ("*weight_mae*", "archetypes/*/bits_per_dim")),
     _faces_figure(6, "recreated", "Test faces above what is decoded of their weights.",
                   ("test/reconstruction*",)),
     _faces_figure(7, "simplex", "Weights of the test faces between the archetypes.",
@@ -107,5 +108,6 @@ FIGURES = (
     _faces_figure(11, "nearest", "The training faces nearest to each archetype.",
                   ("archetypes/*/nearest_weight",)),
     _faces_figure(12, "curves", "Losses over the training steps.",
-                  ("test/*bits_per_dim", "step", "train_seconds"), step="faces_flow"),
+                  ("test/bits_per_dim", "generalisation_gap/*", "steps", "wall_s"),
+                  step="faces_flow"),
 )

@@ -1,6 +1,12 @@
 """`experiments.reproduce`: what it makes, what it makes again, and what it says of failures."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -100,3 +106,29 @@ def test_the_table_is_whole():
         step = by_name[figure.step]
         assert figure.picture in [f"{step.workdir}/{path}" for path in step.pictures]
         assert not step.after or not by_name[step.after].after  # the command looks one step back
+
+
+def test_a_signal_ends_the_steps_too(tmp_path):
+    """Else a training would go on alone and hold its folder against the next call."""
+    (tmp_path / "slow_step.py").write_text(
+        "import os, pathlib, sys, time\n"
+        f"pathlib.Path({str(tmp_path / 'pid')!r}).write_text(str(os.getpid()))\n"
+        "time.sleep(60)\n")
+    (tmp_path / "main.py").write_text(
+        "import experiments.reproduce as r, experiments.reproduce_jobs as jobs\n"
+        "jobs.STEPS = (jobs.Step('a', 'slow_step', 'a'),)\n"
+        "jobs.FIGURES = (jobs.Figure('fig', '', '', 'a', 'a.png', 'a.json', ()),)\n"
+        "r.command.run(r.main)\n")
+    root = str(Path(__file__).parents[1])
+    process = subprocess.Popen(
+        [sys.executable, str(tmp_path / "main.py"), f"--out={tmp_path / 'out'}"],
+        env={**os.environ, "PYTHONPATH": f"{root}:{tmp_path}"}, stderr=subprocess.PIPE, text=True)
+    pid = tmp_path / "pid"
+    deadline = time.monotonic() + 60
+    while not (pid.exists() and pid.read_text()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    assert "the same command goes on" in process.communicate(timeout=30)[1]
+    assert process.returncode == 143
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid.read_text()), 0)
