@@ -97,7 +97,8 @@ FIGURES = (
     *_toy_figures(1, "mixture", "Gaussian mixture"),
     *_toy_figures(3, "moons", "Moons"),
     _faces_figure(5, "compared", "Archetypes decoded for each character: the truth, before "
-                  "training, and after it.", ("*weight_mae*", "archetypes/*/bits_per_dim")),
+                  "training, and after it. Training is told the faces' true weights and starts "
+                  "from a fit to them.", ("*weight_mae*", "archetypes/*/bits_per_dim")),
     _faces_figure(6, "recreated", "Test faces above what is decoded of their weights.",
                   ("test/reconstruction*",)),
     _faces_figure(7, "simplex", "Weights of the test faces between the archetypes.",
@@ -107,7 +108,6 @@ FIGURES = (
     _faces_figure(10, "dirichlet", "Draws of three Dirichlet laws on the simplex, decoded.", ()),
     _faces_figure(11, "nearest", "The training faces nearest to each archetype.",
                   ("archetypes/*/nearest_weight",)),
-    _faces_figure(12, "curves", "Losses over the training steps.",
-                  ("test/bits_per_dim", "generalisation_gap/*", "steps", "wall_s"),
-                  step="faces_flow"),
+    _faces_figure(12, "curves", "Bits a dimension over the training steps.",
+                  ("test/bits_per_dim", "generalisation_gap/*", "steps"), step="faces_flow"),
 )
