@@ -48,7 +48,8 @@ def main() -> None:
               f"{tail.fit.n_exceedances_} fitted, {shape}; one row in 1000 exceeds "
               f"{figures[f'{name}/level_1000']:.4g}"
               + ("" if agreed is None else "; the model's law "
-                 + ("agrees" if agreed else "does not agree: the dial goes by the rows")))
+                 + ("agrees" if agreed else "does not agree" + (
+                     ": outliers go by the rows" if run.goes_by_rows else ""))))
     print(f"numbers in {folder / 'extremes.json'}; pictures: {', '.join(map(str, pictures))}")
 
 

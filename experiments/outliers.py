@@ -58,9 +58,12 @@ def main() -> None:
         dial = run.radius_dial
         print("radii: by the model's law; the run keeps too few validation rows to check it"
               if dial is None else
+              f"radii: by {len(dial.radii)} validation rows, which contradict the model's law"
+              if run.goes_by_rows else
               f"radii: by the model's law, with which {len(dial.radii)} validation rows agree"
               if dial.agrees_with_law(run.density.flow.n_dims) else
-              f"radii: by {len(dial.radii)} validation rows, which contradict the model's law")
+              f"radii: by the model's law, which {len(dial.radii)} validation rows contradict; the "
+              "flow's own tails fall as powers")
     print(f"{_N.value} outliers in {file}; pictures: {', '.join(map(str, pictures))}")
 
 

@@ -1,12 +1,13 @@
 """`flow.tails`: what is chosen for which rows, what is refused, and the tail that is learned."""
 
+import dataclasses
 import json
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy import special
+from scipy import special, stats
 
 import flowaa
 from flowaa.bijectors.radial_tail import RadialTail
@@ -16,7 +17,8 @@ from flowaa.config.flow import build_density
 from flowaa.config.tails import resolve_tails
 from flowaa.data.dataset import DataSpec
 from flowaa.data.sources.given import given
-from flowaa.errors import UserError
+from flowaa.errors import FlowaaWarning, UserError
+from flowaa.outliers.dial import fit_radius_dial
 from tests.training.tiny import config_of
 
 NU = 2.0  # degrees of freedom: tail index 1/2
@@ -199,3 +201,14 @@ def test_a_run_with_heavy_tails_loads_again(of_student, kind):
 def test_outliers_of_return_periods_are_finite(of_student):
     x = of_student["auto"].sample_outliers(jax.random.key(0), 20, extremeness=1e12)
     assert np.isfinite(x).all()
+
+
+def test_outliers_are_not_carried_by_two_tails(of_student):
+    """Radii of rows that the law does not know, as of a flow that misfits other directions."""
+    run = dataclasses.replace(of_student["auto"])
+    vars(run)["radius_dial"] = fit_radius_dial(
+        stats.genpareto.rvs(0.4, loc=1, size=500, random_state=0))
+    with pytest.warns(FlowaaWarning, match="the flow's own tails fall as powers"):
+        drawn = run.draw_outliers(jax.random.key(0), 20, extremeness=1e6)
+    np.testing.assert_allclose(drawn.radius, stats.chi(2).isf(1e-6), rtol=1e-3)
+    assert np.isfinite(drawn.data_return_period).all()

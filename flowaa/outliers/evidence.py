@@ -10,6 +10,8 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from flowaa.bijectors.base import bound
+from flowaa.bijectors.radial_tail import RadialTail
+from flowaa.bijectors.tail_transform import TailTransform
 from flowaa.data.dataset import Dataset, Split
 from flowaa.data.rows import read_all
 from flowaa.detection.evidence import evidence_scale
@@ -106,6 +108,12 @@ def moments(
 def has_normal_latents(density: Density) -> bool:
     """Whether latents are normal, given the class where there is one: their radii follow chi."""
     return not isinstance(density.flow.base, NoisySimplex)
+
+
+def has_power_tails(density: Density) -> bool:
+    """Whether the flow makes of normal latents tails that fall as a power."""
+    return any(isinstance(block, TailTransform | RadialTail)
+               for block in density.flow.bijector.blocks)
 
 
 def simplex_law(

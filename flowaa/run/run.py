@@ -164,7 +164,7 @@ class Run:
             extremeness: return period, in draws: at least 1, which is the most typical point for
                 "shell" and an ordinary one for "gumbel"; 1e6 is a once-in-a-million outlier. Where
                 rows held out from training are not as the model says, these two go to the radius
-                that one *row of the data* in so many exceeds (`radius_dial`). With
+                that one *row of the data* in so many exceeds (`goes_by_rows`). With
                 `flow.base=simplex` there is "simplex" alone, whose periods are the model's own.
             label: class index, or one for each; None draws them where the run knows classes.
 
@@ -185,7 +185,7 @@ class Run:
             self.density, self._flow, random_key(key), n, method=method,
             extremeness=extremeness, label=labels, plane=plane)
         dial = self.radius_dial
-        if dial is not None and method != "simplex" and not dial.agrees_with_law(z.shape[1]):
+        if dial is not None and method != "simplex" and self.goes_by_rows:
             z = dial.moved(z, *moments(self.density, self._flow, labels))
         x = self._compiled.decode(self._flow, rows=(z, labels, None))
         numbers = self._compiled.numbers(
@@ -286,6 +286,23 @@ class Run:
         """Whether anything of the run depends on a label: flow, base or archetypes."""
         model = self.archetype_model
         return evidence.has_classes(self.density) or bool(model and model.n_classes)
+
+    @functools.cached_property
+    def goes_by_rows(self) -> bool:
+        """Whether outliers lie at radii of rows held out, which contradict the model's law.
+
+        Those of a flow whose own tails fall as a power do not: a latent that is moved as far as the
+        rows' radii go would be carried further by the flow's tails, and both are of the same rows.
+        """
+        dial, d = self.radius_dial, self.density.flow.n_dims
+        if dial is None or dial.agrees_with_law(d):
+            return False
+        if evidence.has_power_tails(self.density):
+            warn(f"{len(dial.radii)} validation rows contradict the law of latent radii, but the "
+                 "flow's own tails fall as powers: outliers are drawn by the law, and their "
+                 "data_return_period says how rare such a radius is among the rows")
+            return False
+        return True
 
     @functools.cached_property
     def radius_dial(self) -> RadiusDial | None:
