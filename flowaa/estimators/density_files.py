@@ -21,6 +21,7 @@ from flowaa.estimators.saved import (
     written_whole,
 )
 from flowaa.estimators.table_columns import Columns, ContextScale
+from flowaa.estimators.table_values import TableValues
 from flowaa.flow.architecture import Architecture, Stage
 from flowaa.flow.tables.gaussian_mixture import Gaussians
 from flowaa.flow.tables.independent_t import IndependentT
@@ -34,10 +35,11 @@ if TYPE_CHECKING:
 _ARRAYS, _DESCRIPTION = "arrays.npz", "model.json"
 # N features, D that vary, F flows, M members, G normal laws, R rows, Q knots, E of a context,
 # S = 2 sides.
+_OF_VALUES = ("has_missing", "stand_in", "below")
 _SHAPES = {
     "weights": "M", "steps": "F", "held_out_radii": "R", "held_out_log_probs": "R",
     "columns/varies": "N", "columns/constant": "N", "columns/unit": "D", "columns/mean": "D",
-    "columns/deviation": "D"}
+    "columns/deviation": "D", **{f"values/{name}": "N" for name in _OF_VALUES}}
 _OF_LAWS = {
     Gaussians: {"weights": "G", "means": "GD", "roots": "GDD"},
     StudentT: {"mean": "D", "shape": "DD", "degrees": ""},
@@ -55,6 +57,7 @@ def write_density(folder: Path, model: "NormalizingFlow") -> None:
     arrays: dict[str, Any] = {"weights": fit.weights, "steps": fit.steps,
                               "held_out_radii": fit.held_out_radii,
                               "held_out_log_probs": fit.held_out_log_probs}
+    arrays |= {f"values/{name}": getattr(model._values, name) for name in _OF_VALUES}
     parts: dict[str, Any] = {
         "columns": model._columns, **{NAMES[type(law)]: law for law in fit.laws}}
     if model._context_scale is not None:
@@ -71,6 +74,7 @@ def write_density(folder: Path, model: "NormalizingFlow") -> None:
     described = {
         "n_flows": len(fit.flows),
         "architecture": dataclasses.asdict(fit.architecture),
+        "levels": model._values.levels,
         "is_auto": isinstance(model.architecture, str), "tails": model.tails,
         "max_seconds": float(model.max_seconds), "verbose": bool(model.verbose),
         "validation_fraction": float(model.validation_fraction),
@@ -135,6 +139,9 @@ def _assembled(
     for name in _REPORTED:
         setattr(model, name, described[name])
     model._columns = columns
+    model._values = TableValues(
+        {name: tuple(levels) for name, levels in described["levels"].items()},
+        **_fields(arrays, "values"))
     model._fit = DensityFit(
         architecture, tuple(flows), tuple(laws), arrays["weights"], arrays["steps"],
         described["validation_score_"], described["training_score_"], arrays["held_out_radii"],
@@ -176,6 +183,12 @@ def _check(described: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
     if arrays["weights"].min() < 0 or not np.isclose(arrays["weights"].sum(), 1):
         raise ValueError("weights do not sum to one")
     _check_signs(arrays, n_flows)
+    if arrays["values/has_missing"].dtype != bool:
+        raise ValueError("values/has_missing is not one truth for each feature")
+    names = arrays.get("feature_names_in_", np.array([])).tolist()
+    if not all(name in names and all(isinstance(level, str) for level in levels)
+               for name, levels in described["levels"].items()):
+        raise ValueError("levels are not those of columns")
     if "feature_names_in_" in arrays and arrays["feature_names_in_"].shape != (n_features,):
         raise ValueError("feature_names_in_ is not one name for each feature")
 
@@ -203,6 +216,13 @@ def _check_signs(arrays: dict[str, np.ndarray], n_flows: int) -> None:
             raise ValueError(f"knots of {part} fall")
         if (arrays[f"{part}/steepest"] <= 0).any():
             raise ValueError(f"tails of {part} fall")
+        for knots, scores in zip(arrays[f"{part}/knots"], arrays[f"{part}/scores"], strict=True):
+            is_own = np.diff(knots, prepend=-np.inf) > 0
+            if is_own.sum() < 2 or (np.diff(scores[is_own]) <= 0).any():
+                raise ValueError(f"scores of {part} do not rise")
+        joined = arrays[f"whitening{index}/matrix"] @ arrays[f"whitening{index}/inverse"]
+        if not np.allclose(joined, np.eye(len(joined)), atol=1e-4):
+            raise ValueError(f"whitening{index}/inverse is not that of its matrix")
 
 
 def _kinds_of_laws(arrays: dict[str, np.ndarray]) -> list[type[Law]]:

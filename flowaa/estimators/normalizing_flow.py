@@ -9,15 +9,24 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import chi, kstest
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import Tags
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from flowaa.arguments import check_memory
+from flowaa.detection.tables.encoding import find_levels, to_codes
 from flowaa.detection.tables.units import power_of_two
 from flowaa.errors import UserError, warn
 from flowaa.estimators.density_files import read_density, write_density
 from flowaa.estimators.density_fit import DensitySettings, fit_density
-from flowaa.estimators.inputs import check_seconds, checked_array, checked_rows, random_state_of
+from flowaa.estimators.inputs import (
+    check_names,
+    check_seconds,
+    checked_array,
+    checked_rows,
+    random_state_of,
+)
 from flowaa.estimators.table_columns import fit_columns, fit_context
+from flowaa.estimators.table_values import fit_values
 from flowaa.estimators.tail_p_values import calibrated
 from flowaa.flow.architecture import Architecture
 from flowaa.training.files.compilation_cache import enable_default_cache
@@ -51,7 +60,10 @@ class NormalizingFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     that `fit` reports is of rows spread in this way. The density is one of real numbers all the
     same: at a level it is as high as that law is narrow, so compare such columns' log-likelihoods
     with those of another density only where both spread levels alike. Constant columns are left
-    out of it.
+    out of it. Categories, in columns of a data frame, and missing values are such values as well: a
+    category is its place in the alphabet, a missing value a number below those of its column; rows
+    drawn have categories and NaN again. A category that the fit has not seen is a value it has not
+    seen.
 
     Args:
         architecture: "auto", chosen by the table's shape (`architecture_` after `fit`), or a
@@ -105,7 +117,8 @@ class NormalizingFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """Learns the density.
 
         Args:
-            X: [n_samples, n_features] finite numbers, at least two rows.
+            X: [n_samples, n_features] numbers, NaN where missing, at least two rows; a pandas
+                data frame may have columns of categories or strings.
             y: ignored.
             context: [n_samples, E] numbers that the density is conditional on, or None.
             sample_weight: [n_samples] non-negative; a row of weight two counts as two rows.
@@ -116,7 +129,12 @@ class NormalizingFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         started = time.monotonic()
         enable_default_cache()
         self._check_parameters()
-        x = self._validated(X, reset=True)
+        check_names(X)
+        levels = find_levels(X)
+        x = self._validated(X, levels, reset=True)
+        names = getattr(self, "feature_names_in_", range(x.shape[1]))
+        values = fit_values(x, levels, names)
+        x = values.fill(x, names)
         weight = _check_sample_weight(sample_weight, x, dtype=np.float64, ensure_non_negative=True)
         if not weight.any():
             raise UserError("sample_weight is zero for every row: at least one must count")
@@ -134,7 +152,7 @@ class NormalizingFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             x, weight = x[used], weight[used]
             given = None if given is None else given[used]
         scale = None if given is None else fit_context(given)
-        columns = fit_columns(x, getattr(self, "feature_names_in_", range(x.shape[1])))
+        columns = fit_columns(x, names)
         settings = DensitySettings(
             architecture=None if isinstance(self.architecture, str) else self.architecture,
             ends_at=started + _TRAINING_SHARE * float(self.max_seconds),
@@ -144,7 +162,7 @@ class NormalizingFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         fit = fit_density(columns.standardise(x),
                           None if scale is None or given is None else scale.standardise(given),
                           weight, settings)
-        self._columns, self._context_scale, self._fit = columns, scale, fit
+        self._values, self._columns, self._context_scale, self._fit = values, columns, scale, fit
         self.architecture_ = fit.architecture
         self.member_weights_ = fit.named_weights
         self.n_steps_ = fit.steps
@@ -194,6 +212,8 @@ class NormalizingFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     def sample(self, n_samples: int = 1, *, context: ArrayLike | None = None) -> np.ndarray:
         """Draws rows [n_samples, n_features], each given its own row of a context [n_samples, E].
 
+        They are a data frame where the fit had categories, else an array.
+
         With an integer as `random_state` the same rows are drawn every time.
         """
         check_is_fitted(self, "member_weights_")
@@ -203,7 +223,7 @@ class NormalizingFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
                      f"n_samples={n_samples}: they need", "draw them in parts")
         rng = np.random.default_rng(random_state_of(self.random_state).randint(2**31 - 1))
         rows = self._fit.sample(rng, int(n_samples), self._given(context, int(n_samples)))
-        return self._columns.restore(rows)
+        return self._restored(rows)
 
     def transform(self, X: ArrayLike, *, context: ArrayLike | None = None) -> np.ndarray:
         """Latents [n_samples, D] under the first flow, near N(0, 1)^D for rows like the data.
@@ -220,8 +240,7 @@ class NormalizingFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         z = checked_array(X, "X")
         if z.shape[1] != self._n_features_out:
             raise UserError(f"X has {z.shape[1]} columns, but latents have {self._n_features_out}")
-        return self._columns.restore(
-            self._fit.flows[0].decode(z, self._given(context, len(z))))
+        return self._restored(self._fit.flows[0].decode(z, self._given(context, len(z))))
 
     def save(self, path: str | Path) -> None:
         """Writes the model to the folder `path`, arrays and JSON only; see `load`."""
@@ -244,16 +263,32 @@ class NormalizingFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         if not isinstance(share, Real) or not 0 < float(share) < 1:
             raise UserError(f"validation_fraction={share!r}: it must be a number between 0 and 1")
 
-    def _validated(self, X: ArrayLike, *, reset: bool) -> np.ndarray:
-        return checked_rows(self, X, reset=reset, least_rows=2 if reset else 1,
-                            remedy="encode it as numbers (OutlierDetector takes categories)")
+    def _validated(
+        self, X: ArrayLike, levels: dict[str, tuple[str, ...]], *, reset: bool
+    ) -> np.ndarray:
+        """Numbers and codes [n, n_features], NaN where missing."""
+        return checked_rows(
+            self, to_codes(X, levels), reset=reset, least_rows=2 if reset else 1,
+            allows_missing=True, remedy="it held numbers in the fit, give such rows or fit anew")
+
+    def _restored(self, u: np.ndarray) -> Any:
+        """What standardised rows [n, D] stand for."""
+        names = getattr(self, "feature_names_in_", None)
+        return self._values.restore(self._columns.restore(u), names)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
 
     def _rows(self, X: ArrayLike) -> np.ndarray:
         check_is_fitted(self, "member_weights_")
-        x = self._validated(X, reset=False)
+        check_names(X)
+        x = self._validated(X, self._values.levels, reset=False)
+        names = getattr(self, "feature_names_in_", np.arange(x.shape[1]))
+        x = self._values.fill(x, names)
         changed = self._columns.changed(x)
         if len(changed):
-            names = getattr(self, "feature_names_in_", np.arange(x.shape[1]))
             warn(f"column {names[changed[0]]} was constant in the fit and is not here: the "
                  "density says nothing of it")
         return x

@@ -62,6 +62,17 @@ def test_curves_through_atoms_are_a_density_and_invert():
     np.testing.assert_allclose(marginals.to_data(z), spread, atol=1e-9)
 
 
+def test_no_value_between_counts_is_impossible():
+    """Where all low counts are atoms, and the other values lie far above them."""
+    x = np.random.default_rng(0).poisson(3, (5000, 1)).astype(float)
+    ties = fit_ties(x / x.std())
+    curve = fit_marginals(ties.spread(x / x.std(), np.random.default_rng(1)), ties,
+                          n_knots=12, n_normal=20)
+    z, log_slope = curve.to_scores(np.linspace(-1, 12, 400)[:, None] / x.std())
+    assert np.isfinite(log_slope).all()
+    assert (np.diff(z[:, 0]) > 0).all()
+
+
 def test_a_value_that_hardly_any_row_has_is_not_impossible():
     """As a corner's pixel in pictures: zero but in a few rows, whose values say little."""
     rng = np.random.default_rng(0)

@@ -23,6 +23,7 @@ _OUTER_RATIO, _OUTER_ROWS = 2.5, 5  # of rows beyond one knot and the next; beyo
 _OUTERMOST = 1e-3  # least share of rows beyond a knot
 _FEW_ROWS = 20  # below which a column's values beside its atoms follow the law of the whole column
 _LEAST_REST = 0.01  # of a column's probability that is not its atoms'
+_LEAST_BETWEEN = 0.01  # of that, evenly between the first atom and the last
 _LEAST_LEVEL = 1e-4  # of a curve through atoms, whose ends may hold much of the probability
 
 
@@ -140,6 +141,9 @@ def _with_atoms(
     knots = np.unique(np.concatenate([smooth.knots[0], low, high]))
     knots = knots[np.diff(knots, prepend=-np.inf) > _LEAST_GAP * x.std()]
     rest = norm.cdf(smooth.to_scores(knots[:, None])[0][:, 0])
+    # Between atoms as well, where the other values' law may have lost its digits.
+    between = np.clip((knots - low[0]) / (high[-1] - low[0]), 0, 1)
+    rest = (1 - _LEAST_BETWEEN) * rest + _LEAST_BETWEEN * between
     inside = np.clip((knots[:, None] - low) / (high - low), 0, 1)
     level = (1 - shares.sum()) * rest + inside @ shares
     scores = norm.ppf(_LEAST_LEVEL + (1 - 2 * _LEAST_LEVEL) * level)
