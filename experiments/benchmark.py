@@ -31,8 +31,8 @@ flags.DEFINE_string(
     "only", "", "Names of tables or cases, with commas; all if empty.")
 _OUT = flags.DEFINE_string("out", None, "File the figures are written to, as a flat JSON object.")
 _TABLES = flags.DEFINE_string(
-    "tables", "", "real_detectors, archetypes_real: folder of tables as ADBench has them, .npz "
-    "with X and y; without it, scikit-learn's alone. pictures: a file.")
+    "tables", "", "densities, return_periods, real_detectors, archetypes_real: folder of tables as "
+    "ADBench has them, .npz with X and y; without it, scikit-learn's alone. pictures: a file.")
 
 
 def names() -> list[str]:

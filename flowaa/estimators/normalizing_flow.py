@@ -194,9 +194,9 @@ class NormalizingFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
         It does not rest on the density's being right: a row's log p under each flow is held against
         that of the rows which the flow did not see, and counts as the share of them that is lower
-        (cross-conformal, Vovk 2015). Beyond the least likely of a hundred such rows or more, a
-        generalised Pareto law of the lowest tenth goes on, or an exponential one where that tenth
-        is repeated values. Rows of the training table are known to the simpler laws, and come out
+        (cross-conformal, Vovk 2015). Of a hundred such rows or more the least likely tenth is
+        replaced by a generalised Pareto law fitted to it, or an exponential one where that tenth is
+        repeated values. Rows of the training table are known to the simpler laws, and come out
         a little too usual.
         """
         x = self._rows(X)

@@ -52,8 +52,8 @@ def fit_tail(sample: np.ndarray) -> Tail:
 def calibrated(scores: np.ndarray, sample: np.ndarray) -> np.ndarray:
     """p-values [m] of scores, larger = further out, by a sample [n] of scores not seen.
 
-    Counted (conformal) within the sample, by the law of its tail beyond. Of fewer than a hundred
-    values all are counted, and none is below 1/(n + 1).
+    Counted (conformal) below the largest tenth of the sample, by the law of that tenth beyond.
+    Of fewer than a hundred values all are counted, and none is below 1/(n + 1).
     """
     counted = p_values(scores, sample)
     return counted if len(sample) < _LEAST_SAMPLE else fit_tail(sample).refine(scores, counted)

@@ -46,7 +46,7 @@ class RadiusDial:
 
         They are near the chi law (Kolmogorov-Smirnov), as many as stated lie beyond its 1-in-10 to
         1-in-10 000 levels, and the furthest is no further than chance takes the furthest of so
-        many, each but for three in a thousand draws of the law. The law is then the better dial.
+        many; by chance one in fifty draws of the law does not. The law is then the better dial.
         """
         n, law = len(self.radii), stats.chi(d)
         beyond = [stats.binomtest(int((self.radii > law.isf(share)).sum()), n, share).pvalue
@@ -112,6 +112,8 @@ class _EndlessTail(extremes.PeaksOverThreshold):
     ) -> Interval:
         """As `PeaksOverThreshold.interval`."""
         found = super().interval(name, n=n, confidence=confidence, kind=kind)
+        if name != "return_level":
+            return found
         try:
             lower = self._with_end.interval(name, n=n, confidence=confidence, kind=kind).low
         except UserError:  # the likelihood of a bounded tail may have no maximum

@@ -348,3 +348,14 @@ def test_pickands_error_is_that_of_repeated_samples():
              for seed in range(60)]
     assert np.std([each.shape for each in found]) == pytest.approx(
         np.mean([each.standard_error for each in found]), rel=0.3)
+
+
+def test_levels_just_beyond_the_threshold_know_that_the_rate_is_estimated():
+    """There nearly all that is unknown is how many rows exceed the threshold."""
+    hits = 0
+    for seed in range(60):
+        x = np.random.default_rng(seed).exponential(size=500)
+        found = extremes.PeaksOverThreshold(
+            threshold=np.quantile(x, 0.9)).fit(x).interval(n=12)
+        hits += found.low < np.log(12) < found.high
+    assert hits >= 52  # of 60: 95 % are 57, and one time in a thousand fewer than 52

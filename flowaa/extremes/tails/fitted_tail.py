@@ -121,7 +121,7 @@ def interval(
         quantity: the function.
         confidence: between 0 and 1.
         kind: one of `INTERVALS`; "profile" needs a fit by maximum likelihood.
-        extra_variance: added to the delta method's.
+        extra_variance: of the value, from what is no parameter; of "bootstrap" left out.
 
     Raises:
         UserError: if confidence or kind is wrong.
@@ -153,8 +153,11 @@ def interval(
                         f"shape {fit.parameters[2]:.3g}; use kind='bootstrap'")
     least = fit.negative_log_likelihood(fit.parameters)
     allowed = least + 0.5 * stats.chi2.ppf(confidence, 1)
-    return Interval(estimate, *(_profile_end(
-        fit, quantity, estimate, side * reach, allowed) for side in (-1, 1)))
+    # What the profile holds for known, as the rate of exceedances, widens it in quadrature.
+    extra = stats.norm.isf((1 - confidence) / 2) * np.sqrt(extra_variance)
+    low, high = (_profile_end(fit, quantity, estimate, side * reach, allowed) for side in (-1, 1))
+    return Interval(estimate, float(estimate - np.hypot(estimate - low, extra)),
+                    float(estimate + np.hypot(high - estimate, extra)))
 
 
 def _profile_end(

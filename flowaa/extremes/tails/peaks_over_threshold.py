@@ -88,9 +88,11 @@ class PeaksOverThreshold(FittedTail):
         self._values = np.sort(values)
         period = float(self.return_period(self._values[-1]))
         if period > _SURPRISING * len(values):
-            warn(f"by this fit the largest of {len(values)} values is one row in {period:.2g}: an "
-                 "outlier, or a tail that is heavier further out than above the threshold "
-                 f"{self.threshold_:g}; look at plot()")
+            reason = ("its tail ends there" if self.shape_ < 0 else
+                      "an outlier, or a tail that is heavier further out than above the threshold "
+                      f"{self.threshold_:g}")
+            warn(f"by this fit the largest of {len(values)} values is one row in {period:.2g}: "
+                 f"{reason}; look at plot()")
         return self
 
     def return_level(self, n: float) -> float:
@@ -120,8 +122,8 @@ class PeaksOverThreshold(FittedTail):
             name: "return_level", "shape" or "scale".
             n: return period in rows, for the level; above the threshold, n · rate > 1.
             confidence: between 0 and 1.
-            kind: "profile", "delta" (symmetric; knows that the rate is estimated too) or
-                "bootstrap".
+            kind: "profile", "delta" (symmetric) or "bootstrap", which takes the rate of
+                exceedances for known; the other two do not.
 
         Raises:
             UserError: if an argument is out of range, or the likelihood has no profile (a shape
