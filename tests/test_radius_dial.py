@@ -97,6 +97,23 @@ def test_one_row_that_the_law_does_not_know_contradicts_it():
     assert not fit_radius_dial(np.append(radii, 9.0)).agrees_with_law(2)
 
 
+def test_the_body_of_radii_is_held_against_the_law_as_well():
+    """As many as stated are beyond each level, yet those within lie elsewhere."""
+    law = stats.chi(3)
+    radii = law.isf(np.linspace(1e-4, 1, 3000))
+    inside = radii < law.isf(0.12)
+    radii[inside] *= 0.9
+    assert not fit_radius_dial(radii).agrees_with_law(3)
+
+
+def test_levels_of_one_in_a_thousand_are_held_against_the_law():
+    law = stats.chi(3)
+    shares = np.linspace(1e-4, 1, 20_000)
+    shares[(shares > 2e-3) & (shares < 4e-3)] = 5e-4  # the furthest is where it was
+    radii = law.isf(np.sort(shares)[::-1] + np.linspace(0, 1e-9, 20_000))
+    assert not fit_radius_dial(radii).agrees_with_law(3)
+
+
 @pytest.mark.parametrize("d", [2, 10, 50])
 def test_intervals_of_a_tail_without_an_end_hold_the_law_that_rows_agree_with(d):
     """Normal radii speak for an end that is not there: the dial's shape is 0, too heavy."""

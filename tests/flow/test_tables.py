@@ -87,6 +87,28 @@ def test_columns_that_end_at_an_edge_are_followed_to_it(law):
     assert found.min() > -100  # nor is any row impossible
 
 
+def test_rows_held_out_choose_a_start_not_those_it_was_fitted_to():
+    """Exponential rows are followed to their edge, unless the rows held out lie beyond it."""
+    rng = np.random.default_rng(0)
+    x = rng.exponential(size=(2000, 1))
+    x = (x - x.mean()) / x.std()
+    ties = fit_ties(x)
+    like = untrained(x, ties, rng, x[:400], np.ones(400), has_powers=True)
+    beyond = untrained(x, ties, rng, x[:400] - 1.5, np.ones(400), has_powers=True)
+    assert like.marginals.knots.shape[1] > 12
+    assert beyond.marginals.knots.shape[1] == 12
+
+
+def test_a_straight_tail_is_as_steep_as_the_rows_beyond_are_few():
+    rng = np.random.default_rng(0)
+    x = np.column_stack([np.repeat([0.0, 1.0], 1000), rng.random(2000)])
+    fit = fit_marginals(fit_ties(x).spread(x, rng), fit_ties(x), n_knots=12, n_normal=20)
+    assert fit.steepest[0] == pytest.approx(1.0)
+    assert fit.steepest[1] > 5
+    slopes = np.exp(fit.to_scores(np.array([[0.5, -0.2], [0.5, 0.5]]))[1])
+    assert slopes[0] > 3 * slopes[1]  # the second column ends at 0, and its curve falls steeply
+
+
 def test_few_rows_have_no_outer_knots():
     x = np.random.default_rng(0).standard_normal((60, 1))
     assert fit_marginals(x, n_knots=12, n_normal=20).knots.shape == (1, 12)
