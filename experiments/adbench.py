@@ -37,7 +37,7 @@ from experiments.benchmarks._tabular_figures import (
 from flowaa.errors import UserError, warn
 
 _DATA = flags.DEFINE_string("data_dir", None, "Folder of .npz files with X and y (1: outlier).")
-_OUT = flags.DEFINE_string("out", None, "JSON file of figures; FILE.jsonl beside it is resumed.")
+_OUT = command.define_out()
 _SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds of the random halves.")
 _JOBS = flags.DEFINE_integer("n_jobs", 1, "Tables measured at the same time.", lower_bound=1)
 _ONLY = flags.DEFINE_list("detectors", [], "Names of detectors; all if empty.")

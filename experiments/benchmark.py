@@ -27,9 +27,7 @@ flags.DEFINE_float(
     lower_bound=1.0)
 flags.DEFINE_bool("dequantise", False, "densities: noise for columns of repeated values.")
 flags.DEFINE_float("minutes", 15.0, "pictures: of each library's training.", lower_bound=0.1)
-flags.DEFINE_string(
-    "only", "", "Names of tables or cases, with commas; all if empty.")
-_OUT = flags.DEFINE_string("out", None, "File the figures are written to, as a flat JSON object.")
+_OUT, _ONLY = command.define_out(), command.define_only()
 _TABLES = flags.DEFINE_string(
     "tables", "", "densities, return_periods, real_detectors, archetypes_real: folder of tables as "
     "ADBench has them, .npz with X and y; without it, scikit-learn's alone. pictures: a file.")

@@ -25,8 +25,8 @@ from flowaa.errors import FlowaaWarning, HostLost, Interrupted, UserError
 
 USAGE_STATUS = 2
 # Flags that other modules declare than the command's own.
-_SHARED = {"config", "workdir", "step", "label", "distributed", "coordinator_address",
-           "num_processes", "process_id", "join_timeout_s"}
+_SHARED = {"config", "workdir", "step", "label", "out", "only", "distributed",
+           "coordinator_address", "num_processes", "process_id", "join_timeout_s"}
 _HELP = {"help", "h", "helpshort", "helpfull", "?"}
 
 
@@ -63,6 +63,21 @@ def define_label() -> flags.FlagHolder:
 def define_step() -> flags.FlagHolder:
     """Declares `--step`, likewise."""
     return flags.DEFINE_integer("step", None, "Checkpoint; the best on validation by default.")
+
+
+@functools.cache
+def define_out() -> flags.FlagHolder:
+    """Declares `--out`, likewise."""
+    return flags.DEFINE_string(
+        "out", None, "What results are written to: FILE.json of numbers (benchmark, adbench), or a "
+        "folder of figures (reproduce; runs/reproduce by default).")
+
+
+@functools.cache
+def define_only() -> flags.FlagHolder:
+    """Declares `--only`, likewise."""
+    return flags.DEFINE_list(
+        "only", [], "Names with commas, of tables, cases or figures to make; all by default.")
 
 
 def figures_of(folder: Path) -> Path:

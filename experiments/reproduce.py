@@ -18,8 +18,7 @@ from absl import flags
 from experiments import command
 from flowaa.errors import UserError
 
-_OUT = flags.DEFINE_string("out", "runs/reproduce", "Folder of the figures and of their runs.")
-_ONLY = flags.DEFINE_list("only", [], "Figures to make, fig4_1 to fig4_12; all by default.")
+_OUT, _ONLY = command.define_out(), command.define_only()
 _JOBS = flags.DEFINE_integer("jobs", None, "Processes side by side; by default one a core.",
                              lower_bound=1)
 _SMOKE = flags.DEFINE_bool("smoke", False, "A few training steps each: that it runs, no result.")
@@ -27,7 +26,7 @@ _SMOKE = flags.DEFINE_bool("smoke", False, "A few training steps each: that it r
 
 def main() -> None:
     """Makes what the flags say."""
-    if not _OUT.value:
+    if _OUT.value == "":
         raise UserError("--out: give a folder")
     # Imported here: `--help` should not wait for them.
     from experiments.reproduce_figures import make_figure, write_page
@@ -42,7 +41,7 @@ def main() -> None:
     by_name = {step.name: step for step in STEPS}
     needed = {figure.step for figure in wanted}
     needed |= {by_name[name].after for name in needed}
-    out = Path(_OUT.value).expanduser().absolute()
+    out = Path(_OUT.value or "runs/reproduce").expanduser().absolute()
     out.mkdir(parents=True, exist_ok=True)
     failed = run_steps([step for step in STEPS if step.name in needed], out,
                        n_jobs=_JOBS.value or os.cpu_count() or 1, smoke=_SMOKE.value)

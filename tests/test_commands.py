@@ -42,7 +42,7 @@ def test_help_lists_benchmarks_with_their_cards():
     for file in (ROOT / "experiments" / "benchmarks").glob("[a-z]*.py"):
         assert f"  {file.stem} " in result.out
     assert_names(result.out, "reversible backpropagation", "--out")
-    assert_names(the_one_line(command("benchmark")), "keller, memory", "training")
+    assert_names(the_one_line(command("benchmark")), "keller, light_tails, memory", "training")
 
 
 def test_help_lists_the_detectors_keys_with_their_meanings():

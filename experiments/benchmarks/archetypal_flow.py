@@ -15,7 +15,6 @@ import io
 import tempfile
 
 import numpy as np
-from absl import flags
 from ml_collections import ConfigDict
 from sklearn.linear_model import RidgeCV
 from sklearn.metrics import r2_score
@@ -23,6 +22,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
 import flowaa
+from experiments.benchmarks._seeds import chosen_seeds
 from experiments.benchmarks.keller import floor
 from flowaa.archetypes.classical.comparison import linear_weights, weight_error
 from flowaa.config.data import build_data
@@ -42,8 +42,7 @@ _BLOCKS = {"flow.curves": False, "flow.n_blocks": (5,), "flow.width": (16,),
 
 def run() -> dict[str, float]:
     """Trains the archetypal flow and its rivals on several seeds, each with data of its own."""
-    only = flags.FLAGS.only
-    seeds = [int(seed) for seed in only.split(",")] if only else _SEEDS
+    seeds = chosen_seeds(_SEEDS)
     figures: dict[str, float] = {}
     for seed in seeds:
         figures |= {f"seed{seed}/{name}": value for name, value in _of_seed(seed).items()}

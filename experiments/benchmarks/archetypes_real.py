@@ -77,7 +77,7 @@ def _standardised(x: np.ndarray) -> np.ndarray:
 def run() -> Figures:
     """All figures; `over_best` are relative excesses of residuals, 0 being the best."""
     every = ["iris", *_OF_SCIKIT_LEARN, *_ADBENCH, _TIMES]
-    names = [name for name in flags.FLAGS.only.split(",") if name] or every
+    names = flags.FLAGS.only or every
     if unknown := set(names) - set(every):
         raise UserError(f"--only: there is no {', '.join(sorted(unknown))}; there are "
                         f"{', '.join(every)}")

@@ -108,7 +108,7 @@ def _dequantised(x: np.ndarray) -> np.ndarray:
 
 def tables() -> Iterator[tuple[str, np.ndarray]]:
     """Names and rows [N, D]: scikit-learn's, and the inliers of `--tables`."""
-    only = [name for name in flags.FLAGS.only.split(",") if name]
+    only = flags.FLAGS.only
     loaders = {name: lambda name=name: getattr(datasets, f"load_{name}")().data.astype(float)
               for name in ("iris", "wine", "breast_cancer", "diabetes", "digits")}
     folder = flags.FLAGS.tables

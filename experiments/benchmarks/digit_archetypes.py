@@ -15,12 +15,12 @@ import tempfile
 import warnings
 
 import numpy as np
-from absl import flags
 from sklearn.decomposition import NMF, PCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPRegressor
 
 import flowaa
+from experiments.benchmarks._seeds import chosen_seeds
 from flowaa.config.data import build_data
 from flowaa.configs import default, digits_archetypes
 from flowaa.data.dataset import Split
@@ -34,8 +34,7 @@ _WIDTH = 256  # of the autoencoder's hidden layers
 
 def run() -> dict[str, float]:
     """Explained variance of each method by split, and the means."""
-    only = flags.FLAGS.only
-    seeds = [int(seed) for seed in only.split(",")] if only else _SEEDS
+    seeds = chosen_seeds(_SEEDS)
     by_seed = {seed: _of_seed(seed) for seed in seeds}
     figures = {f"seed{seed}/{name}": value
                for seed, found in by_seed.items() for name, value in found.items()}

@@ -85,7 +85,7 @@ def run() -> dict[str, float]:
 def _chosen() -> dict[str, HeavyRows]:
     """The cases that `--only` names, or all."""
     every = cases()
-    only = [name for name in flags.FLAGS.only.split(",") if name]
+    only = flags.FLAGS.only
     for name in only:
         if name not in every:
             raise UserError(f"--only: there is no case {name!r}; there are {', '.join(every)}")

@@ -21,7 +21,7 @@ _LAYOUTS = ((1, 8), (2, 2), (4, 1))  # processes and devices of each, beside one
 
 def run() -> dict[str, float]:
     """Relative differences of parameters, seconds, and counts of what went wrong."""
-    chosen = flags.FLAGS.only.split(",") if flags.FLAGS.only else list(_PARTS)
+    chosen = flags.FLAGS.only or list(_PARTS)
     with tempfile.TemporaryDirectory() as folder:
         return {name: value for part in chosen for name, value in _PARTS[part](
             Path(folder) / part).items()}
