@@ -1,5 +1,6 @@
 """For all tests: eight devices on one CPU, asked for before JAX starts, and a run to look at."""
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -29,6 +30,7 @@ for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 os.environ.setdefault(
     "JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "jax"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+_MOST_MAPS = 30_000
 
 
 @pytest.fixture(autouse=True)
@@ -39,6 +41,20 @@ def shared_cache() -> Iterator[None]:
         for name in ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs"):
             value = os.environ[name.upper()]
             jax.config.update(name, float(value) if name.endswith("secs") else value)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_programs() -> Iterator[None]:
+    """Lets compiled programs go: each maps memory, and Linux ends a process with 65 530 maps.
+
+    A worker with two thousand tests came there, and crashed while it read one more program.
+    """
+    yield
+    maps = Path("/proc/self/maps")
+    if (jax := sys.modules.get("jax")) and maps.exists() and (
+            maps.read_bytes().count(b"\n") > _MOST_MAPS):
+        jax.clear_caches()
+        gc.collect()
 
 
 @pytest.fixture(scope="session")
