@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from experiments.reproduce_jobs import Step
 from flowaa.errors import Interrupted
+from flowaa.training.faults.signals import stop_requests
 from flowaa.training.files.run_folder import write_json
 
 _POLL_S = 0.2
@@ -41,11 +42,15 @@ def run_steps(steps: Sequence[Step], out: Path, *, n_jobs: int, smoke: bool) -> 
     waiting = [step for step in steps if not is_done(step, out, smoke=smoke)]
     failed: dict[str, str] = {}
     running: dict[Step, _Running] = {}
-    with _raising_on_signals(), tqdm(
+    with stop_requests() as received, tqdm(
             total=len(steps), initial=len(steps) - len(waiting), unit="step",
             dynamic_ncols=True) as bar:
         try:
             while waiting or running:
+                if received:
+                    number = received[0]
+                    raise Interrupted(f"stopped by {signal.Signals(number).name}; the same command "
+                                      "goes on", number)
                 for step in list(waiting):
                     if step.after in failed:
                         failed[step.name] = f"it needs {step.after}"
@@ -75,29 +80,6 @@ def run_steps(steps: Sequence[Step], out: Path, *, n_jobs: int, smoke: bool) -> 
             for process, _ in running.values():
                 process.wait()
     return failed
-
-
-@contextlib.contextmanager
-def _raising_on_signals() -> Iterator[None]:
-    """Within it a signal raises `Interrupted`; commands else end at once and leave their children.
-
-    Only the first does: a second would end the wait for what the children save.
-    """
-    def stop(number: int, frame: object) -> None:
-        del frame
-        for each in handled:
-            signal.signal(each, signal.SIG_IGN)
-        word = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
-        raise Interrupted(f"stopped by {word}; the same command goes on", number)
-
-    handled = [number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-               if signal.getsignal(number) != signal.SIG_IGN]  # as under nohup
-    old = {number: signal.signal(number, stop) for number in handled}
-    try:
-        yield
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)
 
 
 def is_done(step: Step, out: Path, *, smoke: bool) -> bool:

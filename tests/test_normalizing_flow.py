@@ -449,3 +449,15 @@ def test_missing_values_of_arrays_and_columns_of_nothing_else(rows):
     assert np.isfinite(drawn[:, 1]).all()
     assert np.isnan(drawn[:, 2]).all()
     assert np.isfinite(model.score_samples(x)).all()
+
+
+def test_a_missing_category_is_not_one_that_was_never_seen():
+    rng = np.random.default_rng(0)
+    kind = rng.choice(["ash", "elm", None], 600, p=[0.5, 0.2, 0.3])
+    table = pd.DataFrame({"height": rng.normal(size=600), "kind": kind})
+    model = flowaa.NormalizingFlow(architecture=SMALL, max_seconds=2, random_state=0).fit(table)
+    rows = pd.DataFrame({"height": [0.0, 0.0, 0.0], "kind": ["ash", None, "pine"]})
+    known, missing, unseen = model.score_samples(rows)
+    assert min(known, missing) > unseen + 2
+    assert set(model.sample(2000)["kind"].dropna()) == {"ash", "elm"}
+    assert model.sample(2000)["kind"].isna().any()

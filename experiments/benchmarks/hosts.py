@@ -11,6 +11,7 @@ from pathlib import Path
 from absl import flags
 
 from experiments.benchmarks import _hosts
+from flowaa.errors import UserError
 
 _CONFIG = "configs/digits_archetypes.py"
 _STEPS, _FEW = 50, 10
@@ -22,6 +23,9 @@ _LAYOUTS = ((1, 8), (2, 2), (4, 1))  # processes and devices of each, beside one
 def run() -> dict[str, float]:
     """Relative differences of parameters, seconds, and counts of what went wrong."""
     chosen = flags.FLAGS.only or list(_PARTS)
+    for name in chosen:
+        if name not in _PARTS:
+            raise UserError(f"--only: there is no part {name!r}; there are {', '.join(_PARTS)}")
     with tempfile.TemporaryDirectory() as folder:
         return {name: value for part in chosen for name, value in _PARTS[part](
             Path(folder) / part).items()}

@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from flowaa.estimators.normalizing_flow import NormalizingFlow
 
 _ARRAYS, _DESCRIPTION = "arrays.npz", "model.json"
+_OF_VALUES = ("has_missing", "stand_in", "below")
 # N features, D that vary, F flows, M members, G normal laws, R rows, Q knots, E of a context,
 # S = 2 sides.
-_OF_VALUES = ("has_missing", "stand_in", "below")
 _SHAPES = {
     "weights": "M", "steps": "F", "held_out_radii": "R", "held_out_log_probs": "R",
     "columns/varies": "N", "columns/constant": "N", "columns/unit": "D", "columns/mean": "D",
@@ -195,8 +195,11 @@ def _check(described: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
 
 def _check_signs(arrays: dict[str, np.ndarray], n_flows: int) -> None:
     """Refuses laws that are none."""
-    if arrays["columns/deviation"].min() <= 0:
-        raise ValueError("columns/deviation is not positive")
+    for name in ("columns/deviation", "columns/unit"):
+        if arrays[name].min() <= 0:
+            raise ValueError(f"{name} is not positive")
+    if not len(arrays["held_out_radii"]):
+        raise ValueError("no row was held out")
     for kind in _kinds_of_laws(arrays):
         degrees = arrays.get(f"{NAMES[kind]}/degrees")
         if degrees is not None and degrees.min() <= 0:

@@ -8,7 +8,7 @@ from flowaa.flow.tables.table_flow import WhiteScores, fit_whitening
 from flowaa.flow.tables.ties import Ties
 
 _NORMAL_ROWS = 20.0  # that the normal law counts as, to whose quantiles marginal curves are drawn
-_NORMAL_SHARE = 0.25  # of the rows, that it counts as where columns are nearly normal
+_NORMAL_SHARE = 0.25  # of the rows, that it counts as at most, where curves are drawn to it
 _PREPARED_VALUES = 2**22  # numbers of a fold's training rows, ties spread anew in each copy
 _MOST_COPIES_ROWS = 2**15  # rows below which a table is copied, so that shapes are few
 _MOST_JUDGED_ROWS = 4096  # of a fold, between steps; at the end all count
@@ -21,19 +21,18 @@ def untrained(
 ) -> WhiteScores:
     """Curves and whitening of rows, whose ties are spread.
 
-    Curves that follow the columns to their ends are right for each alone, but columns that are
-    nearly one, as the two ends of an interval, are so no more after them; and those of few rows of
-    nearly normal columns are best drawn to the normal law. The rows held out, which count by their
-    weight, decide.
+    Curves that follow each column closely are right for it alone, but columns that are nearly one,
+    as the two ends of an interval, are so no more after them, and few rows of normal columns do not
+    tell such curves. Those are best drawn to the normal law: the rows held out, which count by
+    their weight, decide.
     """
     x = x[np.linspace(0, len(x) - 1, min(len(x), _MOST_FITTED_ROWS)).astype(int)]
     n_copies = max(1, 2000 // len(x))
     spread = varying(ties.spread(np.repeat(x, n_copies, axis=0), rng))
     starts = []
-    for has_outer, n_normal in ((True, _NORMAL_ROWS), (False, _NORMAL_ROWS),
-                                (False, max(_NORMAL_ROWS, _NORMAL_SHARE * len(x)))):
+    for n_normal in (_NORMAL_ROWS, max(_NORMAL_ROWS, _NORMAL_SHARE * len(x))):
         marginals = fit_marginals(spread, ties, n_knots=12, n_normal=n_normal,
-                                  n_copies=n_copies, has_powers=has_powers, has_outer=has_outer)
+                                  n_copies=n_copies, has_powers=has_powers)
         starts.append(WhiteScores(marginals, fit_whitening(marginals.to_scores(spread)[0])))
     return max(starts, key=lambda start: np.average(
         start.log_prob(held_out), weights=held_out_weight))

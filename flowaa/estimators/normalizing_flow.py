@@ -131,6 +131,9 @@ class NormalizingFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self._check_parameters()
         check_names(X)
         levels = find_levels(X)
+        if levels and not all(isinstance(name, str) for name in getattr(X, "columns", ())):
+            raise UserError(f"column {next(iter(levels))} holds categories, and names of columns "
+                            "are no texts: give X.set_axis(X.columns.astype(str), axis=1)")
         x = self._validated(X, levels, reset=True)
         names = getattr(self, "feature_names_in_", range(x.shape[1]))
         values = fit_values(x, levels, names)

@@ -51,6 +51,11 @@ def test_a_density_names_the_column_that_it_cannot_learn(values, words):
     assert words in message
 
 
+def test_categories_are_of_columns_with_names():
+    frame = pd.DataFrame({0: X[:, 0], 1: ["oak", "elm"] * 30})
+    assert "column 1 holds categories" in complaint(density().fit, frame)
+
+
 @pytest.mark.parametrize("make", [density, detector])
 def test_names_of_columns_differ(make):
     frame = pd.DataFrame(np.column_stack([X, X[:, 0]]), columns=["a", "b", "a"])

@@ -116,7 +116,9 @@ def resealed(folder, described, arrays):
     {"columns/deviation": np.full(2, np.inf)}, {"gaussian_mixture/roots": np.ones((3, 2, 2))},
     {"student_t/degrees": np.array(-1.0)}, {"student_t/shape": -np.eye(2)},
     {"marginals0/tail_shapes": np.full((2, 2), -1.0)}, {"marginals0/knots": None},
-    {"columns/deviation": np.zeros(2)},
+    {"columns/deviation": np.zeros(2)}, {"columns/unit": np.array([1.0, -1.0])},
+    {"marginals0/steepest": np.zeros(2)}, {"values/has_missing": np.zeros(2)},
+    {"values/below": np.zeros(3)}, {"levels": {"unknown": ["a"]}}, {"levels": {"a": [1]}},
     {"context/mean": np.zeros(2)}, {"n_flows": 0}, {"n_flows": 99}, {"n_flows": "a"},
     {"n_features_in_": 7}, {"max_seconds": -1.0}, {"architecture": {"stages": []}},
     {"validation_score_": "x"}, {"params": np.zeros((3, 3))}, {"params": np.nan},
@@ -132,6 +134,19 @@ def test_a_density_that_cannot_be_is_refused_though_its_digest_is_right(density,
     target[name] = value
     if value is None:
         del target[name]
+    resealed(tmp_path, described, arrays)
+    assert damaged(flowaa.NormalizingFlow.load, tmp_path)
+
+
+@pytest.mark.parametrize(("name", "changed"), [
+    ("marginals0/scores", lambda scores: scores[:, ::-1]),
+    ("marginals0/scores", np.zeros_like), ("marginals0/knots", np.zeros_like),
+    ("whitening0/inverse", lambda inverse: 3 * inverse)],
+    ids=["falling", "flat", "no knots", "inverse"])
+def test_curves_and_maps_that_cannot_be_are_refused(density, tmp_path, name, changed):
+    described = json.loads((density / "model.json").read_text())
+    arrays = read_arrays(density / "arrays.npz")
+    arrays[name] = changed(arrays[name])
     resealed(tmp_path, described, arrays)
     assert damaged(flowaa.NormalizingFlow.load, tmp_path)
 

@@ -52,7 +52,7 @@ class _Knots(NamedTuple):
 
 def fit_marginals(
     x: np.ndarray, ties: Ties | None = None, *, n_knots: int, n_normal: float,
-    n_copies: int = 1, has_powers: bool = True, has_outer: bool = True,
+    n_copies: int = 1, has_powers: bool = True,
 ) -> Marginals:
     """The curves of rows x [n, D].
 
@@ -64,7 +64,6 @@ def fit_marginals(
         n_normal: rows that the normal law counts as, to whose quantiles knots are drawn.
         n_copies: how often each row stands in x: copies say nothing more of an end.
         has_powers: whether tails that fall as a power are sought.
-        has_outer: whether knots follow towards the ends.
     """
     curves: list[tuple[np.ndarray, np.ndarray]] = []
     steepest: list[float] = []
@@ -82,7 +81,7 @@ def fit_marginals(
         of_feature = [heavy_tail(excess) if has_powers else NO_TAIL for excess in outer]
         below, above = (tail == NO_TAIL for tail in of_feature)
         where = robust._replace(is_heavy=not (below and above))
-        if has_outer and not has_atoms:  # the values beside them may be few
+        if not has_atoms:  # the values beside them may be few
             where = where._replace(has_outer=(below, above))
         curves.append(curve(where))
         steepest.append(where.steepest(len(column)))

@@ -153,6 +153,10 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation("no level beyond 1 in 100 is held against the law", "flowaa/outliers/dial.py",
              "(0.1, 0.01, 1e-3, 1e-4)", "(0.1, 0.01)",
              (f"{_DIAL}::test_levels_of_one_in_a_thousand_are_held_against_the_law",)),
+    Mutation("a profile holds the rate for known", "flowaa/extremes/tails/fitted_tail.py",
+             "* np.sqrt(extra_variance)\n", "* 0.0\n",
+             (f"{_TAILS}::"
+              "test_levels_just_beyond_the_threshold_know_that_the_rate_is_estimated",)),
     Mutation("the furthest row is not held against the law", "flowaa/outliers/dial.py",
              "min(*beyond, furthest) >=", "min(beyond) >=",
              (f"{_DIAL}::test_one_row_that_the_law_does_not_know_contradicts_it",)),
