@@ -103,8 +103,10 @@ def save_plane(
     logits = _logits(model, params, points)
     truth = true_log_prob(run.config.data.name, points)
     inlier_level = true_log_prob(run.config.data.name, x)
-    panels = {"log-odds of being an outlier": np.asarray(model.outlier_logit(logits))}
+    odds = np.asarray(model.outlier_logit(logits))
+    panels = {"log-odds of being an outlier": odds}
     if model.n_classes:
+        panels = {"log-odds that the best guess is wrong": odds}
         best = np.exp(np.asarray(model.class_log_probs(logits)))
         panels = {"largest class probability": best.max(1),
                   "probability of class 1": best[:, 1], **panels}

@@ -82,12 +82,14 @@ def save_detector(
     aspect = (plane.high[1] - plane.low[1]) / (plane.high[0] - plane.low[0])
     figure = new_figure(5.0 * (len(panels) + 1), float(np.clip(4.0 * aspect, 1.5, 6.0)) + 1.2)
     axes = figure.subplots(1, len(panels) + 1)
+    has_even_odds = False
     for panel, (title, values) in zip(axes, panels.items(), strict=False):
         is_probability = values.min() >= 0 and values.max() <= 1
         plane.image(panel, values, limits=(0, 1) if is_probability else (-8, 8),
                     colours="viridis" if is_probability else "RdBu_r")
         panel.scatter(*data[:300].T, s=3, color="black", linewidths=0, alpha=0.5)
-        if not is_probability:
+        if values.min() < 0 < values.max() and not is_probability:
+            has_even_odds = True
             panel.contour(*plane._axes(), values.reshape(_SIDE, _SIDE), levels=[0],
                           colors="tab:green", linewidths=1.2)
         if truth is not None and truth_level is not None:
@@ -98,14 +100,14 @@ def save_detector(
     axes[-1].set(xlim=axes[0].get_xlim(), ylim=axes[0].get_ylim(), xlabel="$x_1$ (data units)")
     axes[-1].set_aspect("equal")
     axes[-1].set_title("inliers (black) and the outliers it learned from (red)", fontsize=10)
-    caption = "Green: even odds"
+    notes = ["green: even odds"] if has_even_odds else []
     if truth is not None:
-        caption += "; dashed: the true density's region of 99 % of the data"
+        notes.append("dashed: the true density's region of 99 % of the data")
     counts = [f"{count} of {len(points)} {name}" for name, points in (
         ("inliers", data), ("outliers", outliers)) if (count := plane.n_outside(points))]
     if counts:
-        caption += f"; outside the axes: {' and '.join(counts)}"
-    figure.suptitle(caption, fontsize=10)
+        notes.append(f"outside the axes: {' and '.join(counts)}")
+    figure.suptitle("; ".join(notes), fontsize=10)
     save(figure, path)
 
 
@@ -140,7 +142,9 @@ def save_grid_map(
         decode: the way back.
         data: [M, 2], shown on both sides.
     """
-    figure = new_figure(9.6, 9.2)
+    sides = np.subtract(plane.high, plane.low)
+    aspect = float(np.clip(sides[1] / sides[0], 0.5, 2.0))
+    figure = new_figure(4.8 * (1 + 1 / max(aspect, 1)), 4.8 * (1 + min(aspect, 1.0)))
     axes = figure.subplots(2, 2)
     latents = encode(data)
     square = Plane((-3.0, -3.0), (3.0, 3.0))
@@ -154,6 +158,9 @@ def save_grid_map(
         right.scatter(*image.T, s=3, color="black", linewidths=0, alpha=0.6)
         left.set_title(f"a grid in {here} space …", fontsize=10)
         right.set_title(f"… and where the flow puts it in {there} space", fontsize=10)
+        for panel, space in ((left, here), (right, there)):
+            name, unit = ("x", "data units") if space == "data" else ("z", "deviations")
+            panel.set(xlabel=f"${name}_1$ ({unit})", ylabel=f"${name}_2$ ({unit})")
     for panel, where in zip(axes.ravel(), (plane, Plane((-5, -5), (5, 5)), square, plane),
                             strict=True):
         panel.set(xlim=(where.low[0], where.high[0]), ylim=(where.low[1], where.high[1]))
